@@ -1,0 +1,118 @@
+# appdb: a PGXS makefile
+#
+#   make, make install, make installcheck [PG_CONFIG=...]
+#       build, install, and test the installed extension on a running server
+#   make check          build and run every test on a private server
+#   make check-all      the same on every supported version of PostgreSQL
+#   make demo           a private server to try appdb on
+#   make bench          benchmarks on a private server
+#
+# CONTRIBUTING.md says more.
+
+PG_CONFIG ?= pg_config
+
+# These run on a server of their own and call make again to build.  They must
+# work where pg_config is not installed yet, and PGXS has a target "check"
+# which says that there is none: so they are kept apart from PGXS.
+own_targets = check check-all demo demo-stop demo-clean bench stress roots
+own_goals = $(filter $(own_targets),$(MAKECMDGOALS))
+
+ifneq (,$(own_goals))
+
+.NOTPARALLEL:
+.PHONY: $(own_targets) $(MAKECMDGOALS)
+
+check:
+	@PG_CONFIG='$(PG_CONFIG)' test/harness/check.sh $(TESTS)
+check-all:
+	@test/harness/check-all.sh
+roots:
+	@test/harness/check-all.sh --only-roots
+bench:
+	@PG_CONFIG='$(PG_CONFIG)' test/bench/run.sh $(BENCH)
+stress:
+	@PG_CONFIG='$(PG_CONFIG)' test/harness/check.sh --stress $(TESTS)
+demo:
+	@PG_CONFIG='$(PG_CONFIG)' demo/run.sh start
+demo-stop:
+	@PG_CONFIG='$(PG_CONFIG)' demo/run.sh stop
+demo-clean:
+	@PG_CONFIG='$(PG_CONFIG)' demo/run.sh clean
+
+# anything named beside them, as in "make clean check"
+other_goals = $(filter-out $(own_targets),$(MAKECMDGOALS))
+ifneq (,$(other_goals))
+$(other_goals):
+	@$(MAKE) --no-print-directory $@
+endif
+
+else # own_goals
+
+# the version is said once, in the control file
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" appdb.control)
+
+EXTENSION = appdb
+MODULE_big = appdb
+PGFILEDESC = "appdb - the data layer of an application"
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+SHARED_HEADERS = $(wildcard src/*.h)
+
+SCRIPT = appdb--$(EXTVERSION).sql
+DATA_built = $(SCRIPT)
+DATA = $(filter-out $(SCRIPT),$(wildcard appdb--*--*.sql))
+
+# The tests of the installed extension.  Every file finds the extension there.
+REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --load-extension=appdb
+ISOLATION = $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --load-extension=appdb
+ifeq (,$(REGRESS))
+undefine REGRESS
+endif
+ifeq (,$(ISOLATION))
+undefine ISOLATION
+endif
+
+# What the objects were built for, so that another server version or other
+# flags build them anew.
+BUILT_FOR = .built-for
+EXTRA_CLEAN = $(BUILT_FOR) appdb--*.sql.tmp
+
+# "make WERROR=1", as the project's own tests build, makes warnings errors.
+# The server's headers are not ours to judge: -isystem.
+ifdef WERROR
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Werror
+endif
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq (,$(PGXS))
+$(error $(PG_CONFIG) not found: install the server's development files (Debian: postgresql-server-dev-NN) or say PG_CONFIG=/path/to/pg_config)
+endif
+include $(PGXS)
+
+# 16 and later look for expected results by this option, 15 in the inputdir
+ifneq (15,$(MAJORVERSION))
+ISOLATION_OPTS += --expecteddir=test/isolation
+endif
+
+$(OBJS) $(OBJS:.o=.bc): $(SHARED_HEADERS) $(BUILT_FOR)
+
+built_for = $(VERSION) $(pkglibdir) $(CC) $(CPPFLAGS) $(CFLAGS) $(COPT) $(SHLIB_LINK)
+ifneq ($(strip $(built_for)),$(strip $(shell cat $(BUILT_FOR) 2>/dev/null)))
+.PHONY: $(BUILT_FOR)
+endif
+$(BUILT_FOR):
+	$(file >$@,$(strip $(built_for)))@:
+
+# The installation script: the engine, then the text of the tables as a
+# function, then the call that makes them (as the installing role, and not as
+# members of the extension).
+ENGINE_SQL = sql/00_engine.sql $(wildcard sql/01_functions.sql)
+TABLES_SQL = $(sort $(wildcard sql/[1-8]?_*.sql))
+
+$(SCRIPT): $(ENGINE_SQL) $(TABLES_SQL) sql/script.sh appdb.control
+	sh sql/script.sh $(ENGINE_SQL) -- $(TABLES_SQL) > $@.tmp
+	mv $@.tmp $@
+
+endif # own_goals
