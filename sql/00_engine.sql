@@ -14,6 +14,42 @@ COMMENT ON FUNCTION appdb.version() IS 'The version of the engine; that of the t
 
 -- == uuid.c =================================================================
 
+CREATE FUNCTION appdb.uuidv7() RETURNS pg_catalog.uuid
+	LANGUAGE c VOLATILE STRICT PARALLEL SAFE LEAKPROOF
+	AS 'MODULE_PATHNAME', 'appdb_uuidv7';
+COMMENT ON FUNCTION appdb.uuidv7() IS
+	'A new UUID of version 7; those of a session increase strictly';
+
+CREATE FUNCTION appdb.uuidv7(shift pg_catalog.interval) RETURNS pg_catalog.uuid
+	LANGUAGE c VOLATILE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'appdb_uuidv7_interval';
+COMMENT ON FUNCTION appdb.uuidv7(pg_catalog.interval) IS
+	'A new UUID of version 7 whose time is the current time plus an interval';
+
+CREATE FUNCTION appdb.uuid_extract_timestamp(pg_catalog.uuid) RETURNS pg_catalog.timestamptz
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
+	AS 'MODULE_PATHNAME', 'appdb_uuid_extract_timestamp';
+COMMENT ON FUNCTION appdb.uuid_extract_timestamp(pg_catalog.uuid) IS
+	'The time in a UUID of version 1 or 7 (of 7 in milliseconds), NULL for others';
+
+CREATE FUNCTION appdb.uuid_extract_version(pg_catalog.uuid) RETURNS pg_catalog.int2
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
+	AS 'MODULE_PATHNAME', 'appdb_uuid_extract_version';
+COMMENT ON FUNCTION appdb.uuid_extract_version(pg_catalog.uuid) IS
+	'The version of a UUID, NULL if it is not of the variant of RFC 9562';
+
+CREATE FUNCTION appdb.uuidv7_lower(pg_catalog.timestamptz) RETURNS pg_catalog.uuid
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
+	AS 'MODULE_PATHNAME', 'appdb_uuidv7_lower';
+COMMENT ON FUNCTION appdb.uuidv7_lower(pg_catalog.timestamptz) IS
+	'The least UUID of version 7 at a time: id >= uuidv7_lower(a) AND id < uuidv7_lower(b) are those from a until before b';
+
+CREATE FUNCTION appdb.uuidv7_upper(pg_catalog.timestamptz) RETURNS pg_catalog.uuid
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE LEAKPROOF
+	AS 'MODULE_PATHNAME', 'appdb_uuidv7_upper';
+COMMENT ON FUNCTION appdb.uuidv7_upper(pg_catalog.timestamptz) IS
+	'The greatest UUID of version 7 at a time: id BETWEEN uuidv7_lower(a) AND uuidv7_upper(b) are those from a to b';
+
 -- == timestamps.c ===========================================================
 
 -- == soft_delete.c ==========================================================
