@@ -29,7 +29,7 @@ set -euo pipefail
 . "$(dirname "$0")/cluster.sh"
 cd "$TOP"
 
-once= stress= keep=
+once='' stress='' keep=''
 names=()
 for arg in "$@"; do
 	case $arg in

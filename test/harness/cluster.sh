@@ -132,7 +132,7 @@ find_postgres() {
 	for want in "$@"; do
 		case $want in
 			pgtap)
-				if ! [ -n "${PG_CONFIG:-}" ] || ! ls "$("$PG_CONFIG" --sharedir)"/extension/pgtap.control >/dev/null 2>&1; then
+				if [ ${#missing[@]} -gt 0 ] || [ ! -f "$("$PG_CONFIG" --sharedir)/extension/pgtap.control" ]; then
 					missing+=("postgresql-$major-pgtap")
 				fi ;;
 		esac
@@ -186,7 +186,9 @@ choose_base() {
 		BASE=/tmp/appdb-$(id -u)-$(printf '%s' "$TOP" | cksum | cut -d ' ' -f 1)
 		[ -d "$BASE" ] || mkdir -m 755 "$BASE" || die "cannot make $BASE"
 		# /tmp is everybody's
-		[ -O "$BASE" ] && [ ! -L "$BASE" ] || die "$BASE belongs to somebody else"
+		if [ ! -O "$BASE" ] || [ -L "$BASE" ]; then
+			die "$BASE belongs to somebody else"
+		fi
 		[ -n "${BASE_SAID:-}" ] ||
 			say "The server's user cannot use $TOP/tmp: its files are in $BASE."
 		BASE_SAID=1
