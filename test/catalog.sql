@@ -48,6 +48,7 @@ relations AS (
 	SELECT c.*, format('%I.%I', n.nspname, c.relname) AS name
 	FROM pg_class AS c JOIN namespaces AS n ON n.oid = c.relnamespace
 	WHERE (('pg_class'::regclass)::oid, c.oid) NOT IN (SELECT classid, objid FROM foreign_members)
+		AND (('pg_type'::regclass)::oid, c.reltype) NOT IN (SELECT classid, objid FROM foreign_members)
 ),
 functions AS (
 	SELECT p.*, p.oid::regprocedure::text AS name
@@ -78,13 +79,13 @@ facts (kind, object, fact) AS (
 		pg_identify_object(d.classid, d.objid, d.objsubid) AS i
 	WHERE d.deptype IN ('e', 'x')
 	UNION ALL
-	SELECT 'initial privileges', i.type, i.identity || ' ' || pg_temp.acl(p.initprivs, 'r', 10) || ' ' || p.privtype
+	SELECT 'initial privileges', i.type, i.identity || ' ' || pg_temp.acl(p.initprivs, 'r', 10) || ' ' || p.privtype::text
 	FROM pg_init_privs AS p, pg_identify_object(p.classoid, p.objoid, p.objsubid) AS i
 	WHERE i.schema IN ('app_data', 'appdb') OR i.identity IN ('app_data', 'appdb')
 	UNION ALL
-	SELECT 'relation', r.name, concat_ws(' ', 'kind=' || r.relkind, 'owner=' || pg_get_userbyid(r.relowner),
-		'persistence=' || r.relpersistence, 'am=' || coalesce((SELECT a.amname::text FROM pg_am AS a WHERE a.oid = r.relam), '-'),
-		'rls=' || r.relrowsecurity || '/' || r.relforcerowsecurity, 'identity=' || r.relreplident,
+	SELECT 'relation', r.name, concat_ws(' ', 'kind=' || r.relkind::text, 'owner=' || pg_get_userbyid(r.relowner),
+		'persistence=' || r.relpersistence::text, 'am=' || coalesce((SELECT a.amname::text FROM pg_am AS a WHERE a.oid = r.relam), '-'),
+		'rls=' || r.relrowsecurity || '/' || r.relforcerowsecurity, 'identity=' || r.relreplident::text,
 		'options={' || coalesce((SELECT string_agg(o, ',' ORDER BY o COLLATE "C") FROM unnest(r.reloptions) AS o), '') || '}',
 		CASE WHEN r.relkind NOT IN ('i', 'I', 'c') THEN pg_temp.acl(r.relacl, CASE r.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, r.relowner) END,
 		pg_temp.remark('pg_class', r.oid, 0))
@@ -93,9 +94,9 @@ facts (kind, object, fact) AS (
 	SELECT 'column', r.name || '.' || quote_ident(a.attname), concat_ws(' ', format_type(a.atttypid, a.atttypmod),
 		CASE WHEN a.attnotnull THEN 'not null' END,
 		'default ' || pg_get_expr(d.adbin, d.adrelid),
-		'identity=' || nullif(a.attidentity, ''), 'generated=' || nullif(a.attgenerated, ''),
+		'identity=' || nullif(a.attidentity::text, ''), 'generated=' || nullif(a.attgenerated::text, ''),
 		'collation=' || nullif(a.attcollation, 0)::regcollation,
-		'storage=' || a.attstorage, 'compression=' || nullif(a.attcompression, ''),
+		'storage=' || a.attstorage::text, 'compression=' || nullif(a.attcompression::text, ''),
 		CASE WHEN a.attacl IS NOT NULL THEN pg_temp.acl(a.attacl, 'c', r.relowner) END,
 		pg_temp.remark('pg_class', r.oid, a.attnum))
 	FROM relations AS r JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -111,28 +112,28 @@ facts (kind, object, fact) AS (
 		'clustered=' || i.indisclustered, 'identity=' || i.indisreplident)
 	FROM relations AS r JOIN pg_index AS i ON i.indexrelid = r.oid
 	UNION ALL
-	SELECT 'trigger', r.name || '.' || quote_ident(t.tgname), concat_ws(' ', pg_get_triggerdef(t.oid), 'enabled=' || t.tgenabled,
+	SELECT 'trigger', r.name || '.' || quote_ident(t.tgname), concat_ws(' ', pg_get_triggerdef(t.oid), 'enabled=' || t.tgenabled::text,
 		pg_temp.remark('pg_trigger', t.oid, 0))
 	FROM relations AS r JOIN pg_trigger AS t ON t.tgrelid = r.oid AND NOT t.tgisinternal
 	UNION ALL
 	SELECT 'view', r.name, pg_temp.short(pg_get_viewdef(r.oid)) FROM relations AS r WHERE r.relkind IN ('v', 'm')
 	UNION ALL
-	SELECT 'rule', r.name || '.' || quote_ident(w.rulename), pg_get_ruledef(w.oid) || ' enabled=' || w.ev_enabled
+	SELECT 'rule', r.name || '.' || quote_ident(w.rulename), pg_get_ruledef(w.oid) || ' enabled=' || w.ev_enabled::text
 	FROM relations AS r JOIN pg_rewrite AS w ON w.ev_class = r.oid AND w.rulename <> '_RETURN'
 	UNION ALL
-	SELECT 'policy', r.name || '.' || quote_ident(p.polname), concat_ws(' ', 'for ' || p.polcmd, 'permissive=' || p.polpermissive,
+	SELECT 'policy', r.name || '.' || quote_ident(p.polname), concat_ws(' ', 'for ' || p.polcmd::text, 'permissive=' || p.polpermissive,
 		'to ' || (SELECT string_agg(o.name, ',' ORDER BY o.name COLLATE "C")
 			FROM (SELECT CASE u WHEN 0 THEN 'public' ELSE pg_get_userbyid(u)::text END FROM unnest(p.polroles) AS u) AS o (name)),
 		'using (' || pg_get_expr(p.polqual, p.polrelid) || ')', 'check (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')',
 		pg_temp.remark('pg_policy', p.oid, 0))
 	FROM relations AS r JOIN pg_policy AS p ON p.polrelid = r.oid
 	UNION ALL
-	SELECT 'function', f.name, concat_ws(' ', 'kind=' || f.prokind, 'owner=' || pg_get_userbyid(f.proowner),
+	SELECT 'function', f.name, concat_ws(' ', 'kind=' || f.prokind::text, 'owner=' || pg_get_userbyid(f.proowner),
 		pg_temp.acl(f.proacl, 'f', f.proowner), pg_temp.remark('pg_proc', f.oid, 0),
 		CASE WHEN f.prokind = 'a' THEN pg_get_function_result(f.oid) ELSE pg_temp.short(pg_get_functiondef(f.oid)) END)
 	FROM functions AS f
 	UNION ALL
-	SELECT 'type', t.name, concat_ws(' ', 'type=' || t.typtype, 'owner=' || pg_get_userbyid(t.typowner),
+	SELECT 'type', t.name, concat_ws(' ', 'type=' || t.typtype::text, 'owner=' || pg_get_userbyid(t.typowner),
 		pg_temp.acl(t.typacl, 'T', t.typowner), 'base=' || format_type(nullif(t.typbasetype, 0), t.typtypmod),
 		'default=' || t.typdefault, CASE WHEN t.typnotnull THEN 'not null' END,
 		'labels=' || (SELECT string_agg(quote_literal(e.enumlabel), ',' ORDER BY e.enumsortorder) FROM pg_enum AS e WHERE e.enumtypid = t.oid),
@@ -140,7 +141,7 @@ facts (kind, object, fact) AS (
 	FROM types AS t
 	UNION ALL
 	SELECT 'event trigger', quote_ident(e.evtname), concat_ws(' ', e.evtevent, 'owner=' || pg_get_userbyid(e.evtowner),
-		'function=' || e.evtfoid::regprocedure, 'enabled=' || e.evtenabled, 'tags=' || array_to_string(e.evttags, ','),
+		'function=' || e.evtfoid::regprocedure, 'enabled=' || e.evtenabled::text, 'tags=' || array_to_string(e.evttags, ','),
 		pg_temp.remark('pg_event_trigger', e.oid, 0))
 	FROM pg_event_trigger AS e
 	UNION ALL
@@ -157,20 +158,22 @@ facts (kind, object, fact) AS (
 	) AS x JOIN namespaces AS n ON n.oid = x.schema, pg_identify_object(x.class, x.oid, 0) AS i
 	WHERE (x.class::oid, x.oid) NOT IN (SELECT classid, objid FROM foreign_members)
 )
-SELECT f.kind || ': ' || f.object || ': ' || coalesce(f.fact, '') AS line
-FROM facts AS f
-ORDER BY line COLLATE "C";
+SELECT l.line
+FROM (SELECT f.kind || ': ' || f.object || ': ' || coalesce(f.fact, '') FROM facts AS f) AS l (line)
+ORDER BY l.line COLLATE "C";
 
 -- the registry of the managed tables, and the tables' version
 SELECT pg_catalog.to_regclass('app_data.managed') IS NOT NULL AS registry,
 	pg_catalog.to_regclass('app_data.schema_version') IS NOT NULL AS versioned \gset
 \if :registry
-SELECT 'managed: ' || (to_jsonb(m) - '{id,created_at,updated_at,managed_at,installed_at}'::text[])::text
-FROM app_data.managed AS m
-ORDER BY (1) COLLATE "C";
+SELECT l.line
+FROM (SELECT 'managed: ' || (to_jsonb(m) - '{id,created_at,updated_at,managed_at,installed_at}'::text[])::text
+	FROM app_data.managed AS m) AS l (line)
+ORDER BY l.line COLLATE "C";
 \endif
 \if :versioned
-SELECT 'schema_version: ' || (to_jsonb(v) - '{id,created_at,updated_at,applied_at,installed_at}'::text[])::text
-FROM app_data.schema_version AS v
-ORDER BY (1) COLLATE "C";
+SELECT l.line
+FROM (SELECT 'schema_version: ' || (to_jsonb(v) - '{id,created_at,updated_at,applied_at,installed_at}'::text[])::text
+	FROM app_data.schema_version AS v) AS l (line)
+ORDER BY l.line COLLATE "C";
 \endif
