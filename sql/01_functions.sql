@@ -1,0 +1,250 @@
+-- The domains' functions: members of the extension, as the engine in 00_engine.sql is. They speak of tables that do not exist yet when this
+-- file runs, so their bodies are not checked here; the tests run every one.
+--
+-- All act with the rights of whoever calls them: what a caller may not read or write, they do not read or write either.
+
+SET LOCAL check_function_bodies = off;
+
+-- == auth ===================================================================
+
+CREATE FUNCTION appdb.session_token_hash() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	-- without a token the hash is the client's own
+	IF NEW.token IS NOT NULL THEN
+		NEW.token_hash := sha256(convert_to(NEW.token, 'UTF8'));
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION appdb.session_token_hash() IS
+	'Trigger function: fills token_hash of a session from its token';
+
+CREATE FUNCTION appdb.user_email_verified() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	-- some clients know when, some only whether: each gives the other
+	IF TG_OP = 'INSERT' THEN
+		IF NEW.email_verified_at IS NOT NULL THEN
+			NEW.email_verified := true;
+		ELSIF NEW.email_verified THEN
+			NEW.email_verified_at := now();
+		END IF;
+	ELSIF NEW.email_verified_at IS DISTINCT FROM OLD.email_verified_at THEN
+		NEW.email_verified := NEW.email_verified_at IS NOT NULL;
+	ELSIF NEW.email_verified IS DISTINCT FROM OLD.email_verified THEN
+		NEW.email_verified_at := CASE WHEN NEW.email_verified THEN now() END;
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION appdb.user_email_verified() IS
+	'Trigger function: keeps email_verified and email_verified_at of a user in step';
+
+-- == note: the tree of folders ==============================================
+
+CREATE FUNCTION appdb.forbid_cycles() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_forbid_cycles';
+COMMENT ON FUNCTION appdb.forbid_cycles() IS
+	'Trigger function (AFTER INSERT OR UPDATE FOR EACH ROW; arguments: parent column, optionally space column): no row is its own ancestor';
+
+CREATE FUNCTION appdb.folder_path(folder_id uuid) RETURNS text
+	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	path text;
+	parent uuid := folder_id;
+	name text;
+BEGIN
+	LOOP
+		SELECT f.name, f.parent_id INTO name, parent FROM appdb.folders AS f WHERE f.id = parent;
+		IF NOT FOUND THEN
+			RETURN path;
+		END IF;
+		path := concat_ws('/', name, path);
+		IF parent IS NULL THEN
+			RETURN path;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb.folder_path(uuid) IS
+	'The names of a folder and of all above it, from the top, with slashes between; null where there is no such folder';
+
+CREATE FUNCTION appdb.folder_contents(folder_id uuid)
+	RETURNS TABLE (kind text, id uuid, parent_id uuid, name text, depth integer, path text)
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 100
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	WITH RECURSIVE tree (space_id, id, parent_id, name, depth, path) AS (
+		SELECT f.space_id, f.id, f.parent_id, f.name, 0, ARRAY[]::text[]
+		FROM appdb.folders AS f WHERE f.id = folder_contents.folder_id
+		UNION ALL
+		SELECT f.space_id, f.id, f.parent_id, f.name, t.depth + 1, t.path || f.name
+		FROM tree AS t JOIN appdb.folders AS f ON f.space_id = t.space_id AND f.parent_id = t.id
+	), entries (kind, id, parent_id, name, depth, path) AS (
+		SELECT 'folder', t.id, t.parent_id, t.name, t.depth, t.path FROM tree AS t WHERE t.depth > 0
+		UNION ALL
+		SELECT 'note', n.id, n.folder_id, n.title, t.depth + 1, t.path || n.title
+		FROM tree AS t JOIN appdb.notes AS n ON n.space_id = t.space_id AND n.folder_id = t.id
+	)
+	SELECT e.kind, e.id, e.parent_id, e.name, e.depth, array_to_string(e.path, '/')
+	FROM entries AS e ORDER BY e.path, e.kind, e.id
+$$;
+COMMENT ON FUNCTION appdb.folder_contents(uuid) IS
+	'All folders and notes below a folder, each after the folder that it is in; depth and path count from there';
+
+-- == subscription ===========================================================
+
+CREATE FUNCTION appdb.subscription_reference() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	referred boolean := NEW.reference_id IS NOT NULL;
+	owned boolean := NEW.organization_id IS NOT NULL OR NEW.user_id IS NOT NULL;
+BEGIN
+	IF TG_OP = 'UPDATE' THEN
+		referred := NEW.reference_id IS DISTINCT FROM OLD.reference_id;
+		owned := (NEW.organization_id, NEW.user_id) IS DISTINCT FROM (OLD.organization_id, OLD.user_id);
+	END IF;
+	IF owned AND NOT referred THEN
+		NEW.reference_id := coalesce(NEW.organization_id, NEW.user_id);
+	ELSIF referred AND NOT owned THEN
+		-- ids are unique across tables: it is an organization's, or a user's
+		IF EXISTS (SELECT FROM app_data.organizations AS o WHERE o.id = NEW.reference_id) THEN
+			NEW.organization_id := NEW.reference_id;
+			NEW.user_id := NULL;
+		ELSE
+			NEW.organization_id := NULL;
+			NEW.user_id := NEW.reference_id;
+		END IF;
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION appdb.subscription_reference() IS
+	'Trigger function: fills reference_id of a subscription from organization_id or user_id, or them from it';
+
+-- == task ===================================================================
+
+CREATE FUNCTION appdb.enqueue(
+	kind text,
+	payload jsonb DEFAULT '{}',
+	queue text DEFAULT 'default',
+	priority integer DEFAULT 0,
+	run_at timestamptz DEFAULT NULL,
+	max_attempts integer DEFAULT 20,
+	dedupe_key text DEFAULT NULL,
+	space_id uuid DEFAULT NULL,
+	user_id uuid DEFAULT NULL)
+	RETURNS uuid
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+#variable_conflict use_column
+DECLARE
+	task uuid;
+BEGIN
+	IF enqueue.dedupe_key IS NULL THEN
+		INSERT INTO appdb.tasks (kind, payload, queue, priority, run_at, max_attempts, space_id, user_id)
+		VALUES (enqueue.kind, enqueue.payload, enqueue.queue, enqueue.priority, coalesce(enqueue.run_at, now()),
+			enqueue.max_attempts, enqueue.space_id, enqueue.user_id)
+		RETURNING id INTO task;
+		RETURN task;
+	END IF;
+
+	-- the task that is in the way may be finished before it is read: then try again
+	FOR attempt IN 1 .. 10 LOOP
+		INSERT INTO appdb.tasks (kind, payload, queue, priority, run_at, max_attempts, dedupe_key, space_id, user_id)
+		VALUES (enqueue.kind, enqueue.payload, enqueue.queue, enqueue.priority, coalesce(enqueue.run_at, now()),
+			enqueue.max_attempts, enqueue.dedupe_key, enqueue.space_id, enqueue.user_id)
+		ON CONFLICT (space_id, kind, dedupe_key)
+			WHERE dedupe_key IS NOT NULL AND status IN ('pending', 'running') AND deleted_at IS NULL
+			DO NOTHING
+		RETURNING id INTO task;
+		IF FOUND THEN
+			RETURN task;
+		END IF;
+		SELECT t.id INTO task FROM appdb.tasks AS t
+		WHERE t.kind = enqueue.kind AND t.dedupe_key = enqueue.dedupe_key AND t.space_id IS NOT DISTINCT FROM enqueue.space_id
+			AND t.status IN ('pending', 'running');
+		IF FOUND THEN
+			RETURN task;
+		END IF;
+	END LOOP;
+	RAISE unique_violation USING
+		MESSAGE = format('task "%s" with dedupe key "%s" is there already', enqueue.kind, enqueue.dedupe_key),
+		DETAIL = 'It could not be read: it belongs to somebody else, or others come and go too fast.',
+		HINT = 'Try again, or give another dedupe_key.';
+END
+$$;
+COMMENT ON FUNCTION appdb.enqueue(text, jsonb, text, integer, timestamptz, integer, text, uuid, uuid) IS
+	'Adds a task and returns its id; with a dedupe_key that waits or runs already, the id of that task';
+
+CREATE FUNCTION appdb.task_status(task_id uuid)
+	RETURNS TABLE (status text, progress real, progress_message text, attempts integer, result jsonb, last_error text, finished_at timestamptz)
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 1
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT t.status::text, t.progress, t.progress_message, t.attempts, t.result, t.last_error, t.finished_at
+	FROM appdb.tasks AS t WHERE t.id = task_status.task_id
+$$;
+COMMENT ON FUNCTION appdb.task_status(uuid) IS
+	'Where a task stands: a row, or none where there is no such task';
+
+-- == the domains' own triggers ==============================================
+
+CREATE FUNCTION appdb.attach_domains() RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	CREATE OR REPLACE TRIGGER appdb_email_verified
+		BEFORE INSERT OR UPDATE OF email_verified, email_verified_at ON app_data.users
+		FOR EACH ROW EXECUTE FUNCTION appdb.user_email_verified();
+	COMMENT ON TRIGGER appdb_email_verified ON app_data.users IS
+		'email_verified and email_verified_at say the same';
+
+	CREATE OR REPLACE TRIGGER appdb_token_hash
+		BEFORE INSERT OR UPDATE OF token, token_hash ON app_data.sessions
+		FOR EACH ROW EXECUTE FUNCTION appdb.session_token_hash();
+	COMMENT ON TRIGGER appdb_token_hash ON app_data.sessions IS
+		'token_hash is that of the token, where there is one';
+
+	-- inserting a message cannot make a cycle except on purpose, and chats are long: only moving is looked at
+	CREATE OR REPLACE TRIGGER appdb_forbid_cycles
+		AFTER UPDATE ON app_data.messages
+		FOR EACH ROW WHEN (NEW.parent_id IS NOT NULL AND NEW.parent_id IS DISTINCT FROM OLD.parent_id)
+		EXECUTE FUNCTION appdb.forbid_cycles('parent_id', 'space_id');
+	COMMENT ON TRIGGER appdb_forbid_cycles ON app_data.messages IS
+		'No message is moved below itself';
+
+	CREATE OR REPLACE TRIGGER appdb_forbid_cycles
+		AFTER UPDATE ON app_data.folders
+		FOR EACH ROW WHEN (NEW.parent_id IS NOT NULL AND NEW.parent_id IS DISTINCT FROM OLD.parent_id)
+		EXECUTE FUNCTION appdb.forbid_cycles('parent_id', 'space_id');
+	COMMENT ON TRIGGER appdb_forbid_cycles ON app_data.folders IS
+		'No folder is moved below itself, whatever runs at once';
+	CREATE OR REPLACE TRIGGER appdb_forbid_cycles_insert
+		AFTER INSERT ON app_data.folders
+		FOR EACH ROW WHEN (NEW.parent_id IS NOT NULL)
+		EXECUTE FUNCTION appdb.forbid_cycles('parent_id', 'space_id');
+	COMMENT ON TRIGGER appdb_forbid_cycles_insert ON app_data.folders IS
+		'No folders are made that are below each other';
+
+	CREATE OR REPLACE TRIGGER appdb_reference
+		BEFORE INSERT OR UPDATE OF reference_id, organization_id, user_id ON app_data.subscriptions
+		FOR EACH ROW EXECUTE FUNCTION appdb.subscription_reference();
+	COMMENT ON TRIGGER appdb_reference ON app_data.subscriptions IS
+		'reference_id is organization_id or user_id';
+END
+$$;
+COMMENT ON FUNCTION appdb.attach_domains() IS
+	'Makes the triggers of the built-in tables that are theirs alone; appdb.install() calls it';
