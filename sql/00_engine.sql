@@ -52,6 +52,12 @@ COMMENT ON FUNCTION appdb.uuidv7_upper(pg_catalog.timestamptz) IS
 
 -- == timestamps.c ===========================================================
 
+CREATE FUNCTION appdb.timestamps() RETURNS pg_catalog.trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_timestamps';
+COMMENT ON FUNCTION appdb.timestamps() IS
+	'Trigger BEFORE UPDATE FOR EACH ROW: id and created_at stay, updated_at moves when the row changes';
+
 -- == soft_delete.c ==========================================================
 
 -- == manage: the conventions as a function ==================================
