@@ -124,6 +124,8 @@ SELECT n FROM item WHERE updated_at = now()::timestamptz(3);
 SELECT n FROM item WHERE updated_at > now() + interval '1 day';
 ROLLBACK;
 DROP INDEX item_updated_at;
+DROP TRIGGER item_timestamps ON item;
+CREATE TRIGGER item_timestamps BEFORE UPDATE ON item FOR EACH ROW EXECUTE FUNCTION appdb.timestamps();
 -- a trigger that fires before ours and changes the row counts, one that puts
 -- it back counts too
 CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
