@@ -108,8 +108,8 @@ $(BUILT_FOR):
 # The installation script: the engine, then the text of the tables as a
 # function, then the call that makes them (as the installing role, and not as
 # members of the extension).
-ENGINE_SQL = sql/00_engine.sql $(wildcard sql/01_functions.sql)
-TABLES_SQL = $(sort $(wildcard sql/[1-8]?_*.sql))
+ENGINE_SQL = $(sort $(wildcard sql/0[0-4]_*.sql))
+TABLES_SQL = $(sort $(wildcard sql/0[5-9]_*.sql sql/[1-8]?_*.sql))
 
 $(SCRIPT): $(ENGINE_SQL) $(TABLES_SQL) sql/script.sh appdb.control
 	sh sql/script.sh $(ENGINE_SQL) -- $(TABLES_SQL) > $@.tmp

@@ -58,11 +58,67 @@ CREATE FUNCTION appdb.timestamps() RETURNS pg_catalog.trigger
 COMMENT ON FUNCTION appdb.timestamps() IS
 	'Trigger BEFORE UPDATE FOR EACH ROW: id and created_at stay, updated_at moves when the row changes';
 
--- == soft_delete.c ==========================================================
+-- == deletion.c, guard.c, soft_delete.c ====================================
 
--- == manage: the conventions as a function ==================================
+CREATE FUNCTION appdb.soft_delete() RETURNS pg_catalog.trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_soft_delete';
+COMMENT ON FUNCTION appdb.soft_delete() IS
+	'Triggers of live views: DELETE marks rows deleted';
 
--- == relations ==============================================================
+CREATE FUNCTION appdb.cascade() RETURNS pg_catalog.trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_cascade';
+COMMENT ON FUNCTION appdb.cascade() IS
+	'Triggers of base tables: frames a statement that sets deleted_at, and does to children what their foreign keys say';
 
--- == install ================================================================
+CREATE FUNCTION appdb.guard() RETURNS pg_catalog.trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_guard';
+COMMENT ON FUNCTION appdb.guard() IS
+	'Trigger of base tables: refuses a new row that refers to a deleted one';
 
+-- == protect.c, registry.c ==================================================
+
+CREATE FUNCTION appdb.refuse_truncate() RETURNS pg_catalog.trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_refuse_truncate';
+COMMENT ON FUNCTION appdb.refuse_truncate() IS
+	'Trigger of base tables: refuses TRUNCATE unless appdb.allow_drop is on';
+
+CREATE FUNCTION appdb.protect() RETURNS pg_catalog.event_trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_protect';
+COMMENT ON FUNCTION appdb.protect() IS
+	'Event trigger: refuses to drop the extension, its schemas and base tables unless appdb.allow_drop is on';
+
+CREATE FUNCTION appdb.forget_dropped() RETURNS pg_catalog.event_trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_forget_dropped';
+COMMENT ON FUNCTION appdb.forget_dropped() IS
+	'Event trigger: forgets managed tables that have been dropped';
+
+CREATE EVENT TRIGGER appdb_protect ON ddl_command_start
+	WHEN TAG IN ('DROP EXTENSION', 'DROP SCHEMA', 'DROP TABLE', 'DROP TYPE', 'DROP DOMAIN', 'DROP OWNED')
+	EXECUTE FUNCTION appdb.protect();
+ALTER EVENT TRIGGER appdb_protect ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER appdb_protect IS
+	'Refuses to drop what holds application data; SET appdb.allow_drop = on allows it';
+
+CREATE EVENT TRIGGER appdb_forget_dropped ON sql_drop
+	WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED')
+	EXECUTE FUNCTION appdb.forget_dropped();
+ALTER EVENT TRIGGER appdb_forget_dropped ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER appdb_forget_dropped IS
+	'Keeps app_data.managed free of tables that do not exist';
+
+-- == install.c ==============================================================
+
+CREATE FUNCTION appdb.install() RETURNS pg_catalog.text
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_install';
+COMMENT ON FUNCTION appdb.install() IS
+'Makes schema app_data with all built-in tables, or attaches to the tables that are there (triggers, live views, relation functions).
+Returns what it did: installed, attached, or deferred (in a restore, to which the tables are left). CREATE EXTENSION calls it.
+Only the owner of schema app_data may; errors: 42P06 where app_data holds something else.';
+REVOKE EXECUTE ON FUNCTION appdb.install() FROM PUBLIC;

@@ -7,6 +7,12 @@
 
 #include "postgres.h"
 
+#include "access/htup.h"
+#include "storage/itemptr.h"
+#include "utils/relcache.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
 #include "compat.h"
 
 /* the version of the engine, and of the tables that it makes */
@@ -16,9 +22,58 @@
 #define APPDB_SCHEMA "appdb"
 #define APPDB_DATA_SCHEMA "app_data"
 
-/* settings, appdb.c */
+/* names of triggers that the engine looks for; see appdb._triggers() */
+#define APPDB_GUARD_TRIGGER "zz_appdb_guard"
+
+/* appdb.c: settings */
 extern bool appdb_allow_drop;
 
-/* one initialization function a mechanism, called by _PG_init() */
+/* registry.c: which tables are managed */
+extern bool appdb_is_managed(Oid relid);
+extern bool appdb_owns_managed(Oid roleid);
+
+/* links.c: foreign keys between managed tables */
+
+/* what the soft delete of a parent does to its children */
+typedef enum AppdbMode
+{
+	APPDB_CASCADE,				/* they are soft-deleted with it */
+	APPDB_PURGE,				/* they are deleted for good */
+	APPDB_SET_NULL,				/* they stay and forget it */
+	APPDB_RESTRICT				/* they prevent it */
+} AppdbMode;
+
+typedef struct AppdbLink
+{
+	Oid			constraint;
+	Oid			child;
+	Oid			parent;
+	AppdbMode	mode;
+	int			ncolumns;
+	int			key;			/* which of them refers to the parent's id */
+	AttrNumber	child_columns[INDEX_MAX_KEYS];
+	AttrNumber	parent_columns[INDEX_MAX_KEYS];
+	AttrNumber	child_deleted_at;	/* or InvalidAttrNumber */
+	AttrNumber	parent_deleted_at;
+} AppdbLink;
+
+typedef struct AppdbLinks
+{
+	int			nchildren;
+	AppdbLink  *children;
+	int			nparents;
+	AppdbLink  *parents;
+} AppdbLinks;
+
+extern const AppdbLinks *appdb_get_links(Relation rel);
+
+/* guard.c: no live child of a deleted parent */
+extern void appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted);
+extern void appdb_guard_forget(void);
+
+/* deletion.c: operations that delete rows softly */
+extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id);
+extern void appdb_deletion_begin(Relation rel);
+extern void appdb_deletion_end(Relation rel);
 
 #endif							/* APPDB_H */

@@ -27,4 +27,32 @@
 #define compat_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
+/* 16 and later want to know the relations whose rows are tested again */
+#if PG_VERSION_NUM >= 160000
+#define compat_EvalPlanQualInit(epqstate, estate) \
+	EvalPlanQualInit(epqstate, estate, NULL, NIL, -1, NIL)
+#else
+#define compat_EvalPlanQualInit(epqstate, estate) \
+	EvalPlanQualInit(epqstate, estate, NULL, NIL, -1)
+#endif
+
+/* columns that an UPDATE sets: in the range table, from 16 beside it */
+#if PG_VERSION_NUM >= 160000
+#define compat_set_updated_cols(rte, perminfos, cols) \
+	(addRTEPermissionInfo(&(perminfos), (rte))->updatedCols = (cols))
+#else
+#define compat_set_updated_cols(rte, perminfos, cols) \
+	((void) (perminfos), (rte)->updatedCols = (cols))
+#endif
+#if PG_VERSION_NUM >= 180000
+#define compat_ExecInitRangeTable(estate, rtes, perminfos) \
+	ExecInitRangeTable(estate, rtes, perminfos, bms_make_singleton(1))
+#elif PG_VERSION_NUM >= 160000
+#define compat_ExecInitRangeTable(estate, rtes, perminfos) \
+	ExecInitRangeTable(estate, rtes, perminfos)
+#else
+#define compat_ExecInitRangeTable(estate, rtes, perminfos) \
+	ExecInitRangeTable(estate, rtes)
+#endif
+
 #endif							/* APPDB_COMPAT_H */

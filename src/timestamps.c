@@ -74,6 +74,7 @@ typedef struct RowChange
 {
 	int			columns;		/* set of COLUMN_xxx that change */
 	char	   *updated_at;		/* where the new row has it, NULL if unknown */
+	char	   *deleted_at;		/* likewise */
 	TimestampTz old_updated_at;
 	bool		old_updated_at_null;
 } RowChange;
@@ -379,6 +380,9 @@ compare_stored(const TableInfo *table, HeapTuple old, HeapTuple new,
 				memcpy(&change->old_updated_at, old_value, sizeof(TimestampTz));
 		}
 
+		else if (column->kind == COLUMN_DELETED_AT)
+			change->deleted_at = new_value;
+
 		/* one change of another column is enough */
 		if ((column->kind & ~(change->columns & COLUMN_OTHER)) != 0)
 		{
@@ -475,35 +479,37 @@ next_updated_at(const TableInfo *table, HeapTuple old, const RowChange *change)
 }
 
 /*
- * Write updated_at into the new version of the row.
+ * Write a timestamp into the new version of the row; "place" is where that has
+ * it, if known.
  *
  * As a rule that version belongs to the slot that the executor goes on with,
  * in memory of its own.  Then we write there, and the executor, handed back
  * what it gave us, has nothing to copy and nothing to take apart anew.
  */
 static inline HeapTuple
-set_updated_at(const TableInfo *table, TriggerData *trigdata,
-			   const RowChange *change, TimestampTz value, bool isnull)
+set_time(TriggerData *trigdata, HeapTuple new, int attnum, char *place,
+		 TimestampTz value, bool isnull)
 {
-	HeapTuple	new = trigdata->tg_newtuple;
 	TupleTableSlot *slot = trigdata->tg_newslot;
-	int			attnum = table->updated_at;
 	Datum		datum = TimestampTzGetDatum(value);
 
-	if (likely(change->updated_at != NULL && !isnull))
+	if (likely(place != NULL && !isnull))
 	{
-		Size		offset = change->updated_at - (char *) new->t_data;
+		Size		offset = place - (char *) new->t_data;
 
-		if (likely(slot != NULL &&
-				   (TTS_IS_BUFFERTUPLE(slot) || TTS_IS_HEAPTUPLE(slot)) &&
-				   TTS_SHOULDFREE(slot) &&
-				   ((HeapTupleTableSlot *) slot)->tuple == new))
+		if (likely(new == trigdata->tg_newtuple))
 		{
-			if (slot->tts_nvalid >= attnum)
-				slot->tts_values[attnum - 1] = datum;
+			if (likely(slot != NULL &&
+					   (TTS_IS_BUFFERTUPLE(slot) || TTS_IS_HEAPTUPLE(slot)) &&
+					   TTS_SHOULDFREE(slot) &&
+					   ((HeapTupleTableSlot *) slot)->tuple == new))
+			{
+				if (slot->tts_nvalid >= attnum)
+					slot->tts_values[attnum - 1] = datum;
+			}
+			else
+				new = heap_copytuple(new);
 		}
-		else
-			new = heap_copytuple(new);
 
 		memcpy((char *) new->t_data + offset, &value, sizeof(value));
 		return new;
@@ -511,6 +517,50 @@ set_updated_at(const TableInfo *table, TriggerData *trigdata,
 
 	return heap_modify_tuple_by_cols(new, RelationGetDescr(trigdata->tg_relation),
 									 1, &attnum, &datum, &isnull);
+}
+
+/*
+ * deleted_at changes.  A live row gets the stamp of the operation that deletes
+ * it, whatever the UPDATE says; a deleted one keeps what it has, or comes
+ * back.  Returns the new version of the row, and in *undeleted whether it does.
+ */
+static HeapTuple
+set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
+			   bool *undeleted)
+{
+	Relation	rel = trigdata->tg_relation;
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+	AttrNumber	deleted_at = table->deleted_at;
+	AttrNumber	id = table->id;
+	HeapTuple	old = trigdata->tg_trigtuple;
+	HeapTuple	new = trigdata->tg_newtuple;
+	bool		isnull;
+	Datum		was = heap_getattr(old, deleted_at, tupdesc, &isnull);
+
+	if (!isnull && heap_attisnull(new, deleted_at, tupdesc))
+	{
+		*undeleted = true;
+		return new;
+	}
+	if (!isnull)
+	{
+		change->columns &= ~COLUMN_DELETED_AT;
+		return set_time(trigdata, new, deleted_at, change->deleted_at,
+						DatumGetTimestampTz(was), false);
+	}
+
+	{
+		Datum		key = heap_getattr(old, id, tupdesc, &isnull);
+
+		if (isnull || TupleDescAttr(tupdesc, id - 1)->atttypid != UUIDOID)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("a row of table \"%s\" has no id of type uuid", table_name(rel)),
+					 errtablecol(rel, id)));
+		/* this may run SQL: "table" can change under us afterwards */
+		return set_time(trigdata, new, deleted_at, change->deleted_at,
+						appdb_deletion_row(rel, old, DatumGetUUIDP(key)), false);
+	}
 }
 
 /*
@@ -565,6 +615,7 @@ appdb_timestamps(PG_FUNCTION_ARGS)
 	HeapTuple	old;
 	HeapTuple	new;
 	RowChange	change;
+	bool		undeleted = false;
 
 	if (unlikely(!CALLED_AS_TRIGGER(fcinfo) ||
 				 !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
@@ -578,6 +629,7 @@ appdb_timestamps(PG_FUNCTION_ARGS)
 
 	change.columns = 0;
 	change.updated_at = NULL;
+	change.deleted_at = NULL;
 	change.old_updated_at = 0;
 	change.old_updated_at_null = true;
 
@@ -592,12 +644,28 @@ appdb_timestamps(PG_FUNCTION_ARGS)
 		refuse_change(trigdata->tg_relation,
 					  (change.columns & COLUMN_ID) != 0 ? table->id : table->created_at);
 
+	if (unlikely((change.columns & COLUMN_DELETED_AT) != 0))
+		new = set_deleted_at(table, trigdata, &change, &undeleted);
+
+	/* where updated_at is was found in the tuple that we were given */
+	if (unlikely(new != trigdata->tg_newtuple && change.updated_at != NULL))
+	{
+		if (new->t_len == trigdata->tg_newtuple->t_len)
+			change.updated_at = (char *) new->t_data +
+				(change.updated_at - (char *) trigdata->tg_newtuple->t_data);
+		else
+			change.updated_at = NULL;
+	}
+
 	if ((change.columns & (COLUMN_OTHER | COLUMN_DELETED_AT)) != 0)
-		new = set_updated_at(table, trigdata, &change,
-							 next_updated_at(table, old, &change), false);
+		new = set_time(trigdata, new, table->updated_at, change.updated_at,
+					   next_updated_at(table, old, &change), false);
 	else if ((change.columns & COLUMN_UPDATED_AT) != 0)
-		new = set_updated_at(table, trigdata, &change,
-							 change.old_updated_at, change.old_updated_at_null);
+		new = set_time(trigdata, new, table->updated_at, change.updated_at,
+					   change.old_updated_at, change.old_updated_at_null);
+
+	if ((change.columns & COLUMN_OTHER) != 0 || undeleted)
+		appdb_guard_update(trigdata->tg_relation, old, new, undeleted);
 
 	PG_RETURN_POINTER(new);
 }

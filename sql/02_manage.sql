@@ -1,0 +1,525 @@
+-- The conventions as a function: manage(), unmanage() and what they list.
+
+-- What is managed, read without SQL (see src/registry.c).
+CREATE FUNCTION appdb._managed_tables(
+	OUT entity pg_catalog.regclass, OUT view pg_catalog.name,
+	OUT label pg_catalog.name, OUT relations pg_catalog.jsonb)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE c STABLE ROWS 30
+	AS 'MODULE_PATHNAME', 'appdb__managed_tables';
+COMMENT ON FUNCTION appdb._managed_tables() IS 'Internal: the rows of app_data.managed whose tables exist';
+
+CREATE VIEW appdb.managed WITH (security_invoker = true) AS
+	SELECT m.entity,
+		   c.oid::pg_catalog.regclass AS live_view,
+		   m.view AS name,
+		   m.label,
+		   EXISTS (SELECT FROM pg_catalog.pg_attribute a
+				   WHERE a.attrelid OPERATOR(pg_catalog.=) m.entity
+					 AND a.attname OPERATOR(pg_catalog.=) 'deleted_at'
+					 AND NOT a.attisdropped) AS soft_delete,
+		   m.relations
+	FROM appdb._managed_tables() m
+	LEFT JOIN pg_catalog.pg_class c
+		   ON c.relname OPERATOR(pg_catalog.=) m.view AND c.relkind OPERATOR(pg_catalog.=) 'v'
+		  AND c.relnamespace OPERATOR(pg_catalog.=)
+			  (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) 'appdb');
+COMMENT ON VIEW appdb.managed IS 'The tables that appdb manages, and with which options';
+COMMENT ON COLUMN appdb.managed.entity IS 'The base table';
+COMMENT ON COLUMN appdb.managed.live_view IS 'Its live view; null when that has been dropped (SELECT appdb.manage(entity) makes it again)';
+COMMENT ON COLUMN appdb.managed.name IS 'Name of the live view in schema appdb';
+COMMENT ON COLUMN appdb.managed.label IS 'The column that names a row to people';
+COMMENT ON COLUMN appdb.managed.soft_delete IS 'Whether a DELETE on the live view keeps the row (column deleted_at); secrets are deleted for good';
+COMMENT ON COLUMN appdb.managed.relations IS 'Options by foreign-key column: name, inverse, through, on_delete';
+GRANT SELECT ON appdb.managed TO PUBLIC;
+
+-- Raises unless the table follows the conventions; returns whether it has
+-- deleted_at.
+CREATE FUNCTION appdb._check_conventions(entity pg_catalog.regclass)
+	RETURNS pg_catalog.bool
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	rel record;
+	col record;
+	wanted record;
+BEGIN
+	SELECT c.relkind, c.relpersistence, n.nspname, c.relispartition INTO rel
+	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+	WHERE c.oid = entity;
+
+	IF rel.relkind NOT IN ('r', 'p') THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'wrong_object_type',
+			MESSAGE = format('"%s" is not a table', entity),
+			HINT = 'appdb.manage() takes a base table; it makes the live view itself.';
+	ELSIF rel.relpersistence = 't' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'wrong_object_type',
+			MESSAGE = format('cannot manage temporary table "%s"', entity),
+			HINT = 'Make an ordinary table.';
+	ELSIF rel.relispartition THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'wrong_object_type',
+			MESSAGE = format('cannot manage partition "%s"', entity),
+			HINT = 'Manage the partitioned table.';
+	ELSIF rel.nspname IN ('pg_catalog', 'information_schema', 'pg_toast', 'appdb') THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_schema_name',
+			MESSAGE = format('cannot manage table "%s" in schema "%s"', entity, rel.nspname),
+			HINT = 'Base tables belong in app_data or in a schema of your own.';
+	END IF;
+
+	SELECT a.attnum, a.atttypid INTO col
+	FROM pg_attribute a
+	WHERE a.attrelid = entity AND a.attname = 'id' AND NOT a.attisdropped;
+	IF col.attnum IS NULL OR col.atttypid <> 'uuid'::regtype OR NOT EXISTS (
+		SELECT FROM pg_constraint c
+		WHERE c.conrelid = entity AND c.contype = 'p' AND c.conkey = ARRAY[col.attnum])
+	THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_table_definition',
+			MESSAGE = format('table "%s" has no primary key "id" of type uuid', entity),
+			DETAIL = CASE
+				WHEN col.attnum IS NULL THEN 'There is no column "id".'
+				WHEN col.atttypid <> 'uuid'::regtype THEN format('Column "id" is of type %s.', col.atttypid::regtype)
+				ELSE 'Column "id" is not the primary key.' END,
+			HINT = CASE
+				WHEN col.attnum IS NULL THEN format('ALTER TABLE %s ADD COLUMN id uuid PRIMARY KEY DEFAULT appdb.uuidv7();', entity)
+				WHEN col.atttypid <> 'uuid'::regtype THEN 'The primary key of a managed table is a uuid: keep the present key as another column and make a new "id".'
+				ELSE format('ALTER TABLE %s ADD PRIMARY KEY (id);', entity) END;
+	END IF;
+
+	FOR wanted IN
+		SELECT * FROM (VALUES ('created_at', true), ('updated_at', true), ('deleted_at', false)) v (name, required)
+	LOOP
+		SELECT a.attnum, a.atttypid, a.attnotnull, a.attgenerated INTO col
+		FROM pg_attribute a
+		WHERE a.attrelid = entity AND a.attname = wanted.name AND NOT a.attisdropped;
+
+		IF col.attnum IS NULL AND wanted.required THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'invalid_table_definition',
+				MESSAGE = format('table "%s" has no column "%s"', entity, wanted.name),
+				HINT = format('ALTER TABLE %s ADD COLUMN %s timestamptz(3) NOT NULL DEFAULT now();', entity, wanted.name);
+		ELSIF col.atttypid <> 'timestamptz'::regtype OR col.attgenerated <> '' THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'invalid_table_definition',
+				MESSAGE = format('column "%s" of table "%s" is not a plain timestamptz', wanted.name, entity),
+				DETAIL = format('It is of type %s%s.', col.atttypid::regtype,
+								CASE WHEN col.attgenerated <> '' THEN ', generated' ELSE '' END),
+				HINT = format('ALTER TABLE %s ALTER COLUMN %I TYPE timestamptz;', entity, wanted.name);
+		ELSIF wanted.required AND NOT col.attnotnull THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'invalid_table_definition',
+				MESSAGE = format('column "%s" of table "%s" may be null', wanted.name, entity),
+				HINT = format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL;', entity, wanted.name);
+		ELSIF NOT wanted.required AND col.attnotnull THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'invalid_table_definition',
+				MESSAGE = format('column "%s" of table "%s" must allow null', wanted.name, entity),
+				DETAIL = 'A live row is one whose deleted_at is null.',
+				HINT = format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL;', entity, wanted.name);
+		END IF;
+	END LOOP;
+
+	RETURN EXISTS (SELECT FROM pg_attribute a
+				   WHERE a.attrelid = entity AND a.attname = 'deleted_at' AND NOT a.attisdropped);
+END
+$$;
+COMMENT ON FUNCTION appdb._check_conventions(pg_catalog.regclass) IS 'Internal: raises unless the table follows the conventions; returns whether it soft-deletes';
+
+-- Raises unless every key of the options is a foreign-key column with known
+-- settings.
+CREATE FUNCTION appdb._check_relation_options(entity pg_catalog.regclass, relations pg_catalog.jsonb)
+	RETURNS void
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	fk record;
+	setting record;
+BEGIN
+	IF jsonb_typeof(relations) <> 'object' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('relations of table "%s" must be a JSON object', entity),
+			HINT = 'For example {"author_id": {"name": "author", "inverse": "articles", "on_delete": "set null"}}.';
+	END IF;
+
+	FOR fk IN SELECT * FROM jsonb_each(relations) LOOP
+		IF NOT EXISTS (
+			SELECT FROM pg_constraint c
+			JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+			WHERE c.conrelid = entity AND c.contype = 'f' AND a.attname = fk.key)
+		THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'undefined_column',
+				MESSAGE = format('relations names "%s", which is no foreign-key column of table "%s"', fk.key, entity),
+				HINT = format('Foreign-key columns are: %s.', COALESCE(
+					(SELECT string_agg(DISTINCT format('"%s"', a.attname), ', ')
+					 FROM pg_constraint c
+					 JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+					 WHERE c.conrelid = entity AND c.contype = 'f'), 'none'));
+		ELSIF jsonb_typeof(fk.value) <> 'object' THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('relations of column "%s" must be a JSON object', fk.key),
+				HINT = 'Its keys are "name", "inverse", "through" and "on_delete".';
+		END IF;
+		FOR setting IN SELECT * FROM jsonb_each(fk.value) LOOP
+			IF setting.key NOT IN ('name', 'inverse', 'through', 'on_delete') THEN
+				RAISE EXCEPTION USING
+					ERRCODE = 'invalid_parameter_value',
+					MESSAGE = format('unknown relation option "%s" for column "%s"', setting.key, fk.key),
+					HINT = 'Options are "name", "inverse", "through" and "on_delete".';
+			ELSIF jsonb_typeof(setting.value) <> 'string'
+				OR setting.value #>> '{}' = '' OR octet_length(setting.value #>> '{}') > 63 THEN
+				RAISE EXCEPTION USING
+					ERRCODE = 'invalid_parameter_value',
+					MESSAGE = format('relation option "%s" for column "%s" must be a string of 1 to 63 bytes', setting.key, fk.key);
+			ELSIF setting.key = 'on_delete'
+				AND setting.value #>> '{}' NOT IN ('cascade', 'purge', 'set null', 'restrict') THEN
+				RAISE EXCEPTION USING
+					ERRCODE = 'invalid_parameter_value',
+					MESSAGE = format('unknown on_delete "%s" for column "%s"', setting.value #>> '{}', fk.key),
+					HINT = 'It is one of "cascade", "purge", "set null" and "restrict".';
+			END IF;
+		END LOOP;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb._check_relation_options(pg_catalog.regclass, pg_catalog.jsonb) IS 'Internal: checks the relations argument of appdb.manage()';
+
+-- Makes the live view, or brings it up to the table's columns.  A column of
+-- the view always stands for the table's column at the same place, since the
+-- table's columns cannot be dropped or change type under the view: so another
+-- name at some place is a rename, and what is missing at the end is new.
+CREATE FUNCTION appdb._sync_view(entity pg_catalog.regclass, view pg_catalog.name, soft_delete pg_catalog.bool)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	view_oid oid := to_regclass(format('appdb.%I', view));
+	old_name name;
+	col record;
+BEGIN
+	FOR col IN
+		SELECT t.attname AS new_name, v.attname AS old_name
+		FROM (SELECT a.attname, row_number() OVER (ORDER BY a.attnum) AS n
+			  FROM pg_attribute a WHERE a.attrelid = entity AND a.attnum > 0 AND NOT a.attisdropped) t
+		JOIN (SELECT a.attname, row_number() OVER (ORDER BY a.attnum) AS n
+			  FROM pg_attribute a WHERE a.attrelid = view_oid AND a.attnum > 0 AND NOT a.attisdropped) v
+		  USING (n)
+		WHERE t.attname <> v.attname
+	LOOP
+		-- by way of a name that nobody has, for columns that swap their names
+		EXECUTE format('ALTER VIEW appdb.%I RENAME COLUMN %I TO %I', view, col.old_name,
+					   'appdb_rename_' || col.new_name);
+	END LOOP;
+	FOR old_name IN
+		SELECT a.attname FROM pg_attribute a
+		WHERE a.attrelid = view_oid AND a.attnum > 0 AND NOT a.attisdropped
+		  AND starts_with(a.attname, 'appdb_rename_')
+	LOOP
+		EXECUTE format('ALTER VIEW appdb.%I RENAME COLUMN %I TO %I', view, old_name,
+					   substr(old_name, length('appdb_rename_') + 1));
+	END LOOP;
+
+	EXECUTE format('CREATE OR REPLACE VIEW appdb.%I WITH (security_invoker = true) AS SELECT %s FROM %s t%s',
+				   view,
+				   (SELECT string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attnum)
+					FROM pg_attribute a WHERE a.attrelid = entity AND a.attnum > 0 AND NOT a.attisdropped),
+				   entity,
+				   CASE WHEN soft_delete THEN ' WHERE t.deleted_at IS NULL' ELSE '' END);
+
+	-- the table's comments; those that the view has of its own stay
+	view_oid := to_regclass(format('appdb.%I', view));
+	IF obj_description(view_oid, 'pg_class') IS NULL THEN
+		EXECUTE format('COMMENT ON VIEW appdb.%I IS %L', view,
+					   COALESCE(obj_description(entity, 'pg_class'),
+								format('Live rows of %s', entity)));
+	END IF;
+	FOR col IN
+		SELECT a.attname, col_description(entity, a.attnum) AS comment
+		FROM pg_attribute a
+		JOIN pg_attribute v ON v.attrelid = view_oid AND v.attname = a.attname
+		WHERE a.attrelid = entity AND a.attnum > 0 AND NOT a.attisdropped
+		  AND col_description(entity, a.attnum) IS NOT NULL
+		  AND col_description(view_oid, v.attnum) IS NULL
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN appdb.%I.%I IS %L', view, col.attname, col.comment);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb._sync_view(pg_catalog.regclass, pg_catalog.name, pg_catalog.bool) IS 'Internal: makes a live view or brings it up to its table''s columns';
+
+-- Makes a trigger of the engine unless the table has it.
+CREATE FUNCTION appdb._ensure_trigger(entity pg_catalog.regclass, trigger_name pg_catalog.name,
+									  definition pg_catalog.text, comment pg_catalog.text)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_trigger t
+				   WHERE t.tgrelid = entity AND t.tgname = trigger_name AND NOT t.tgisinternal)
+	THEN
+		EXECUTE format('CREATE TRIGGER %I ' || definition, trigger_name, entity);
+		EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', trigger_name, entity, comment);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION appdb._ensure_trigger(pg_catalog.regclass, pg_catalog.name, pg_catalog.text, pg_catalog.text) IS 'Internal: makes a trigger unless the table has it';
+
+-- The engine's triggers, by name; the definition's %s is the table or view.
+-- "wanted": always; soft: where rows are soft-deleted; view: on the live view
+-- of such a table.
+CREATE FUNCTION appdb._triggers(
+	OUT trigger_name pg_catalog.name, OUT wanted pg_catalog.text,
+	OUT definition pg_catalog.text, OUT comment pg_catalog.text)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE sql IMMUTABLE ROWS 8
+AS $$
+	VALUES
+	('zz_appdb_timestamps'::pg_catalog.name, 'always',
+	 'BEFORE UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION appdb.timestamps()',
+	 'Keeps updated_at and deleted_at, guards id and created_at; named to run after the table''s other triggers'),
+	('appdb_truncate', 'always',
+	 'BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION appdb.refuse_truncate()',
+	 'Refuses TRUNCATE unless appdb.allow_drop is on'),
+	('appdb_cascade_begin', 'soft',
+	 'BEFORE UPDATE OF deleted_at ON %s FOR EACH STATEMENT EXECUTE FUNCTION appdb.cascade()',
+	 'Begins an operation that deletes rows'),
+	('appdb_cascade_end', 'soft',
+	 'AFTER UPDATE OF deleted_at ON %s FOR EACH STATEMENT EXECUTE FUNCTION appdb.cascade()',
+	 'Does to children what their foreign keys say, one statement each'),
+	('appdb_soft_delete', 'view',
+	 'INSTEAD OF DELETE ON %s FOR EACH ROW EXECUTE FUNCTION appdb.soft_delete()',
+	 'Marks the row deleted'),
+	('appdb_soft_delete_begin', 'view',
+	 'BEFORE DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION appdb.soft_delete()',
+	 'Begins an operation that deletes rows'),
+	('appdb_soft_delete_end', 'view',
+	 'AFTER DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION appdb.soft_delete()',
+	 'Does to children what their foreign keys say, one statement each')
+$$;
+COMMENT ON FUNCTION appdb._triggers() IS 'Internal: the triggers that manage() makes';
+
+-- The trigger that guards INSERTs of a table with parents that can be
+-- soft-deleted.  Its arguments are the modes that were asked for.
+CREATE FUNCTION appdb._sync_guard(entity pg_catalog.regclass)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	modes text;
+	definition text;
+	present text;
+BEGIN
+	IF EXISTS (
+		SELECT FROM pg_constraint c
+		JOIN appdb._managed_tables() m ON m.entity = c.confrelid
+		JOIN pg_attribute d ON d.attrelid = c.confrelid AND d.attname = 'deleted_at' AND NOT d.attisdropped
+		WHERE c.conrelid = _sync_guard.entity AND c.contype = 'f')
+	THEN
+		SELECT COALESCE(string_agg(quote_literal(format('%s=%s', o.key, o.value ->> 'on_delete')), ', ' ORDER BY o.key), '')
+		INTO modes
+		FROM appdb._managed_tables() m, jsonb_each(m.relations) o
+		WHERE m.entity = _sync_guard.entity AND o.value ? 'on_delete';
+		definition := format('CREATE TRIGGER zz_appdb_guard BEFORE INSERT ON %%s FOR EACH ROW EXECUTE FUNCTION appdb.guard(%s)', modes);
+	END IF;
+
+	SELECT pg_get_triggerdef(t.oid) INTO present
+	FROM pg_trigger t WHERE t.tgrelid = entity AND t.tgname = 'zz_appdb_guard' AND NOT t.tgisinternal;
+	IF present IS NOT NULL AND (definition IS NULL OR right(present, length('appdb.guard(' || modes || ')')) <> 'appdb.guard(' || modes || ')') THEN
+		EXECUTE format('DROP TRIGGER zz_appdb_guard ON %s', entity);
+		present := NULL;
+	END IF;
+	IF present IS NULL AND definition IS NOT NULL THEN
+		EXECUTE format(definition, entity);
+		EXECUTE format('COMMENT ON TRIGGER zz_appdb_guard ON %s IS %L', entity,
+					   'Refuses rows that refer to a deleted one; arguments say what else than the foreign key implies a delete does');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION appdb._sync_guard(pg_catalog.regclass) IS 'Internal: makes the trigger that refuses rows under deleted parents';
+
+CREATE FUNCTION appdb._manage(
+	entity pg_catalog.regclass, view pg_catalog.name, label pg_catalog.name, relations pg_catalog.jsonb)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	soft_delete bool;
+	view_oid oid;
+	col record;
+	trg record;
+BEGIN
+	-- one call at a time: two would make each other's relation functions
+	LOCK TABLE app_data.managed IN SHARE ROW EXCLUSIVE MODE;
+	soft_delete := appdb._check_conventions(entity);
+
+	SELECT COALESCE(_manage.view, m.view, c.relname),
+		   COALESCE(_manage.label, m.label),
+		   COALESCE(_manage.relations, m.relations, '{}')
+	INTO view, label, relations
+	FROM pg_class c LEFT JOIN app_data.managed m ON m.entity = c.oid
+	WHERE c.oid = _manage.entity;
+
+	PERFORM appdb._check_relation_options(entity, relations);
+	IF label IS NOT NULL AND NOT EXISTS (
+		SELECT FROM pg_attribute a
+		WHERE a.attrelid = _manage.entity AND a.attname = label AND a.attnum > 0 AND NOT a.attisdropped)
+	THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_column',
+			MESSAGE = format('label column "%s" of table "%s" does not exist', label, entity);
+	END IF;
+
+	-- the name of the live view is free, or this table's
+	IF EXISTS (SELECT FROM app_data.managed m WHERE m.view = _manage.view AND m.entity <> _manage.entity) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'duplicate_table',
+			MESSAGE = format('live view "appdb.%s" belongs to table "%s"', view,
+							 (SELECT m.entity FROM app_data.managed m WHERE m.view = _manage.view)),
+			HINT = format('Give another name: SELECT appdb.manage(%L, view => …).', entity);
+	END IF;
+	view_oid := to_regclass(format('appdb.%I', view));
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = view_oid AND c.relkind <> 'v')
+		OR EXISTS (SELECT FROM pg_depend d WHERE d.objid = view_oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')
+		OR (view_oid IS NOT NULL AND NOT EXISTS (
+			SELECT FROM pg_rewrite r JOIN pg_depend d
+			  ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+			WHERE r.ev_class = view_oid AND d.refobjid = entity))
+	THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'duplicate_table',
+			MESSAGE = format('relation "appdb.%s" exists and is not the live view of table "%s"', view, entity),
+			HINT = format('Give another name: SELECT appdb.manage(%L, view => …).', entity);
+	END IF;
+
+	-- a live view under a new name
+	IF EXISTS (SELECT FROM app_data.managed m WHERE m.entity = _manage.entity AND m.view <> _manage.view) THEN
+		SELECT m.view INTO col FROM app_data.managed m WHERE m.entity = _manage.entity;
+		IF to_regclass(format('appdb.%I', col.view)) IS NOT NULL THEN
+			EXECUTE format('ALTER VIEW appdb.%I RENAME TO %I', col.view, view);
+		END IF;
+	END IF;
+
+	IF NOT soft_delete AND NOT EXISTS (SELECT FROM app_data.managed m WHERE m.entity = _manage.entity) THEN
+		RAISE NOTICE USING
+			MESSAGE = format('table "%s" has no column "deleted_at": its rows are deleted for good', entity);
+	END IF;
+
+	FOR col IN
+		SELECT v.name, v.expression
+		FROM (VALUES ('id', 'appdb.uuidv7()'), ('created_at', 'now()'), ('updated_at', 'now()')) v (name, expression)
+		JOIN pg_attribute a ON a.attrelid = entity AND a.attname = v.name AND NOT a.atthasdef AND a.attidentity = ''
+	LOOP
+		EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s', entity, col.name, col.expression);
+	END LOOP;
+
+	PERFORM appdb._sync_view(entity, view, soft_delete);
+	view_oid := to_regclass(format('appdb.%I', view));
+	FOR trg IN SELECT * FROM appdb._triggers() t WHERE soft_delete OR t.wanted = 'always' LOOP
+		PERFORM appdb._ensure_trigger(CASE WHEN trg.wanted = 'view' THEN view_oid ELSE entity END,
+									  trg.trigger_name, trg.definition, trg.comment);
+	END LOOP;
+
+	INSERT INTO app_data.managed AS m (entity, view, label, relations)
+	VALUES (_manage.entity, _manage.view, _manage.label, _manage.relations)
+	ON CONFLICT ON CONSTRAINT managed_pkey DO UPDATE
+		SET view = EXCLUDED.view, label = EXCLUDED.label, relations = EXCLUDED.relations
+		WHERE (m.view, m.label, m.relations) IS DISTINCT FROM (EXCLUDED.view, EXCLUDED.label, EXCLUDED.relations);
+
+	-- its own guard, and those of its children, which may be managed already
+	FOR col IN
+		SELECT entity AS child
+		UNION
+		SELECT c.conrelid FROM pg_constraint c JOIN app_data.managed m ON m.entity = c.conrelid
+		WHERE c.confrelid = _manage.entity AND c.contype = 'f'
+	LOOP
+		PERFORM appdb._sync_guard(col.child);
+	END LOOP;
+
+	PERFORM appdb._sync_relations(entity);
+END
+$$;
+COMMENT ON FUNCTION appdb._manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS 'Internal: the work of appdb.manage(), as the owner of the table';
+
+CREATE FUNCTION appdb.manage(
+	entity pg_catalog.regclass,
+	view pg_catalog.name DEFAULT NULL,
+	label pg_catalog.name DEFAULT NULL,
+	relations pg_catalog.jsonb DEFAULT NULL)
+	RETURNS void
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_manage';
+COMMENT ON FUNCTION appdb.manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS
+'Applies the conventions to a table: defaults, timestamps, live view, soft delete, relation functions.
+Idempotent; call it again after ALTER TABLE. Only the owner of the table may.
+entity: the base table, with "id uuid" primary key, "created_at" and "updated_at" timestamptz NOT NULL, and "deleted_at" timestamptz unless rows are to be deleted for good;
+view: name of the live view in schema appdb (default: the table''s);
+label: the column that names a row to people;
+relations: by foreign-key column, {"author_id": {"name": to-one relation, "inverse": to-many relation, "through": many-to-many relation that ends here, "on_delete": "cascade" | "purge" | "set null" | "restrict"}}.
+An argument that is null keeps what was given before.';
+
+CREATE FUNCTION appdb._unmanage(entity pg_catalog.regclass)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	managed record;
+	trg record;
+BEGIN
+	LOCK TABLE app_data.managed IN SHARE ROW EXCLUSIVE MODE;
+	SELECT * INTO managed FROM app_data.managed m WHERE m.entity = _unmanage.entity;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('table "%s" is not managed', entity),
+			HINT = 'appdb.managed lists the tables that are.';
+	END IF;
+
+	DELETE FROM app_data.managed m WHERE m.entity = _unmanage.entity;
+	PERFORM appdb._sync_relations(entity, managed.view);
+	IF to_regclass(format('appdb.%I', managed.view)) IS NOT NULL THEN
+		EXECUTE format('DROP VIEW appdb.%I', managed.view);
+	END IF;
+	FOR trg IN
+		SELECT t.tgname FROM pg_trigger t
+		WHERE t.tgrelid = entity AND NOT t.tgisinternal
+		  AND (t.tgname = 'zz_appdb_guard' OR t.tgname IN (SELECT e.trigger_name FROM appdb._triggers() e))
+	LOOP
+		EXECUTE format('DROP TRIGGER %I ON %s', trg.tgname, entity);
+	END LOOP;
+	FOR trg IN
+		SELECT DISTINCT c.conrelid::regclass AS child FROM pg_constraint c
+		JOIN app_data.managed m ON m.entity = c.conrelid
+		WHERE c.confrelid = _unmanage.entity AND c.contype = 'f'
+	LOOP
+		PERFORM appdb._sync_guard(trg.child);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb._unmanage(pg_catalog.regclass) IS 'Internal: the work of appdb.unmanage(), as the owner of the table';
+
+CREATE FUNCTION appdb.unmanage(entity pg_catalog.regclass)
+	RETURNS void
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_unmanage';
+COMMENT ON FUNCTION appdb.unmanage(pg_catalog.regclass) IS
+'Takes the conventions off a table: drops its live view, relation functions and the engine''s triggers. Rows, columns and defaults stay.
+entity: the base table. Only its owner may.';
+
+REVOKE EXECUTE ON FUNCTION
+	appdb.manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb),
+	appdb._manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb),
+	appdb.unmanage(pg_catalog.regclass), appdb._unmanage(pg_catalog.regclass)
+	FROM PUBLIC;

@@ -1,0 +1,437 @@
+/*
+ * deletion.c
+ *		Operations that delete rows softly, and what they do to children.
+ *
+ * An operation begins with a statement that sets deleted_at (an UPDATE of a
+ * base table that names the column, or a DELETE on a live view) and takes in
+ * the statements that this one causes in other tables.  All its rows get the
+ * same deleted_at, its stamp; no two operations of a backend share one.
+ *
+ * Triggers before and after each statement frame it.  For each row that it
+ * deletes, the row's BEFORE trigger (timestamps.c) comes to
+ * appdb_deletion_row(), which notes the row's id if its table has children: 16
+ * bytes a row, in a context that is freed at the end of the statement or by
+ * the abort of its subtransaction.  After the statement each foreign key that
+ * refers to the table is followed by one statement for all ids together.
+ *
+ * Those statements run as the owner of the child table, as the actions of
+ * foreign keys do, and see what is committed now, whatever the isolation
+ * level; where a transaction's snapshot does not show a child that they find,
+ * they fail with a serialization failure.  That no child appears afterwards is
+ * guard.c's part: the row is locked FOR UPDATE before it is marked.
+ */
+#include "appdb.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+/* a statement that deletes rows of one table */
+typedef struct Deletion
+{
+	struct Deletion *outer;
+	SubTransactionId subid;
+	Oid			relid;			/* the table that the statement names */
+	TimestampTz stamp;
+	MemoryContext context;		/* of all this */
+	TupleTableSlot *slot;		/* for locking rows */
+	ArrayType  *ids;			/* uuid[], its size being what is allocated */
+	Size		nids;
+	Size		maxids;
+} Deletion;
+
+#define IDS_HEADER		ARR_OVERHEAD_NONULLS(1)
+#define IDS_SIZE(n)		(IDS_HEADER + (n) * sizeof(pg_uuid_t))
+/* a uuid[] is a value like any other, of at most 1 GB */
+#define MAX_IDS			((Size) ((MaxAllocSize - IDS_HEADER) / sizeof(pg_uuid_t)))
+
+/* statements under way, the innermost first */
+static Deletion *deletions = NULL;
+
+/* the stamp that statements of a cascade inherit, or 0 */
+static TimestampTz inherited_stamp = 0;
+static TimestampTz last_stamp = 0;
+
+PG_FUNCTION_INFO_V1(appdb_cascade);
+
+/*
+ * Forget statements that were abandoned with their subtransaction.
+ */
+static void
+abort_subxact(SubXactEvent event, SubTransactionId mySubid,
+			  SubTransactionId parentSubid, void *arg)
+{
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	while (deletions != NULL && deletions->subid >= mySubid)
+	{
+		Deletion   *deletion = deletions;
+
+		deletions = deletion->outer;
+		MemoryContextDelete(deletion->context);
+	}
+	inherited_stamp = 0;
+}
+
+static void
+end_xact(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PARALLEL_PRE_COMMIT ||
+		event == XACT_EVENT_PRE_PREPARE)
+		return;
+	/* the contexts go with the transaction's */
+	deletions = NULL;
+	inherited_stamp = 0;
+}
+
+static TimestampTz
+new_stamp(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	last_stamp = Max(now, last_stamp + 1);
+	return last_stamp;
+}
+
+/*
+ * A statement that may delete rows of a table begins.
+ */
+void
+appdb_deletion_begin(Relation rel)
+{
+	static bool registered = false;
+	MemoryContext context;
+	Deletion   *deletion;
+
+	if (!registered)
+	{
+		RegisterSubXactCallback(abort_subxact, NULL);
+		RegisterXactCallback(end_xact, NULL);
+		registered = true;
+	}
+
+	context = AllocSetContextCreate(TopTransactionContext, "appdb deletion", ALLOCSET_SMALL_SIZES);
+	deletion = MemoryContextAllocZero(context, sizeof(Deletion));
+	deletion->context = context;
+	deletion->outer = deletions;
+	deletion->subid = GetCurrentSubTransactionId();
+	deletion->relid = RelationGetRelid(rel);
+	deletion->stamp = inherited_stamp;
+	deletions = deletion;
+}
+
+/*
+ * The statement that deletes a row of "rel": the innermost that names its
+ * table, or one that its table is a partition of.
+ */
+static Deletion *
+find_deletion(Relation rel)
+{
+	Deletion   *deletion;
+	List	   *ancestors = NIL;
+
+	for (deletion = deletions; deletion != NULL; deletion = deletion->outer)
+	{
+		if (deletion->relid == RelationGetRelid(rel))
+			return deletion;
+	}
+	if (!rel->rd_rel->relispartition)
+		return NULL;
+	ancestors = get_partition_ancestors(RelationGetRelid(rel));
+	for (deletion = deletions; deletion != NULL; deletion = deletion->outer)
+	{
+		if (list_member_oid(ancestors, deletion->relid))
+			break;
+	}
+	list_free(ancestors);
+	return deletion;
+}
+
+/*
+ * Note the id of a deleted row for the cascade.
+ */
+static void
+remember_id(Deletion *deletion, const pg_uuid_t *id)
+{
+	if (deletion->nids == deletion->maxids)
+	{
+		if (deletion->nids >= MAX_IDS)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("cannot delete more than %zu rows with children in one statement", MAX_IDS),
+					 errhint("Delete them in several statements.")));
+		deletion->maxids = Min(Max(deletion->maxids * 2, 8), MAX_IDS);
+		if (deletion->ids == NULL)
+			deletion->ids = MemoryContextAlloc(deletion->context, IDS_SIZE(deletion->maxids));
+		else
+			deletion->ids = repalloc_huge(deletion->ids, IDS_SIZE(deletion->maxids));
+	}
+	memcpy((char *) deletion->ids + IDS_HEADER + deletion->nids * sizeof(pg_uuid_t),
+		   id, sizeof(pg_uuid_t));
+	deletion->nids++;
+}
+
+/*
+ * A row is about to be deleted: it is locked against UPDATE already, since a
+ * BEFORE trigger sees it.  Returns the stamp to give it.
+ */
+TimestampTz
+appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id)
+{
+	Deletion   *deletion = find_deletion(rel);
+
+	if (unlikely(deletion == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("deleted_at of table \"%s\" was set by a statement that does not name the column",
+						RelationGetRelationName(rel)),
+				 errdetail("Children of the row would stay live."),
+				 errhint("Delete from the live view, or name deleted_at in the UPDATE; a BEFORE trigger cannot set it.")));
+	if (deletion->stamp == 0)
+		deletion->stamp = new_stamp();
+
+	if (appdb_get_links(rel)->nchildren > 0)
+	{
+		TM_FailureData tmfd;
+
+		/* rows of several partitions can come in turn */
+		if (deletion->slot != NULL && deletion->slot->tts_tupleDescriptor != RelationGetDescr(rel))
+		{
+			ExecDropSingleTupleTableSlot(deletion->slot);
+			deletion->slot = NULL;
+		}
+		if (deletion->slot == NULL)
+		{
+			MemoryContext oldcontext = MemoryContextSwitchTo(deletion->context);
+
+			deletion->slot = table_slot_create(rel, NULL);
+			MemoryContextSwitchTo(oldcontext);
+		}
+		/* keep out those who would add a child, and wait for those who have */
+		(void) table_tuple_lock(rel, &oldtup->t_self, GetActiveSnapshot(), deletion->slot,
+								GetCurrentCommandId(true), LockTupleExclusive,
+								LockWaitBlock, 0, &tmfd);
+		ExecClearTuple(deletion->slot);
+		remember_id(deletion, id);
+	}
+	appdb_guard_forget();
+	return deletion->stamp;
+}
+
+/* ---- cascades ---- */
+
+static char *
+table_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+/*
+ * The condition for children of the given parents: by the key alone if that is
+ * all of the foreign key, otherwise by all columns, which is what its index
+ * begins with.
+ */
+static void
+append_children(StringInfo sql, const AppdbLink *link, bool join)
+{
+	if (!join)
+	{
+		appendStringInfo(sql, " c.%s OPERATOR(pg_catalog.=) ANY ($1)",
+						 quote_identifier(get_attname(link->child, link->child_columns[0], false)));
+		return;
+	}
+	appendStringInfo(sql, " p.id OPERATOR(pg_catalog.=) ANY ($1)");
+	for (int i = 0; i < link->ncolumns; i++)
+		appendStringInfo(sql, " AND c.%s OPERATOR(pg_catalog.=) p.%s",
+						 quote_identifier(get_attname(link->child, link->child_columns[i], false)),
+						 quote_identifier(get_attname(link->parent, link->parent_columns[i], false)));
+}
+
+/* The statement that follows a foreign key. */
+static char *
+link_statement(const AppdbLink *link)
+{
+	StringInfoData sql;
+	bool		join = link->ncolumns > 1;
+	char	   *child = table_name(link->child);
+	char	   *parent = table_name(link->parent);
+
+	initStringInfo(&sql);
+	switch (link->mode)
+	{
+		case APPDB_CASCADE:
+			appendStringInfo(&sql, "UPDATE %s c SET deleted_at = $2", child);
+			break;
+		case APPDB_SET_NULL:
+			appendStringInfo(&sql, "UPDATE %s c SET %s = NULL", child,
+							 quote_identifier(get_attname(link->child, link->child_columns[link->key], false)));
+			break;
+		case APPDB_PURGE:
+			appendStringInfo(&sql, "DELETE FROM %s c", child);
+			break;
+		case APPDB_RESTRICT:
+			appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s c", child);
+			break;
+	}
+	if (join)
+		appendStringInfo(&sql, "%s %s p",
+						 link->mode == APPDB_PURGE ? " USING" :
+						 link->mode == APPDB_RESTRICT ? "," : " FROM", parent);
+	appendStringInfoString(&sql, " WHERE");
+	append_children(&sql, link, join);
+	if (link->child_deleted_at != InvalidAttrNumber && link->mode != APPDB_PURGE)
+		appendStringInfoString(&sql, " AND c.deleted_at IS NULL");
+	return sql.data;
+}
+
+/*
+ * Follow a foreign key from deleted rows, as the owner of the child table.
+ */
+static void
+follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp)
+{
+	Oid			types[2] = {UUIDARRAYOID, TIMESTAMPTZOID};
+	Datum		values[2] = {PointerGetDatum(ids), TimestampTzGetDatum(stamp)};
+	int			nargs = link->mode == APPDB_CASCADE ? 2 : 1;
+	Relation	child;
+	Oid			userid;
+	int			sec_context;
+	SPIPlanPtr	plan;
+	Snapshot	snapshot = InvalidSnapshot;
+	Snapshot	crosscheck = InvalidSnapshot;
+	int			rc;
+
+	child = table_open(link->child, AccessShareLock);
+	GetUserIdAndSecContext(&userid, &sec_context);
+	SetUserIdAndSecContext(child->rd_rel->relowner,
+						   sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	table_close(child, NoLock);
+
+	plan = SPI_prepare_cursor(link_statement(link), nargs, types, CURSOR_OPT_CUSTOM_PLAN);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+
+	if (IsolationUsesXactSnapshot())
+	{
+		CommandCounterIncrement();
+		snapshot = GetLatestSnapshot();
+		crosscheck = GetTransactionSnapshot();
+	}
+	rc = SPI_execute_snapshot(plan, values, NULL, snapshot, crosscheck, false, true, 0);
+	if (rc < 0)
+		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(rc));
+
+	SetUserIdAndSecContext(userid, sec_context);
+
+	if (link->mode == APPDB_RESTRICT)
+	{
+		bool		isnull;
+		int64		count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+
+		if (count > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_RESTRICT_VIOLATION),
+					 errmsg("cannot delete from table \"%s\": rows of table \"%s\" refer to it",
+							get_rel_name(link->parent), get_rel_name(link->child)),
+					 errdetail("%lld live rows refer to it by column \"%s\".", (long long) count,
+							   get_attname(link->child, link->child_columns[link->key], false)),
+					 errhint("Delete those first, or give them another parent.")));
+	}
+}
+
+/*
+ * The statement has ended: do to children what the foreign keys say.
+ */
+void
+appdb_deletion_end(Relation rel)
+{
+	Deletion   *deletion;
+	Deletion  **place = &deletions;
+	TimestampTz save_stamp = inherited_stamp;
+
+	while ((deletion = *place) != NULL && deletion->relid != RelationGetRelid(rel))
+		place = &deletion->outer;
+	if (deletion == NULL)
+		elog(ERROR, "no deletion from table \"%s\" is under way", RelationGetRelationName(rel));
+
+	/* rows deleted from now on, by what we cause, are of other statements */
+	*place = deletion->outer;
+	if (deletion->slot != NULL)
+		ExecDropSingleTupleTableSlot(deletion->slot);
+
+	if (deletion->nids > 0)
+	{
+		const AppdbLinks *links = appdb_get_links(rel);
+		int			nchildren = links->nchildren;
+		AppdbLink  *children = MemoryContextAlloc(deletion->context, sizeof(AppdbLink) * (nchildren + 1));
+		ArrayType  *ids = deletion->ids;
+
+		memcpy(children, links->children, sizeof(AppdbLink) * nchildren);
+		SET_VARSIZE(ids, IDS_SIZE(deletion->nids));
+		ids->ndim = 1;
+		ids->dataoffset = 0;
+		ids->elemtype = UUIDOID;
+		ARR_DIMS(ids)[0] = (int) deletion->nids;
+		ARR_LBOUND(ids)[0] = 1;
+
+		if (SPI_connect() != SPI_OK_CONNECT)
+			elog(ERROR, "SPI_connect failed");
+		/* what may refuse comes first, then what marks, then what removes */
+		for (int pass = 0; pass < 3; pass++)
+		{
+			for (int i = 0; i < nchildren; i++)
+			{
+				if (pass != (children[i].mode == APPDB_RESTRICT ? 0 :
+							 children[i].mode == APPDB_PURGE ? 2 : 1))
+					continue;
+				inherited_stamp = deletion->stamp;
+				follow_link(&children[i], ids, deletion->stamp);
+			}
+		}
+		SPI_finish();
+		inherited_stamp = save_stamp;
+	}
+
+	MemoryContextDelete(deletion->context);
+}
+
+/*
+ * appdb.cascade() returns trigger
+ *		BEFORE and AFTER UPDATE OF deleted_at FOR EACH STATEMENT.
+ */
+Datum
+appdb_cascade(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("appdb.cascade() can only be called by a trigger on UPDATE FOR EACH STATEMENT"),
+				 errhint("appdb.manage() makes the triggers.")));
+
+	if (TRIGGER_FIRED_BEFORE(trigdata->tg_event))
+		appdb_deletion_begin(trigdata->tg_relation);
+	else
+		appdb_deletion_end(trigdata->tg_relation);
+	PG_RETURN_POINTER(NULL);
+}

@@ -1,0 +1,272 @@
+/*
+ * guard.c
+ *		No live row refers to a deleted one.
+ *
+ * Whoever inserts a row, gives it another parent or brings it back locks each
+ * parent FOR KEY SHARE, as the foreign key will, and then looks whether that
+ * is live.  Who deletes a row locks it FOR UPDATE before its children are
+ * looked for (deletion.c).  The two exclude each other until the transaction
+ * ends: the second comes to see what the first has done.  FOR KEY SHARE does
+ * not wait for changes of the parent's other columns, nor for each other.
+ *
+ * The guard fires last among the BEFORE triggers of a row, by its name.  A
+ * parent that is not there is the foreign key's business: rows are restored in
+ * any order.  Rows that are deleted already may refer to whatever they like.
+ */
+#include "appdb.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "commands/trigger.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(appdb_guard);
+
+/*
+ * Parents that this subtransaction has locked and found live: a bulk load asks
+ * for the same ones again and again.  They stay live unless we delete them
+ * ourselves, so each deletion of ours forgets them all.
+ */
+#define NREMEMBERED 64			/* a power of two */
+
+typedef struct Remembered
+{
+	SubTransactionId subid;		/* InvalidSubTransactionId: free */
+	Oid			parent;
+	pg_uuid_t	id;
+} Remembered;
+
+static Remembered remembered[NREMEMBERED];
+
+static void
+forget_at_xact_end(XactEvent event, void *arg)
+{
+	appdb_guard_forget();
+}
+
+void
+appdb_guard_forget(void)
+{
+	memset(remembered, 0, sizeof(remembered));
+}
+
+/* Where a parent would be remembered; the last bytes of a UUID are random. */
+static Remembered *
+remembered_slot(Oid parent, const pg_uuid_t *id)
+{
+	uint32		hash;
+
+	memcpy(&hash, id->data + UUID_LEN - sizeof(hash), sizeof(hash));
+	return &remembered[(hash ^ parent) & (NREMEMBERED - 1)];
+}
+
+static void
+complain(Relation child, Relation parent, const AppdbLink *link, Datum id)
+{
+	const char *column = NameStr(TupleDescAttr(RelationGetDescr(child),
+											   link->child_columns[link->key] - 1)->attname);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+			 errmsg("row of table \"%s.%s\" refers to a deleted row of table \"%s.%s\"",
+					get_namespace_name(RelationGetNamespace(child)), RelationGetRelationName(child),
+					get_namespace_name(RelationGetNamespace(parent)), RelationGetRelationName(parent)),
+			 errdetail("Key (%s)=(%s) is deleted in table \"%s\".", column,
+					   DatumGetCString(DirectFunctionCall1(uuid_out, id)),
+					   RelationGetRelationName(parent)),
+			 errhint("Refer to a live row, or bring that one back first."),
+			 errtableconstraint(child, get_constraint_name(link->constraint))));
+}
+
+/*
+ * The partition of a partitioned parent, or the parent itself, cannot be
+ * scanned without knowing the partition: let the executor find the row.
+ */
+static Oid
+scannable_index(Relation parent)
+{
+	if (parent->rd_rel->relkind != RELKIND_RELATION)
+		return InvalidOid;
+	return compat_primary_key_index(parent);
+}
+
+/*
+ * Lock the parent that "id" names and complain unless it is live.
+ */
+static void
+check_parent(Relation child, const AppdbLink *link, Datum id)
+{
+	Relation	parent;
+	Relation	index;
+	Oid			indexoid;
+	IndexScanDesc scan;
+	ScanKeyData key;
+	TupleTableSlot *slot;
+	Snapshot	snapshot;
+	static bool registered = false;
+	Remembered *memory = remembered_slot(link->parent, DatumGetUUIDP(id));
+
+	if (memory->subid == GetCurrentSubTransactionId() && memory->parent == link->parent &&
+		memcmp(&memory->id, DatumGetUUIDP(id), sizeof(pg_uuid_t)) == 0)
+		return;
+
+	parent = table_open(link->parent, RowShareLock);
+	indexoid = scannable_index(parent);
+	if (!OidIsValid(indexoid))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" cannot be a parent: it has no primary key that can be looked up",
+						RelationGetRelationName(parent)),
+				 errdetail("Partitioned tables cannot have soft-deleted children.")));
+	index = index_open(indexoid, AccessShareLock);
+	slot = table_slot_create(parent, NULL);
+
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, id);
+	scan = compat_index_beginscan(parent, index, snapshot, 1);
+	index_rescan(scan, &key, 1, NULL, 0);
+
+	if (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		TM_FailureData tmfd;
+		TM_Result	result;
+		bool		isnull = true;
+
+		result = table_tuple_lock(parent, &slot->tts_tid, snapshot, slot,
+								  GetCurrentCommandId(true), LockTupleKeyShare,
+								  LockWaitBlock, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &tmfd);
+		switch (result)
+		{
+			case TM_Ok:
+				(void) slot_getattr(slot, link->parent_deleted_at, &isnull);
+				if (!isnull)
+					complain(child, parent, link, id);
+				if (!registered)
+				{
+					RegisterXactCallback(forget_at_xact_end, NULL);
+					registered = true;
+				}
+				memory->subid = GetCurrentSubTransactionId();
+				memory->parent = link->parent;
+				memory->id = *DatumGetUUIDP(id);
+				break;
+			case TM_SelfModified:
+
+				/*
+				 * This command has changed it already.  Had it deleted it, its
+				 * children would be next; the new version tells.
+				 */
+				if (table_tuple_fetch_row_version(parent, &tmfd.ctid, SnapshotAny, slot))
+					(void) slot_getattr(slot, link->parent_deleted_at, &isnull);
+				if (!isnull)
+					complain(child, parent, link, id);
+				break;
+			case TM_Deleted:
+				/* gone for good: the foreign key will say so */
+				break;
+			default:
+				elog(ERROR, "unexpected table_tuple_lock status: %u", result);
+		}
+	}
+
+	index_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
+	table_close(parent, NoLock);
+}
+
+/*
+ * Check the parents of a new row, or, given the old one, those that change.
+ */
+static void
+check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			nparents = appdb_get_links(rel)->nparents;
+
+	for (int i = 0; i < nparents; i++)
+	{
+		/* the links can be read anew when a parent is opened */
+		const AppdbLinks *links = appdb_get_links(rel);
+		AppdbLink	link;
+		AttrNumber	key;
+		Datum		id;
+		Datum		oldid;
+		bool		isnull;
+		bool		oldnull;
+
+		if (i >= links->nparents)
+			break;
+		key = links->parents[i].child_columns[links->parents[i].key];
+		id = heap_getattr(newtup, key, desc, &isnull);
+		if (isnull)
+			continue;
+		if (oldtup != NULL)
+		{
+			oldid = heap_getattr(oldtup, key, desc, &oldnull);
+			if (!oldnull && memcmp(DatumGetPointer(id), DatumGetPointer(oldid), UUID_LEN) == 0)
+				continue;
+		}
+		link = links->parents[i];
+		check_parent(rel, &link, id);
+	}
+}
+
+/*
+ * Called for each changed row by the trigger for timestamps, which fires last
+ * among the BEFORE triggers too.
+ */
+void
+appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted)
+{
+	const AppdbLinks *links = appdb_get_links(rel);
+
+	if (links->nparents == 0)
+		return;
+	if (links->parents[0].child_deleted_at != InvalidAttrNumber &&
+		!heap_attisnull(newtup, links->parents[0].child_deleted_at, RelationGetDescr(rel)))
+		return;
+	check_row(rel, undeleted ? NULL : oldtup, newtup);
+}
+
+/*
+ * appdb.guard() returns trigger
+ *		BEFORE INSERT FOR EACH ROW.  The arguments are not for us: links.c.
+ */
+Datum
+appdb_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	const AppdbLinks *links;
+	Relation	rel;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
+		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("appdb.guard() can only be called by a trigger BEFORE INSERT FOR EACH ROW"),
+				 errhint("appdb.manage() makes the trigger.")));
+
+	rel = trigdata->tg_relation;
+	links = appdb_get_links(rel);
+	if (links->nparents > 0 &&
+		(links->parents[0].child_deleted_at == InvalidAttrNumber ||
+		 heap_attisnull(trigdata->tg_trigtuple, links->parents[0].child_deleted_at,
+						RelationGetDescr(rel))))
+		check_row(rel, NULL, trigdata->tg_trigtuple);
+
+	return PointerGetDatum(trigdata->tg_trigtuple);
+}

@@ -1,0 +1,382 @@
+/*
+ * install.c
+ *		appdb.install(): makes the base tables, or attaches to those that exist.
+ *
+ * The tables are the application's, not the extension's: a member table loses
+ * rows in dumps and goes with DROP EXTENSION.  So everything here runs with
+ * the recording of extension membership switched off, and as the role that
+ * owns (or will own) schema "app_data", never as the superuser whom a trusted
+ * extension script runs as: nothing that the role planted in its own schema
+ * is executed with more rights than it has already.
+ */
+#include "appdb.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "parser/parser.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+typedef enum DataSchemaState
+{
+	DATA_MISSING,				/* no schema */
+	DATA_EMPTY,					/* schema without any relation */
+	DATA_FOREIGN,				/* relations that are not appdb's */
+	DATA_PRESENT				/* appdb's tables */
+} DataSchemaState;
+
+PG_FUNCTION_INFO_V1(appdb_install);
+PG_FUNCTION_INFO_V1(appdb_manage);
+PG_FUNCTION_INFO_V1(appdb_unmanage);
+
+/* Run one SQL statement through SPI; the caller is connected. */
+static void
+run_sql(const char *sql)
+{
+	int			rc = SPI_execute(sql, false, 0);
+
+	if (rc < 0)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(rc));
+}
+
+/*
+ * Run a script one statement at a time, so that an error shows the statement
+ * and not the whole script.
+ */
+static void
+run_script(const char *script)
+{
+	List	   *stmts = raw_parser(script, RAW_PARSE_DEFAULT);
+	ListCell   *lc;
+
+	foreach(lc, stmts)
+	{
+		RawStmt    *stmt = lfirst_node(RawStmt, lc);
+		const char *start = script + stmt->stmt_location;
+		char	   *sql;
+
+		sql = stmt->stmt_len > 0 ? pnstrdup(start, stmt->stmt_len) : pstrdup(start);
+		run_sql(sql);
+		pfree(sql);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* The text that a parameterless SQL function returns. */
+static char *
+text_of(const char *query)
+{
+	run_sql(query);
+	if (SPI_processed != 1)
+		elog(ERROR, "query returned " UINT64_FORMAT " rows: %s", SPI_processed, query);
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+}
+
+static DataSchemaState
+data_schema_state(Oid nsp)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	bool		any;
+
+	if (!OidIsValid(nsp))
+		return DATA_MISSING;
+	if (OidIsValid(get_relname_relid("schema_version", nsp)) &&
+		OidIsValid(get_relname_relid("managed", nsp)))
+		return DATA_PRESENT;
+
+	rel = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_class_relnamespace, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(nsp));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	any = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	return any ? DATA_FOREIGN : DATA_EMPTY;
+}
+
+static Oid
+namespace_owner(Oid nsp)
+{
+	HeapTuple	tup = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(nsp));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tup))
+		elog(ERROR, "cache lookup failed for schema %u", nsp);
+	owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
+	ReleaseSysCache(tup);
+	return owner;
+}
+
+/* The role that ran CREATE EXTENSION: during the script, not the current user. */
+static Oid
+extension_owner(Oid extoid)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tup;
+	Oid			owner;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(extoid));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	tup = systable_getnext(scan);
+	if (!HeapTupleIsValid(tup))
+		elog(ERROR, "could not find tuple for extension %u", extoid);
+	owner = ((Form_pg_extension) GETSTRUCT(tup))->extowner;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return owner;
+}
+
+/*
+ * What the owner of the tables needs in schema "appdb": its live views and
+ * relation functions are made there, and a plain owner restores them there.
+ * These grants are outside of the extension's initial privileges, so that
+ * pg_dump keeps them.
+ */
+static void
+grant_to_owner(Oid owner)
+{
+	char	   *role;
+
+	if (superuser_arg(owner))
+		return;
+	role = pstrdup(quote_identifier(GetUserNameFromId(owner, false)));
+	run_sql(psprintf("GRANT USAGE, CREATE ON SCHEMA appdb TO %s", role));
+	run_sql(psprintf("GRANT EXECUTE ON FUNCTION appdb.install(), "
+					 "appdb.manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb), "
+					 "appdb._manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb), "
+					 "appdb.unmanage(pg_catalog.regclass), appdb._unmanage(pg_catalog.regclass), "
+					 "appdb._sync_relations(pg_catalog.regclass, pg_catalog.name), appdb.attach_domains() TO %s",
+					 role));
+}
+
+/* Everything that "owner" makes or re-makes; runs as that role. */
+static void
+make_or_attach(DataSchemaState state)
+{
+	if (state == DATA_MISSING)
+	{
+		run_sql("CREATE SCHEMA app_data");
+		run_sql("COMMENT ON SCHEMA app_data IS "
+				"'The rows of appdb: base tables, deleted rows included. Applications use the live views in schema appdb.'");
+	}
+
+	if (state == DATA_PRESENT)
+	{
+		/* a table that was dropped while the extension was away */
+		run_sql("DELETE FROM app_data.managed m WHERE NOT EXISTS "
+				"(SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) m.entity::pg_catalog.oid)");
+		run_sql("SELECT appdb.manage(m.entity) FROM app_data.managed m ORDER BY m.entity::pg_catalog.text");
+	}
+	else
+		run_script(text_of("SELECT appdb.tables_sql()"));
+
+	run_sql("SELECT appdb.attach_domains()");
+}
+
+/*
+ * Call "body" as role "userid", with a fixed search_path and without recording
+ * extension membership.  The user is reset by the abort of a (sub)transaction,
+ * extension.c's variable is not: hence the PG_FINALLY.
+ */
+typedef void (*appdb_body) (void *arg);
+
+static void
+run_as_owner(Oid userid, appdb_body body, void *arg)
+{
+	Oid			save_userid;
+	int			save_sec_context;
+	bool		save_creating = creating_extension;
+	int			save_nestlevel = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("check_function_bodies", "off",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	PG_TRY();
+	{
+		creating_extension = false;
+		SetUserIdAndSecContext(userid,
+							   save_sec_context | SECURITY_LOCAL_USERID_CHANGE);
+		body(arg);
+		SetUserIdAndSecContext(save_userid, save_sec_context);
+	}
+	PG_FINALLY();
+	{
+		creating_extension = save_creating;
+	}
+	PG_END_TRY();
+	AtEOXact_GUC(true, save_nestlevel);
+}
+
+static void
+install_body(void *arg)
+{
+	make_or_attach(*(DataSchemaState *) arg);
+}
+
+static void
+grant_body(void *arg)
+{
+	grant_to_owner(*(Oid *) arg);
+}
+
+/*
+ * appdb.install() returns text
+ *		Makes schema "app_data" with all tables, or attaches to existing ones.
+ *
+ * Returns what was done: 'installed', 'attached' or 'deferred' (schema
+ * app_data exists and is empty, as it is in the middle of a restore).
+ */
+Datum
+appdb_install(PG_FUNCTION_ARGS)
+{
+	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
+	DataSchemaState state = data_schema_state(nsp);
+	Oid			caller = creating_extension ? extension_owner(CurrentExtensionObject) : GetUserId();
+	Oid			owner = OidIsValid(nsp) ? namespace_owner(nsp) : caller;
+
+	if (state == DATA_FOREIGN)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_SCHEMA),
+				 errmsg("schema \"%s\" holds relations that are not appdb's", APPDB_DATA_SCHEMA),
+				 errdetail("appdb keeps its base tables in this schema and recognizes them by table \"%s.schema_version\".",
+						   APPDB_DATA_SCHEMA),
+				 errhint("Rename that schema (ALTER SCHEMA %s RENAME TO …), or drop it if nothing in it is needed, then try again.",
+						 APPDB_DATA_SCHEMA)));
+	if (!has_privs_of_role(caller, owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must have the privileges of the owner of schema \"%s\"", APPDB_DATA_SCHEMA),
+				 errdetail("The schema belongs to role \"%s\".", GetUserNameFromId(owner, false)),
+				 errhint("Run the command as that role, or as a superuser.")));
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+
+	if (superuser())
+		run_as_owner(GetUserId(), grant_body, &owner);
+
+	if (state == DATA_EMPTY && creating_extension)
+		ereport(NOTICE,
+				(errmsg("schema \"%s\" exists and is empty: a restore is assumed, no tables are made", APPDB_DATA_SCHEMA),
+				 errhint("If this is not a restore, run SELECT appdb.install().")));
+	else
+		run_as_owner(owner, install_body, &state);
+
+	SPI_finish();
+
+	PG_RETURN_TEXT_P(cstring_to_text(state == DATA_PRESENT ? "attached" :
+									 state == DATA_EMPTY && creating_extension ? "deferred" :
+									 "installed"));
+}
+
+/*
+ * manage() and unmanage() run as the owner of the table, so that its view and
+ * functions belong to that role whoever of its members calls.
+ */
+typedef struct ManageCall
+{
+	const char *sql;
+	int			nargs;
+	Oid			types[4];
+	Datum		values[4];
+	char		nulls[4];
+} ManageCall;
+
+static void
+manage_body(void *arg)
+{
+	ManageCall *call = (ManageCall *) arg;
+	int			rc;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	rc = SPI_execute_with_args(call->sql, call->nargs, call->types,
+							   call->values, call->nulls, false, 0);
+	if (rc < 0)
+		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
+	SPI_finish();
+}
+
+static void
+run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
+{
+	static const Oid types[] = {REGCLASSOID, NAMEOID, NAMEOID, JSONBOID};
+	ManageCall	call;
+	Oid			relid;
+	HeapTuple	tup;
+	Oid			owner;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the table to %s must not be null", what)));
+	relid = PG_GETARG_OID(0);
+	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tup))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
+	ReleaseSysCache(tup);
+	if (!has_privs_of_role(GetUserId(), owner))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+
+	call.sql = sql;
+	call.nargs = PG_NARGS();
+	for (int i = 0; i < call.nargs; i++)
+	{
+		call.types[i] = types[i];
+		call.nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+		call.values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+	}
+	run_as_owner(owner, manage_body, &call);
+}
+
+/*
+ * appdb.manage(entity regclass, view name, label name, relations jsonb) returns void
+ *		Applies the conventions to a table; the work is in appdb._manage().
+ */
+Datum
+appdb_manage(PG_FUNCTION_ARGS)
+{
+	run_manage(fcinfo, "SELECT appdb._manage($1, $2, $3, $4)", "manage");
+	PG_RETURN_VOID();
+}
+
+/*
+ * appdb.unmanage(entity regclass) returns void
+ */
+Datum
+appdb_unmanage(PG_FUNCTION_ARGS)
+{
+	run_manage(fcinfo, "SELECT appdb._unmanage($1)", "unmanage");
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,288 @@
+/*
+ * links.c
+ *		The foreign keys between managed tables, as the engine follows them.
+ *
+ * A child is managed if it has the trigger that guards its INSERTs, made by
+ * appdb.manage() (see guard.c).  The arguments of that trigger say where a
+ * foreign key's mode differs from what its definition implies: "column=mode".
+ * So everything is in the catalogs, under the relation cache's invalidation,
+ * and in dumps.
+ */
+#include "appdb.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "utils/array.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+/* an entry of the cache, by table */
+typedef struct LinksEntry
+{
+	Oid			relid;			/* hash key, must be first */
+	bool		valid;
+	AppdbLinks	links;
+	MemoryContext context;		/* of the links */
+} LinksEntry;
+
+static HTAB *cache = NULL;
+static LinksEntry *last_entry = NULL;
+static uint64 invalidations = 0;
+
+/*
+ * Callback of the relation cache.  A change of any table that we know as
+ * parent or child makes all links doubtful; DDL is rare.
+ */
+static void
+invalidate_links(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	LinksEntry *entry;
+
+	last_entry = NULL;
+	invalidations++;
+	hash_seq_init(&status, cache);
+	while ((entry = (LinksEntry *) hash_seq_search(&status)) != NULL)
+	{
+		bool		touched = !OidIsValid(relid) || entry->relid == relid;
+
+		for (int i = 0; i < entry->links.nchildren && !touched; i++)
+			touched = entry->links.children[i].child == relid;
+		for (int i = 0; i < entry->links.nparents && !touched; i++)
+			touched = entry->links.parents[i].parent == relid;
+		if (touched)
+			entry->valid = false;
+	}
+}
+
+/* The guarding trigger of a table, or NULL if the table is not managed. */
+static Trigger *
+guard_trigger(Relation rel)
+{
+	TriggerDesc *desc = rel->trigdesc;
+
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		Trigger    *trigger = &desc->triggers[i];
+
+		if (!trigger->tgisinternal && strcmp(trigger->tgname, APPDB_GUARD_TRIGGER) == 0)
+			return trigger;
+	}
+	return NULL;
+}
+
+static AttrNumber
+attribute(Relation rel, const char *name, Oid type)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && att->atttypid == type &&
+			strcmp(NameStr(att->attname), name) == 0)
+			return att->attnum;
+	}
+	return InvalidAttrNumber;
+}
+
+/* The columns of a foreign key, one side. */
+static int
+key_columns(HeapTuple tup, TupleDesc desc, int attnum, AttrNumber *columns)
+{
+	bool		isnull;
+	Datum		datum = heap_getattr(tup, attnum, desc, &isnull);
+	ArrayType  *array;
+	int			n;
+
+	if (isnull)
+		elog(ERROR, "null key columns of a foreign key");
+	array = DatumGetArrayTypeP(datum);
+	n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	if (n > INDEX_MAX_KEYS)
+		elog(ERROR, "foreign key has too many columns");
+	memcpy(columns, ARR_DATA_PTR(array), n * sizeof(AttrNumber));
+	return n;
+}
+
+/*
+ * Fill in a link from its foreign key; false if it is none of ours.
+ */
+static bool
+make_link(AppdbLink *link, HeapTuple tup, TupleDesc desc, Relation child, Relation parent)
+{
+	Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tup);
+	Trigger    *guard = guard_trigger(child);
+	AttrNumber	parent_id = attribute(parent, "id", UUIDOID);
+	const char *key;
+	int			len;
+
+	link->parent_deleted_at = attribute(parent, "deleted_at", TIMESTAMPTZOID);
+	if (guard == NULL || link->parent_deleted_at == InvalidAttrNumber)
+		return false;
+
+	link->constraint = con->oid;
+	link->child = RelationGetRelid(child);
+	link->parent = RelationGetRelid(parent);
+	link->ncolumns = key_columns(tup, desc, Anum_pg_constraint_conkey, link->child_columns);
+	(void) key_columns(tup, desc, Anum_pg_constraint_confkey, link->parent_columns);
+	link->child_deleted_at = attribute(child, "deleted_at", TIMESTAMPTZOID);
+
+	/* the key column is the one that refers to the parent's id */
+	link->key = -1;
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		if (link->parent_columns[i] == parent_id)
+			link->key = i;
+	}
+	if (link->key < 0)
+		return false;
+
+	if (con->confdeltype == FKCONSTR_ACTION_SETNULL)
+		link->mode = APPDB_SET_NULL;
+	else if (con->confdeltype == FKCONSTR_ACTION_RESTRICT)
+		link->mode = APPDB_RESTRICT;
+	else if (link->child_deleted_at == InvalidAttrNumber)
+		link->mode = APPDB_PURGE;
+	else
+		link->mode = APPDB_CASCADE;
+
+	key = NameStr(TupleDescAttr(RelationGetDescr(child), link->child_columns[link->key] - 1)->attname);
+	len = strlen(key);
+	for (int i = 0; i < guard->tgnargs; i++)
+	{
+		const char *arg = guard->tgargs[i];
+
+		if (strncmp(arg, key, len) != 0 || arg[len] != '=')
+			continue;
+		arg += len + 1;
+		link->mode = strcmp(arg, "set null") == 0 ? APPDB_SET_NULL :
+			strcmp(arg, "restrict") == 0 ? APPDB_RESTRICT :
+			strcmp(arg, "purge") == 0 ? APPDB_PURGE : APPDB_CASCADE;
+	}
+	/* nothing to mark */
+	if (link->mode == APPDB_CASCADE && link->child_deleted_at == InvalidAttrNumber)
+		link->mode = APPDB_PURGE;
+	return true;
+}
+
+/*
+ * Read the foreign keys that a table takes part in.  There is no index by the
+ * table referred to, so this is a scan; the result is kept.
+ */
+static void
+load_links(LinksEntry *entry, Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	Relation	constraints;
+	SysScanDesc scan;
+	HeapTuple	tup;
+	List	   *keys = NIL;
+	ListCell   *lc;
+	TupleDesc	desc;
+	MemoryContext context;
+	MemoryContext oldcontext;
+	AppdbLinks	links = {0};
+
+	constraints = table_open(ConstraintRelationId, AccessShareLock);
+	desc = CreateTupleDescCopy(RelationGetDescr(constraints));
+	scan = systable_beginscan(constraints, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tup = systable_getnext(scan)))
+	{
+		Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tup);
+
+		/* a partition has copies of its table's keys: they count for it alone */
+		if (con->contype == CONSTRAINT_FOREIGN &&
+			(OidIsValid(con->conparentid) ?
+			 con->conrelid == relid && rel->rd_rel->relispartition :
+			 con->conrelid == relid || con->confrelid == relid))
+			keys = lappend(keys, heap_copytuple(tup));
+	}
+	systable_endscan(scan);
+	table_close(constraints, AccessShareLock);
+
+	if (entry->context != NULL)
+		MemoryContextDelete(entry->context);
+	entry->context = NULL;
+	context = AllocSetContextCreate(TopMemoryContext, "appdb links", ALLOCSET_SMALL_SIZES);
+	entry->context = context;
+
+	oldcontext = MemoryContextSwitchTo(context);
+	links.children = palloc0(sizeof(AppdbLink) * (list_length(keys) + 1));
+	links.parents = palloc0(sizeof(AppdbLink) * (list_length(keys) + 1));
+	MemoryContextSwitchTo(oldcontext);
+
+	foreach(lc, keys)
+	{
+		Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT((HeapTuple) lfirst(lc));
+		Relation	child = table_open(con->conrelid, AccessShareLock);
+		Relation	parent = table_open(con->confrelid, AccessShareLock);
+		AppdbLink	link = {0};
+
+		if (make_link(&link, (HeapTuple) lfirst(lc), desc, child, parent))
+		{
+			if (con->confrelid == relid)
+				links.children[links.nchildren++] = link;
+			if (con->conrelid == relid)
+				links.parents[links.nparents++] = link;
+		}
+		table_close(parent, AccessShareLock);
+		table_close(child, AccessShareLock);
+	}
+	entry->links = links;
+}
+
+/*
+ * The links of a table.  The result stays valid until the next table is opened
+ * or invalidation accepted: copy what is needed for longer.
+ */
+const AppdbLinks *
+appdb_get_links(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	LinksEntry *entry = last_entry;
+	bool		found;
+
+	if (likely(entry != NULL && entry->relid == relid && entry->valid))
+		return &entry->links;
+
+	if (cache == NULL)
+	{
+		HASHCTL		ctl;
+
+		memset(&ctl, 0, sizeof(ctl));
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(LinksEntry);
+		ctl.hcxt = TopMemoryContext;
+		cache = hash_create("appdb links", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		CacheRegisterRelcacheCallback(invalidate_links, (Datum) 0);
+	}
+
+	entry = (LinksEntry *) hash_search(cache, &relid, HASH_ENTER, &found);
+	if (!found)
+	{
+		entry->valid = false;
+		entry->context = NULL;
+		memset(&entry->links, 0, sizeof(entry->links));
+	}
+	/* opening tables can bring in changes: then read again */
+	for (int tries = 0; !entry->valid && tries < 10; tries++)
+	{
+		uint64		before = invalidations;
+
+		load_links(entry, rel);
+		entry->valid = (invalidations == before);
+	}
+	last_entry = entry;
+	return &entry->links;
+}

@@ -1,0 +1,185 @@
+/*
+ * protect.c
+ *		Deletion protection: what holds application data is not dropped or
+ *		truncated unless appdb.allow_drop is on.
+ *
+ * An event trigger on ddl_command_start reads the parse tree; a statement
+ * trigger refuses TRUNCATE, which fires no event trigger.
+ */
+#include "appdb.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "commands/event_trigger.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "nodes/value.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+PG_FUNCTION_INFO_V1(appdb_protect);
+PG_FUNCTION_INFO_V1(appdb_refuse_truncate);
+
+static void
+refuse(const char *what, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("refusing to %s", what),
+			 errdetail("%s", detail),
+			 errhint("If this is really meant: SET appdb.allow_drop = on;")));
+}
+
+/* Is this a table that holds application data? */
+static bool
+is_protected_table(Oid relid)
+{
+	char		relkind = get_rel_relkind(relid);
+
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		return false;
+	return get_rel_namespace(relid) == get_namespace_oid(APPDB_DATA_SCHEMA, true) ||
+		appdb_is_managed(relid);
+}
+
+static void
+check_drop(DropStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->objects)
+	{
+		Node	   *object = (Node *) lfirst(lc);
+
+		switch (stmt->removeType)
+		{
+			case OBJECT_EXTENSION:
+				if (strcmp(strVal(object), "appdb") == 0)
+					refuse("drop extension \"appdb\"",
+						   "Its live views and everything that applications call would be gone; "
+						   "the rows in schema \"app_data\" would stay.");
+				break;
+			case OBJECT_SCHEMA:
+				if (strcmp(strVal(object), APPDB_DATA_SCHEMA) == 0)
+					refuse("drop schema \"app_data\"",
+						   "All rows of the application would be lost.");
+				if (strcmp(strVal(object), APPDB_SCHEMA) == 0)
+					refuse("drop schema \"appdb\"",
+						   "Its live views and everything that applications call would be gone.");
+				break;
+			case OBJECT_TABLE:
+				{
+					RangeVar   *rv = makeRangeVarFromNameList((List *) object);
+					Oid			relid = RangeVarGetRelid(rv, NoLock, true);
+
+					if (OidIsValid(relid) && is_protected_table(relid))
+						refuse(psprintf("drop table \"%s.%s\"",
+										get_namespace_name(get_rel_namespace(relid)),
+										get_rel_name(relid)),
+							   "All of its rows would be lost, deleted ones that can still be restored too.");
+				}
+				break;
+			case OBJECT_TYPE:
+			case OBJECT_DOMAIN:
+				{
+					TypeName   *name = castNode(TypeName, object);
+
+					if (stmt->behavior == DROP_CASCADE &&
+						list_length(name->names) == 2 &&
+						strcmp(strVal(linitial(name->names)), APPDB_DATA_SCHEMA) == 0)
+						refuse(psprintf("drop type \"%s\" with CASCADE", NameListToString(name->names)),
+							   "The columns of this type would be lost.");
+				}
+				break;
+			default:
+				return;
+		}
+	}
+}
+
+/* DROP OWNED BY one who owns the data schema, the extension's schema or a managed table. */
+static void
+check_drop_owned(DropOwnedStmt *stmt)
+{
+	static const char *const schemas[] = {APPDB_DATA_SCHEMA, APPDB_SCHEMA};
+	ListCell   *lc;
+
+	foreach(lc, stmt->roles)
+	{
+		Oid			role = get_rolespec_oid(lfirst_node(RoleSpec, lc), true);
+
+		if (!OidIsValid(role))
+			continue;
+		for (int i = 0; i < (int) lengthof(schemas); i++)
+		{
+			HeapTuple	tup = SearchSysCache1(NAMESPACENAME, CStringGetDatum(schemas[i]));
+			bool		owns = false;
+
+			if (HeapTupleIsValid(tup))
+			{
+				owns = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner == role;
+				ReleaseSysCache(tup);
+			}
+			if (owns)
+				refuse(psprintf("drop what role \"%s\" owns", GetUserNameFromId(role, false)),
+					   psprintf("It owns schema \"%s\": the rows of the application would be lost.", schemas[i]));
+		}
+		if (appdb_owns_managed(role))
+			refuse(psprintf("drop what role \"%s\" owns", GetUserNameFromId(role, false)),
+				   "It owns tables that appdb manages: their rows would be lost.");
+	}
+}
+
+/*
+ * appdb.protect() returns event_trigger
+ */
+Datum
+appdb_protect(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *trigdata;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("appdb.protect() can only be called by an event trigger")));
+	trigdata = (EventTriggerData *) fcinfo->context;
+
+	if (!appdb_allow_drop)
+	{
+		if (IsA(trigdata->parsetree, DropStmt))
+			check_drop((DropStmt *) trigdata->parsetree);
+		else if (IsA(trigdata->parsetree, DropOwnedStmt))
+			check_drop_owned((DropOwnedStmt *) trigdata->parsetree);
+	}
+	PG_RETURN_NULL();
+}
+
+/*
+ * appdb.refuse_truncate() returns trigger
+ *		BEFORE TRUNCATE of every managed table.
+ */
+Datum
+appdb_refuse_truncate(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("appdb.refuse_truncate() can only be called by a trigger on TRUNCATE")));
+
+	if (!appdb_allow_drop)
+		refuse(psprintf("truncate table \"%s.%s\"",
+						get_namespace_name(RelationGetNamespace(trigdata->tg_relation)),
+						RelationGetRelationName(trigdata->tg_relation)),
+			   "All of its rows would be lost, deleted ones that can still be restored too.");
+	PG_RETURN_POINTER(NULL);
+}

@@ -1,0 +1,185 @@
+/*
+ * registry.c
+ *		app_data.managed: which tables appdb manages.
+ *
+ * The table is the application's, so it is read without SQL: everybody may
+ * know what is managed, and nothing that the owner of schema app_data may have
+ * put in its place is run.  While it does not exist (in the middle of a
+ * restore) nothing is managed.
+ */
+#include "appdb.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+/* columns of app_data.managed, in the order of appdb._managed_tables() */
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			columns[] = {
+	{"entity", REGCLASSOID},
+	{"view", NAMEOID},
+	{"label", NAMEOID},
+	{"relations", JSONBOID},
+};
+
+PG_FUNCTION_INFO_V1(appdb__managed_tables);
+PG_FUNCTION_INFO_V1(appdb_forget_dropped);
+
+static Relation
+open_registry(LOCKMODE lockmode, AttrNumber attnums[lengthof(columns)])
+{
+	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
+	Oid			relid = OidIsValid(nsp) ? get_relname_relid("managed", nsp) : InvalidOid;
+
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_RELATION)
+		return NULL;
+
+	for (int i = 0; i < (int) lengthof(columns); i++)
+	{
+		attnums[i] = get_attnum(relid, columns[i].name);
+		if (attnums[i] == InvalidAttrNumber || get_atttype(relid, attnums[i]) != columns[i].type)
+			return NULL;
+	}
+	return table_open(relid, lockmode);
+}
+
+/* Call a function for each managed table until it returns true. */
+static bool
+any_managed(bool (*test) (Oid entity, Oid arg), Oid arg)
+{
+	AttrNumber	attnums[lengthof(columns)];
+	Relation	rel = open_registry(AccessShareLock, attnums);
+	SysScanDesc scan;
+	HeapTuple	tup;
+	bool		found = false;
+
+	if (rel == NULL)
+		return false;
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (!found && HeapTupleIsValid(tup = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		entity = heap_getattr(tup, attnums[0], RelationGetDescr(rel), &isnull);
+
+		found = !isnull && test(DatumGetObjectId(entity), arg);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+static bool
+is_table(Oid entity, Oid relid)
+{
+	return entity == relid;
+}
+
+bool
+appdb_is_managed(Oid relid)
+{
+	return any_managed(is_table, relid);
+}
+
+static bool
+is_owned_by(Oid entity, Oid roleid)
+{
+	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(entity));
+	bool		result;
+
+	if (!HeapTupleIsValid(tup))
+		return false;
+	result = ((Form_pg_class) GETSTRUCT(tup))->relowner == roleid;
+	ReleaseSysCache(tup);
+	return result;
+}
+
+bool
+appdb_owns_managed(Oid roleid)
+{
+	return any_managed(is_owned_by, roleid);
+}
+
+/*
+ * appdb._managed_tables() returns setof (entity, view, label, relations)
+ *		The rows of app_data.managed whose tables exist.
+ */
+Datum
+appdb__managed_tables(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	AttrNumber	attnums[lengthof(columns)];
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tup;
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	rel = open_registry(AccessShareLock, attnums);
+	if (rel == NULL)
+		return (Datum) 0;
+
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tup = systable_getnext(scan)))
+	{
+		Datum		values[lengthof(columns)];
+		bool		nulls[lengthof(columns)];
+
+		for (int i = 0; i < (int) lengthof(columns); i++)
+			values[i] = heap_getattr(tup, attnums[i], RelationGetDescr(rel), &nulls[i]);
+		if (!nulls[0] && SearchSysCacheExists1(RELOID, values[0]))
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	return (Datum) 0;
+}
+
+/*
+ * appdb.forget_dropped() returns event_trigger
+ *		After DROP TABLE: forget what does not exist any more, so that a later
+ *		table cannot inherit the entry with the OID.
+ */
+Datum
+appdb_forget_dropped(PG_FUNCTION_ARGS)
+{
+	AttrNumber	attnums[lengthof(columns)];
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tup;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("appdb.forget_dropped() can only be called by an event trigger")));
+
+	rel = open_registry(RowExclusiveLock, attnums);
+	if (rel == NULL)
+		PG_RETURN_NULL();
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tup = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		entity = heap_getattr(tup, attnums[0], RelationGetDescr(rel), &isnull);
+
+		if (!isnull && !SearchSysCacheExists1(RELOID, entity))
+			simple_heap_delete(rel, &tup->t_self);
+	}
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	PG_RETURN_NULL();
+}
