@@ -250,8 +250,9 @@ cluster_configure() {
 	done | as_server tee -a "$CLUSTER/data/postgresql.conf" >/dev/null
 }
 
+# without the caller's locks (9), which the server would hold on to
 cluster_start() {
-	as_server "$PG_BINDIR/pg_ctl" -D "$CLUSTER/data" -l "$CLUSTER/log" -w -t 60 start >/dev/null 2>&1 || {
+	as_server "$PG_BINDIR/pg_ctl" -D "$CLUSTER/data" -l "$CLUSTER/log" -w -t 60 start >/dev/null 2>&1 9>&- || {
 		cat "$CLUSTER/log" >&2
 		die "the server does not start"
 	}
