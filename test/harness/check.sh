@@ -49,6 +49,8 @@ finish() {
 	trap - EXIT INT TERM
 	if [ -z "$keep" ] || [ $status -ge 128 ]; then
 		cluster_stop immediate
+		# the log of a failed run may be wanted
+		[ $status != 0 ] || rm -rf "${CLUSTER:?}"
 	else
 		say "The server still runs: psql -h $PGHOST -U postgres   (stop: pg_ctl -D $PGHOST/data stop)"
 	fi
