@@ -131,7 +131,7 @@ COMMENT ON COLUMN app_data.file_permissions.updated_at IS
 COMMENT ON COLUMN app_data.file_permissions.deleted_at IS
 	'When the row was deleted, null while it lives; rows deleted by one operation share the value.';
 
-SELECT appdb.manage('app_data.file_permissions', relations => '{"file_id": {"inverse": "permissions"}, "granted_by": {"name": "granter", "inverse": "granted_file_permissions"}}');
+SELECT appdb.manage('app_data.file_permissions', relations => '{"file_id": {"inverse": "permissions", "through": "shared_files"}, "user_id": {"through": "shared_with"}, "granted_by": {"name": "granter", "inverse": "granted_file_permissions"}}');
 
 CREATE TABLE app_data.message_files
 (

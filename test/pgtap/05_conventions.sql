@@ -1,7 +1,7 @@
 -- The conventions, read from the catalogs: every base table keeps every one. A new table is tested as soon as it is there; each test
 -- lists what breaks the rule.
 BEGIN;
-SELECT plan(39);
+SELECT plan(45);
 
 -- what is the engine's own in app_data: no base tables
 CREATE TEMPORARY VIEW base AS
@@ -28,6 +28,10 @@ SELECT set_eq('SELECT name FROM base', ARRAY['users', 'sessions', 'accounts', 'v
 	'chats', 'messages', 'message_files', 'files', 'file_permissions', 'folders', 'notes', 'subscriptions', 'tasks'], 'the tables of the eight domains');
 SELECT set_eq('SELECT name FROM base WHERE tenant', ARRAY['space_members', 'chats', 'messages', 'message_files', 'files', 'file_permissions', 'folders', 'notes'],
 	'those whose every row is in a space');
+
+SELECT set_eq('SELECT entity::oid, live_view::oid FROM appdb.managed', $$SELECT oid AS entity, ('appdb.' || name)::regclass::oid AS live_view FROM base$$, 'all are managed');
+SELECT is_empty($$SELECT m.name, m.label FROM appdb.managed AS m WHERE m.label IS NOT NULL AND NOT EXISTS (SELECT FROM col AS c WHERE c.oid = m.entity AND c.name = m.label)$$,
+	'what names their rows to people is there');
 
 -- == columns ================================================================
 
@@ -102,6 +106,17 @@ SELECT is_empty($$SELECT b.name FROM base AS b JOIN col AS c ON c.oid = b.oid AN
 	WHERE pg_get_viewdef(('appdb.' || b.name)::regclass) !~ 'deleted_at IS NULL'$$, 'they show what is not deleted');
 SELECT is_empty($$SELECT b.name FROM base AS b JOIN col AS c ON c.oid = b.oid AND c.name = 'deleted_at' WHERE NOT EXISTS
 	(SELECT FROM pg_trigger AS t WHERE t.tgrelid = ('appdb.' || b.name)::regclass AND t.tgtype & 64 <> 0 AND t.tgtype & 8 <> 0)$$, 'and DELETE there marks rows as deleted');
+
+-- == relations ==============================================================
+
+SELECT is_empty($$SELECT f.tab, f.name FROM fkey AS f WHERE NOT EXISTS (SELECT FROM appdb.relations AS r WHERE r."from" = f.tab AND r.kind = 'one'
+	AND ('app_data.' || r."to")::regclass = f.confrelid
+	AND r.columns = ARRAY(SELECT a.attname FROM unnest(f.conkey) WITH ORDINALITY AS k (attnum, n) JOIN pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = k.attnum ORDER BY k.n))$$,
+	'a relation for every foreign key');
+SELECT is_empty($$SELECT o."from", o.name FROM appdb.relations AS o WHERE o.kind = 'one' AND NOT EXISTS
+	(SELECT FROM appdb.relations AS m WHERE m.kind = 'many' AND m."from" = o."to" AND m."to" = o."from" AND m.columns = o.to_columns AND m.to_columns = o.columns)$$, 'and one back');
+SELECT is_empty($$SELECT r."from", r.name FROM appdb.relations AS r WHERE r.function IS NULL$$, 'each with its function');
+SELECT is_empty($$SELECT "from", name FROM appdb.relations GROUP BY 1, 2 HAVING count(*) > 1$$, 'and a name of its own');
 
 -- == whose it is ============================================================
 

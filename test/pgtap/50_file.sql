@@ -1,6 +1,6 @@
 -- file: files and who may use them.
 BEGIN;
-SELECT plan(26);
+SELECT plan(28);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann'), ('00000000-0000-4000-8000-0000000000b1', 'Ben');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -45,6 +45,8 @@ SELECT throws_ok($$INSERT INTO appdb.file_permissions (space_id, file_id, user_i
 	'a permission is in the space of its file');
 SELECT throws_ok($$UPDATE appdb.file_permissions SET permission = 'delete'$$, '22P02', NULL, 'one may read, write or manage');
 SELECT results_eq($$SELECT g.name FROM appdb.file_permissions AS p, appdb.granter(p) AS g$$, $$VALUES ('Ann')$$, 'who allowed it is known');
+SELECT results_eq($$SELECT u.name FROM appdb.files AS f, appdb.shared_with(f) AS u WHERE f.name = 'a.txt'$$, $$VALUES ('Ben')$$, 'with whom a file is shared');
+SELECT results_eq($$SELECT f.name FROM appdb.users AS u, appdb.shared_files(u) AS f WHERE u.name = 'Ben'$$, $$VALUES ('a.txt')$$, 'the files that are shared with a user');
 SELECT results_eq($$DELETE FROM appdb.file_permissions WHERE user_id IS NOT NULL RETURNING permission::text$$, $$VALUES ('read')$$, 'a permission is taken back');
 SELECT lives_ok($$INSERT INTO appdb.file_permissions (space_id, file_id, user_id)
 	VALUES ('00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000011', '00000000-0000-4000-8000-0000000000b1')$$, 'and given again');
