@@ -35,6 +35,8 @@ _PG_init(void)
 							 NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("appdb");
+
+	appdb_rewrite_init();
 }
 
 /*

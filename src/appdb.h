@@ -76,4 +76,8 @@ extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_u
 extern void appdb_deletion_begin(Relation rel);
 extern void appdb_deletion_end(Relation rel);
 
+/* soft_delete.c, rewrite.c: DELETE on a live view */
+extern Oid	appdb_base_table(Relation view);
+extern void appdb_rewrite_init(void);
+
 #endif							/* APPDB_H */

@@ -55,4 +55,31 @@
 	ExecInitRangeTable(estate, rtes)
 #endif
 
+/* privileges of a range table entry: in it, from 16 beside it */
+#if PG_VERSION_NUM >= 160000
+#define compat_rte_updated_cols(query, rte) \
+	(getRTEPermissionInfo((query)->rteperminfos, (rte))->updatedCols)
+#define compat_rte_required_perms(query, rte) \
+	(getRTEPermissionInfo((query)->rteperminfos, (rte))->requiredPerms)
+#else
+#define compat_rte_updated_cols(query, rte) ((rte)->updatedCols)
+#define compat_rte_required_perms(query, rte) ((rte)->requiredPerms)
+#endif
+
+/* RETURNING old and new: 18 */
+#if PG_VERSION_NUM >= 180000
+#define compat_var_is_new(var) ((var)->varreturningtype == VAR_RETURNING_NEW)
+#else
+#define compat_var_is_new(var) false
+#endif
+
+/* ExecutorRun() was told whether it is called once, until 17 */
+#if PG_VERSION_NUM >= 180000
+#define compat_ExecutorRun_once_decl
+#define compat_ExecutorRun_once_arg
+#else
+#define compat_ExecutorRun_once_decl , bool execute_once
+#define compat_ExecutorRun_once_arg , execute_once
+#endif
+
 #endif							/* APPDB_COMPAT_H */

@@ -57,8 +57,8 @@ typedef struct SoftDelete
 } SoftDelete;
 
 /* The base table of a live view. */
-static Oid
-base_table(Relation view)
+Oid
+appdb_base_table(Relation view)
 {
 	Query	   *query = get_view_query(view);
 	RangeTblRef *ref;
@@ -91,7 +91,7 @@ start(Relation view, MemoryContext context)
 {
 	SoftDelete *state = MemoryContextAllocZero(context, sizeof(SoftDelete));
 
-	state->relid = base_table(view);
+	state->relid = appdb_base_table(view);
 	state->view_id = need_attribute(RelationGetRelid(view), "id");
 	state->id = need_attribute(state->relid, "id");
 	state->deleted_at = need_attribute(state->relid, "deleted_at");
@@ -264,7 +264,7 @@ delete_row_by_sql(const SoftDelete *state, Datum id)
 static void
 frame_statement(Relation view, bool before)
 {
-	Relation	rel = table_open(base_table(view), RowExclusiveLock);
+	Relation	rel = table_open(appdb_base_table(view), RowExclusiveLock);
 
 	if (before)
 		appdb_deletion_begin(rel);
