@@ -335,6 +335,24 @@ stored_value(const ColumnInfo *column, char *place)
 }
 
 /*
+ * How many bytes are the same before the first that differ, in words.
+ */
+static inline Size
+same_prefix(const char *a, const char *b, Size len)
+{
+	Size		same = 0;
+
+	while (same + 8 <= len && same_bytes(a + same, b + same, 8))
+		same += 8;
+
+	/* the rest */
+	if (same + 8 > len && memcmp(a + same, b + same, len - same) == 0)
+		same = len;
+
+	return same;
+}
+
+/*
  * Compare two versions of a row that both have every column, as they are
  * stored.
  */
@@ -348,8 +366,58 @@ compare_stored(const TableInfo *table, HeapTuple old, HeapTuple new,
 	bits8	   *new_nulls = HeapTupleHasNulls(new) ? new_header->t_bits : NULL;
 	char	   *old_place = (char *) old_header + old_header->t_hoff;
 	char	   *new_place = (char *) new_header + new_header->t_hoff;
+	int			i = 0;
 
-	for (int i = 0; i < table->natts; i++)
+	/*
+	 * Most updates leave most columns alone.  Skip those at the beginning
+	 * that are the same, walking along one of the rows only.
+	 */
+	if (new_header->t_hoff == old_header->t_hoff &&
+		(new_nulls == NULL) == (old_nulls == NULL) &&
+		(new_nulls == NULL ||
+		 memcmp(new_nulls, old_nulls, BITMAPLEN(table->natts)) == 0))
+	{
+		Size		old_size = old->t_len - old_header->t_hoff;
+		Size		new_size = new->t_len - new_header->t_hoff;
+		Size		same = same_prefix(old_place, new_place, Min(old_size, new_size));
+		char	   *end = old_place + same;
+		char	   *old_begin = old_place;
+		char	   *new_begin = new_place;
+
+		if (same == old_size && same == new_size)
+			return;
+
+		for (; i < table->natts; i++)
+		{
+			const ColumnInfo *column = &table->columns[i];
+			char	   *value;
+			char	   *next;
+
+			if (old_nulls != NULL && att_isnull(i, old_nulls))
+			{
+				if (column->kind == COLUMN_UPDATED_AT)
+					change->old_updated_at_null = true;
+				continue;
+			}
+
+			value = stored_value(column, old_place);
+			next = value + stored_length(column, value);
+			if (next > end)
+				break;
+			old_place = next;
+
+			if (column->kind == COLUMN_UPDATED_AT)
+			{
+				change->updated_at = new_begin + (value - old_begin);
+				change->old_updated_at_null = false;
+				memcpy(&change->old_updated_at, value, sizeof(TimestampTz));
+			}
+		}
+
+		new_place = new_begin + (old_place - old_begin);
+	}
+
+	for (; i < table->natts; i++)
 	{
 		const ColumnInfo *column = &table->columns[i];
 		bool		old_null = old_nulls != NULL && att_isnull(i, old_nulls);

@@ -8,18 +8,22 @@
 # machines are noisy, and absolute times mean little.  Times are the CPU time
 # of the backend, user and system.
 #
-#   BENCH_RUNS   how often each is run (default 5)
+#   BENCH_RUNS   how often each is run, instead of each benchmark's own number
 #   BENCH_ROWS   rows or calls, instead of each benchmark's own number
+#   BENCH_RAW    a directory for the single figures
 
 set -euo pipefail
 
-BENCH_RUNS=${BENCH_RUNS:-5}
 export BENCH_DB=appdb_bench_$$
 BENCH_OUT=$(mktemp -d)
 trap 'bench_end' EXIT
 
 bench_end() {
 	psql -X -q -d postgres -c "DROP DATABASE IF EXISTS $BENCH_DB WITH (FORCE)" >/dev/null 2>&1 || :
+	if [ -n "${BENCH_RAW:-}" ]; then
+		mkdir -p "$BENCH_RAW"
+		cp "$BENCH_OUT"/* "$BENCH_RAW"
+	fi
 	rm -rf "$BENCH_OUT"
 }
 

@@ -4,6 +4,7 @@
 
 . "$(dirname "$0")/lib.bash"
 
+BENCH_RUNS=${BENCH_RUNS:-7}
 calls=${BENCH_ROWS:-1000000}
 rows=${BENCH_ROWS:-2000000}
 
