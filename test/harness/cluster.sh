@@ -202,7 +202,7 @@ build_extension() {
 	rm -rf "${BASE:?}/root"
 	if ! make -C "$TOP" --no-print-directory PG_CONFIG="$PG_CONFIG" with_llvm=no WERROR=1 \
 		DESTDIR="$BASE/root" install >"$log" 2>&1; then
-		cat "$log" >&2
+		grep -vE '^[^ ]*(gcc|clang|cc) -' "$log" >&2
 		say "appdb: the build failed" >&2
 		return 1
 	fi
