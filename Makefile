@@ -6,6 +6,7 @@
 #   make check-all      the same on every supported version of PostgreSQL
 #   make demo           a private server to try appdb on
 #   make bench          benchmarks on a private server
+#   make docs           docs/database/schema.md from the catalogs
 #
 # CONTRIBUTING.md says more.
 
@@ -14,7 +15,7 @@ PG_CONFIG ?= pg_config
 # These run on a server of their own and call make again to build.  They must
 # work where pg_config is not installed yet, and PGXS has a target "check"
 # which says that there is none: so they are kept apart from PGXS.
-own_targets = check check-all demo demo-stop demo-clean bench stress roots
+own_targets = check check-all demo demo-stop demo-clean bench stress roots docs
 own_goals = $(filter $(own_targets),$(MAKECMDGOALS))
 
 ifneq (,$(own_goals))
@@ -28,6 +29,9 @@ check-all:
 	@test/harness/check-all.sh
 roots:
 	@test/harness/check-all.sh --only-roots
+docs:
+	@PG_CONFIG='$(PG_CONFIG)' docs/database/schema.sh > docs/database/schema.md.tmp
+	@mv docs/database/schema.md.tmp docs/database/schema.md
 bench:
 	@PG_CONFIG='$(PG_CONFIG)' test/bench/run.sh $(BENCH)
 stress:
