@@ -96,7 +96,7 @@ facts (kind, object, fact) AS (
 		'default ' || pg_get_expr(d.adbin, d.adrelid),
 		'identity=' || nullif(a.attidentity::text, ''), 'generated=' || nullif(a.attgenerated::text, ''),
 		'collation=' || nullif(a.attcollation, 0)::regcollation,
-		'storage=' || a.attstorage::text, 'compression=' || nullif(a.attcompression::text, ''),
+		'storage=' || a.attstorage::text, 'statistics=' || nullif(a.attstattarget, -1), 'compression=' || nullif(a.attcompression::text, ''),
 		CASE WHEN a.attacl IS NOT NULL THEN pg_temp.acl(a.attacl, 'c', r.relowner) END,
 		pg_temp.remark('pg_class', r.oid, a.attnum))
 	FROM relations AS r JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
