@@ -185,6 +185,13 @@ BEGIN
 					ERRCODE = 'invalid_parameter_value',
 					MESSAGE = format('unknown on_delete "%s" for column "%s"', setting.value #>> '{}', fk.key),
 					HINT = 'It is one of "cascade", "purge", "set null" and "restrict".';
+			ELSIF setting.key = 'on_delete' AND setting.value #>> '{}' = 'set null'
+				AND EXISTS (SELECT FROM pg_attribute a
+							WHERE a.attrelid = entity AND a.attname = fk.key AND a.attnotnull) THEN
+				RAISE EXCEPTION USING
+					ERRCODE = 'invalid_parameter_value',
+					MESSAGE = format('on_delete "set null" for column "%s", which must not be null', fk.key),
+					HINT = format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL;', entity, fk.key);
 			END IF;
 		END LOOP;
 	END LOOP;
@@ -355,6 +362,7 @@ CREATE FUNCTION appdb._manage(
 	SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	given_relations jsonb := relations;
 	soft_delete bool;
 	view_oid oid;
 	col record;
@@ -364,12 +372,36 @@ BEGIN
 	LOCK TABLE app_data.managed IN SHARE ROW EXCLUSIVE MODE;
 	soft_delete := appdb._check_conventions(entity);
 
+	-- options given before hold as long as there is what they speak of
 	SELECT COALESCE(_manage.view, m.view, c.relname),
-		   COALESCE(_manage.label, m.label),
-		   COALESCE(_manage.relations, m.relations, '{}')
+		   COALESCE(_manage.label,
+					(SELECT a.attname FROM pg_attribute a
+					 WHERE a.attrelid = c.oid AND a.attname = m.label AND a.attnum > 0 AND NOT a.attisdropped)),
+		   COALESCE(_manage.relations,
+					(SELECT jsonb_object_agg(o.key, o.value) FROM jsonb_each(m.relations) o
+					 WHERE EXISTS (SELECT FROM pg_constraint f
+								   JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = ANY (f.conkey)
+								   WHERE f.conrelid = c.oid AND f.contype = 'f' AND a.attname = o.key)),
+					'{}')
 	INTO view, label, relations
 	FROM pg_class c LEFT JOIN app_data.managed m ON m.entity = c.oid
 	WHERE c.oid = _manage.entity;
+	FOR col IN
+		SELECT 'label' AS option, m.label AS name FROM app_data.managed m
+		WHERE m.entity = _manage.entity AND m.label IS NOT NULL AND _manage.label IS NULL
+		UNION ALL
+		SELECT 'relations', o.key FROM app_data.managed m, jsonb_each(m.relations) o
+		WHERE m.entity = _manage.entity AND NOT _manage.relations ? o.key
+		  AND given_relations IS NULL
+	LOOP
+		RAISE NOTICE USING
+			MESSAGE = format('option "%s" of table "%s" is dropped for column "%s", which is not there any more', col.option, entity, col.name);
+	END LOOP;
+	IF view = '' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_name',
+			MESSAGE = format('the live view of table "%s" needs a name', entity);
+	END IF;
 
 	PERFORM appdb._check_relation_options(entity, relations);
 	IF label IS NOT NULL AND NOT EXISTS (
@@ -378,7 +410,8 @@ BEGIN
 	THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_column',
-			MESSAGE = format('label column "%s" of table "%s" does not exist', label, entity);
+			MESSAGE = format('label column "%s" of table "%s" does not exist', label, entity),
+			HINT = 'It is the column that names a row to people.';
 	END IF;
 
 	-- the name of the live view is free, or this table's

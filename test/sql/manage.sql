@@ -1,0 +1,98 @@
+-- manage(), unmanage(): what they refuse and how they say it; what they keep up with
+\set SHOW_CONTEXT never
+SET client_min_messages = notice;
+SET datestyle = 'ISO, MDY';
+
+-- == the conventions, one by one: each hint is followed ======================
+CREATE TABLE public.articles (title text);
+SELECT appdb.manage('public.articles');
+ALTER TABLE public.articles ADD id int PRIMARY KEY;
+SELECT appdb.manage('public.articles');
+ALTER TABLE public.articles DROP id, ADD id uuid;
+SELECT appdb.manage('public.articles');
+ALTER TABLE public.articles ADD PRIMARY KEY (id);
+SELECT appdb.manage('public.articles');
+ALTER TABLE public.articles ADD created_at timestamp;
+SELECT appdb.manage('public.articles');
+ALTER TABLE public.articles ALTER COLUMN created_at TYPE timestamptz;
+SELECT appdb.manage('public.articles');
+ALTER TABLE public.articles ALTER COLUMN created_at SET NOT NULL;
+SELECT appdb.manage('public.articles');
+ALTER TABLE public.articles ADD COLUMN updated_at timestamptz(3) NOT NULL DEFAULT now();
+SELECT appdb.manage('public.articles');
+ALTER TABLE public.articles ADD deleted_at date;
+SELECT appdb.manage('public.articles');
+ALTER TABLE public.articles ALTER deleted_at TYPE timestamptz, ALTER deleted_at SET NOT NULL;
+SELECT appdb.manage('public.articles');
+ALTER TABLE public.articles ALTER COLUMN deleted_at DROP NOT NULL;
+SELECT appdb.manage('public.articles');
+
+-- == arguments ===============================================================
+SELECT appdb.manage(NULL);
+SELECT appdb.manage('public.nope');
+SELECT appdb.manage('appdb.users');
+SELECT appdb.manage('pg_catalog.pg_class');
+CREATE TEMP TABLE passing (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);
+SELECT appdb.manage('pg_temp.passing');
+SELECT appdb.manage('public.articles', label => 'headline');
+SELECT appdb.manage('public.articles', view => '');
+SELECT appdb.manage('public.articles', view => 'users');
+SELECT appdb.manage('public.articles', view => 'managed');
+SELECT appdb.manage('public.articles', relations => '[]');
+SELECT appdb.manage('public.articles', relations => '{"title": {}}');
+ALTER TABLE public.articles ADD user_id uuid REFERENCES app_data.users, ADD editor_id uuid REFERENCES app_data.users;
+SELECT appdb.manage('public.articles', relations => '{"title": {}}');
+SELECT appdb.manage('public.articles', relations => '{"user_id": "author"}');
+SELECT appdb.manage('public.articles', relations => '{"user_id": {"nam": "author"}}');
+SELECT appdb.manage('public.articles', relations => '{"user_id": {"name": 1}}');
+SELECT appdb.manage('public.articles', relations => '{"user_id": {"name": ""}}');
+SELECT appdb.manage('public.articles', relations => '{"user_id": {"on_delete": "Set Null"}}');
+SELECT appdb.manage('public.articles', relations => '{"user_id": {"inverse": "chats"}}');
+ALTER TABLE public.articles ALTER user_id SET NOT NULL;
+SELECT appdb.manage('public.articles', relations => '{"user_id": {"on_delete": "set null"}}');
+ALTER TABLE public.articles ALTER COLUMN user_id DROP NOT NULL;
+-- a relation named as a column is made, with a warning
+SELECT appdb.manage('public.articles', relations => '{"user_id": {"inverse": "name"}}');
+
+-- == what is kept, and what follows the table ================================
+SELECT appdb.manage('public.articles', label => 'title',
+	relations => '{"user_id": {"name": "author", "on_delete": "set null"}, "editor_id": {"name": "editor"}}');
+SELECT appdb.manage('public.articles');
+SELECT * FROM appdb.managed WHERE name = 'articles';
+SELECT "from", name, kind, "to", columns, on_delete, function FROM appdb.relations WHERE 'articles' IN ("from", "to") ORDER BY 1, 2;
+ALTER TABLE public.articles ADD stars int;
+ALTER TABLE public.articles RENAME title TO headline;
+SELECT appdb.manage('public.articles');
+SELECT attname FROM pg_attribute WHERE attrelid = 'appdb.articles'::regclass ORDER BY attnum;
+-- the label and the relations of columns that are gone are forgotten
+SELECT * FROM appdb.managed WHERE name = 'articles';
+BEGIN;
+SET LOCAL client_min_messages = warning; -- what all goes with it
+ALTER TABLE public.articles DROP COLUMN editor_id CASCADE;
+SET LOCAL client_min_messages = notice;
+SELECT appdb.manage('public.articles', label => 'headline');
+COMMIT;
+SELECT * FROM appdb.managed WHERE name = 'articles';
+SELECT "from", name, function FROM appdb.relations WHERE 'articles' IN ("from", "to") ORDER BY 1, 2;
+-- another name for the view
+SELECT appdb.manage('public.articles', view => 'stories');
+SELECT name, live_view FROM appdb.managed WHERE entity = 'public.articles'::regclass;
+SELECT "from", name, function FROM appdb.relations WHERE 'stories' IN ("from", "to") ORDER BY 1, 2;
+
+-- == who may =================================================================
+CREATE ROLE regress_appdb_other;
+SET ROLE regress_appdb_other;
+SELECT appdb.manage('public.articles');
+SELECT appdb.unmanage('public.articles');
+RESET ROLE;
+DROP ROLE regress_appdb_other;
+
+-- == unmanage ================================================================
+SELECT appdb.unmanage(NULL);
+SELECT appdb.unmanage('app_data.schema_version');
+SELECT appdb.unmanage('public.articles');
+SELECT appdb.unmanage('public.articles');
+SELECT count(*) FROM appdb.relations WHERE 'stories' IN ("from", "to");
+SELECT tgname FROM pg_trigger WHERE tgrelid = 'public.articles'::regclass AND NOT tgisinternal;
+SELECT to_regclass('appdb.stories') IS NULL AS gone, count(*) FROM pg_proc WHERE pronamespace = 'appdb'::regnamespace AND prosrc LIKE '%stories%';
+DROP TABLE public.articles;
