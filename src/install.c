@@ -199,7 +199,8 @@ make_or_attach(DataSchemaState state)
 
 /*
  * Call "body" as role "userid", with a fixed search_path and without recording
- * extension membership.  The user is reset by the abort of a (sub)transaction,
+ * extension membership.  A restricted operation, as that role's code may run: a
+ * deferred trigger of its own would fire at commit, as the caller.  The user is reset by the abort of a (sub)transaction,
  * extension.c's variable is not: hence the PG_FINALLY.
  */
 typedef void (*appdb_body) (void *arg);
@@ -223,7 +224,8 @@ run_as_owner(Oid userid, appdb_body body, void *arg)
 	{
 		creating_extension = false;
 		SetUserIdAndSecContext(userid,
-							   save_sec_context | SECURITY_LOCAL_USERID_CHANGE);
+							   save_sec_context | SECURITY_LOCAL_USERID_CHANGE |
+							   SECURITY_RESTRICTED_OPERATION);
 		body(arg);
 		SetUserIdAndSecContext(save_userid, save_sec_context);
 	}
@@ -284,9 +286,18 @@ appdb_install(PG_FUNCTION_ARGS)
 		run_as_owner(GetUserId(), grant_body, &owner);
 
 	if (state == DATA_EMPTY && creating_extension)
+	{
+		/* CREATE EXTENSION keeps notices back; this one is for its caller */
+		int			save_nestlevel = NewGUCNestLevel();
+
+		(void) set_config_option("client_min_messages", "notice",
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 		ereport(NOTICE,
 				(errmsg("schema \"%s\" exists and is empty: a restore is assumed, no tables are made", APPDB_DATA_SCHEMA),
 				 errhint("If this is not a restore, run SELECT appdb.install().")));
+		AtEOXact_GUC(true, save_nestlevel);
+	}
 	else
 		run_as_owner(owner, install_body, &state);
 

@@ -23,7 +23,7 @@ is() {
 	if [ "$2" = "$3" ]; then
 		ok "$1"
 	else
-		printf 'got:\n%s\nexpected:\n%s\n' "$2" "$3" | not_ok "$1"
+		not_ok "$1" < <(printf 'got:\n%s\nexpected:\n%s\n' "$2" "$3")
 	fi
 }
 
@@ -32,7 +32,7 @@ like() {
 	if [[ $2 =~ $3 ]]; then
 		ok "$1"
 	else
-		printf 'got:\n%s\nexpected to match:\n%s\n' "$2" "$3" | not_ok "$1"
+		not_ok "$1" < <(printf 'got:\n%s\nexpected to match:\n%s\n' "$2" "$3")
 	fi
 }
 

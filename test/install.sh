@@ -1,0 +1,203 @@
+#!/bin/bash
+#
+# install.sh: who can install appdb where, and who cannot gain anything by it.
+#
+# The script of a trusted extension runs as superuser for a role that is none,
+# in a database where that role, and others, may have put things in its way.
+#
+# Needs a running server that has the extension (make check provides it).
+
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. test/harness/tap.sh
+
+super=${PGUSER:-postgres}
+
+# as ROLE [psql's arguments]: statements from the arguments or standard input
+as() {
+	local role=$1
+	shift
+	PGUSER=$role psql -X -q -At -d install "$@" 2>&1
+}
+
+reset() {
+	PGUSER=$super psql -X -q -d postgres >/dev/null 2>&1 <<-'SQL'
+		DROP DATABASE IF EXISTS install;
+		DROP ROLE IF EXISTS appdb_mallory;
+		DROP ROLE IF EXISTS appdb_owner;
+		DROP ROLE IF EXISTS appdb_nobody;
+		CREATE ROLE appdb_owner LOGIN;
+		CREATE ROLE appdb_mallory LOGIN;
+		CREATE ROLE appdb_nobody LOGIN;
+		CREATE DATABASE install OWNER appdb_owner TEMPLATE template0;
+	SQL
+}
+
+no_gain() {
+	is "$1: nobody became superuser" "$(as "$super" -c "SELECT count(*) FROM pg_roles WHERE rolsuper AND rolname LIKE 'appdb\\_%'")" 0
+	is "$1: no planted code ran as superuser" "$(as "$super" -c "SELECT count(*) FROM evil.log WHERE super" 2>&1)" 0
+}
+
+# Code that says whether it runs as a superuser, and takes what it can get.
+plant() {
+	local role=$1
+	as "$role" >/dev/null <<-SQL
+		CREATE SCHEMA evil;
+		GRANT USAGE ON SCHEMA evil TO PUBLIC;
+		CREATE TABLE evil.log (what text, who name, super boolean);
+		GRANT INSERT ON evil.log TO PUBLIC;
+		CREATE FUNCTION evil.run(what text) RETURNS boolean LANGUAGE plpgsql AS \$\$
+		BEGIN
+			INSERT INTO evil.log VALUES (what, current_user, (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user));
+			IF (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user) THEN
+				ALTER ROLE $role SUPERUSER;
+			ELSIF (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = session_user) THEN
+				BEGIN
+					EXECUTE 'RESET ROLE';
+					EXECUTE 'SET SESSION AUTHORIZATION DEFAULT';
+					IF (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user) THEN
+						ALTER ROLE $role SUPERUSER;
+					END IF;
+				EXCEPTION WHEN OTHERS THEN
+					NULL;
+				END;
+			END IF;
+			RETURN true;
+		END \$\$;
+		CREATE FUNCTION evil.trigger_function() RETURNS trigger LANGUAGE plpgsql AS \$\$
+		BEGIN
+			PERFORM evil.run(TG_NAME);
+			RETURN NEW;
+		END \$\$;
+		-- better matches than the built-in ones, for what a script might say without a schema
+		CREATE FUNCTION evil.now() RETURNS timestamptz LANGUAGE sql AS \$\$ SELECT evil.run('now'); SELECT pg_catalog.now() \$\$;
+		CREATE FUNCTION evil.format(text, text) RETURNS text LANGUAGE sql AS \$\$ SELECT evil.run('format'); SELECT pg_catalog.format(\$1, \$2) \$\$;
+		CREATE FUNCTION evil.quote_ident(name) RETURNS text LANGUAGE sql AS \$\$ SELECT evil.run('quote_ident'); SELECT pg_catalog.quote_ident(\$1) \$\$;
+		CREATE FUNCTION evil.length(text) RETURNS int LANGUAGE sql AS \$\$ SELECT evil.run('length'); SELECT pg_catalog.length(\$1) \$\$;
+		CREATE FUNCTION evil.char_length(text) RETURNS int LANGUAGE sql AS \$\$ SELECT evil.run('char_length'); SELECT pg_catalog.char_length(\$1) \$\$;
+		CREATE FUNCTION evil.lower(text) RETURNS text IMMUTABLE LANGUAGE sql AS \$\$ SELECT evil.run('lower'); SELECT pg_catalog.lower(\$1) \$\$;
+		CREATE FUNCTION evil.eq(name, name) RETURNS boolean LANGUAGE sql AS \$\$ SELECT evil.run('=') \$\$;
+		CREATE FUNCTION evil.eq(text, text) RETURNS boolean LANGUAGE sql AS \$\$ SELECT evil.run('=') \$\$;
+		CREATE FUNCTION evil.eq(oid, oid) RETURNS boolean LANGUAGE sql AS \$\$ SELECT evil.run('=') \$\$;
+		CREATE OPERATOR evil.= (LEFTARG = name, RIGHTARG = name, FUNCTION = evil.eq);
+		CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.eq);
+		CREATE OPERATOR evil.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = evil.eq);
+		CREATE DOMAIN evil.uuid AS pg_catalog.text CHECK (evil.run('domain uuid'));
+		CREATE DOMAIN evil.timestamptz AS pg_catalog.text CHECK (evil.run('domain timestamptz'));
+		CREATE TABLE evil.pg_class AS SELECT 1 AS oid;
+		CREATE VIEW evil.pg_attribute AS SELECT evil.run('pg_attribute');
+	SQL
+}
+
+# == who can ================================================================
+
+reset
+is "the database's owner installs it" "$(as appdb_owner -c 'CREATE EXTENSION appdb')" ""
+is "the owner is no superuser, and owns all tables" \
+	"$(as "$super" -c "SELECT bool_and(tableowner = 'appdb_owner') FROM pg_tables WHERE schemaname = 'app_data'")" t
+is "and all views" "$(as "$super" -c "SELECT bool_and(viewowner = 'appdb_owner') FROM pg_views WHERE schemaname = 'appdb' AND viewname IN ('users', 'notes', 'tasks')")" t
+is "no table, view or type belongs to the extension" "$(as "$super" -c "
+	SELECT count(*) FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+	LEFT JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+	WHERE e.extname = 'appdb' AND (d.classid = 'pg_type'::regclass AND EXISTS (SELECT FROM pg_type AS t WHERE t.oid = d.objid AND t.typnamespace = 'app_data'::regnamespace)
+		OR c.relnamespace = 'app_data'::regnamespace)")" 0
+is "the owner uses it" "$(as appdb_owner -c "INSERT INTO appdb.users (name) VALUES ('x') RETURNING name")" x
+like "others do not" "$(as appdb_nobody -c 'SELECT * FROM appdb.users')" 'permission denied'
+like "others do not install or manage" "$(as appdb_nobody -c 'SELECT appdb.install()')" 'permission denied|must have the privileges'
+like "others cannot manage other people's tables" "$(as appdb_nobody -c "SELECT appdb.manage('app_data.users')")" 'permission denied|must be owner|must have the privileges'
+like "schema appdb takes nothing from others" "$(as appdb_nobody -c 'CREATE FUNCTION appdb.x() RETURNS int LANGUAGE sql RETURN 1')" 'permission denied'
+
+reset
+like "a role without rights in the database cannot install it" "$(as appdb_nobody -c 'CREATE EXTENSION appdb')" 'permission denied'
+is "nothing is left of the attempt" "$(as "$super" -c "SELECT count(*) FROM pg_namespace WHERE nspname IN ('appdb', 'app_data')")" 0
+
+# == what is in the way =====================================================
+
+reset
+as appdb_owner -c 'CREATE SCHEMA app_data'
+like "an empty app_data: a restore is assumed" "$(as appdb_owner -c 'CREATE EXTENSION appdb')" 'NOTICE.*a restore is assumed'
+is "it has no tables yet" "$(as appdb_owner -c "SELECT count(*) FROM pg_tables WHERE schemaname = 'app_data'")" 0
+is "install() makes them" "$(as appdb_owner -c 'SELECT appdb.install()' | grep -v NOTICE)" installed
+is "again: nothing changes" "$(as appdb_owner -c 'SELECT appdb.install()')" attached
+is "they work" "$(as appdb_owner -c "INSERT INTO appdb.users (name) VALUES ('x') RETURNING name")" x
+
+reset
+as appdb_owner -c 'CREATE SCHEMA app_data' -c 'CREATE TABLE app_data.mine ()'
+out=$(as appdb_owner -c 'CREATE EXTENSION appdb')
+like "an app_data that is not appdb's: refused" "$out" 'ERROR.*not appdb'
+like "and it is said what to do" "$out" 'HINT.*Rename'
+
+reset
+as appdb_owner -c 'CREATE TABLE public.users ()' -c 'CREATE TABLE public.managed ()' -c 'CREATE TYPE public.space_role AS ENUM ()'
+is "names that are taken in public do not matter" "$(as appdb_owner -c 'CREATE EXTENSION appdb')" ""
+
+# == attacks ================================================================
+
+# a role that may make schemas makes this one first
+reset
+as "$super" -c 'GRANT CREATE ON DATABASE install TO appdb_mallory'
+plant appdb_mallory
+as appdb_mallory -c 'CREATE SCHEMA appdb' -c 'GRANT ALL ON SCHEMA appdb TO PUBLIC' \
+	-c "CREATE FUNCTION appdb.uuidv7() RETURNS uuid LANGUAGE sql AS \$\$ SELECT evil.run('uuidv7'); SELECT gen_random_uuid() \$\$"
+like "a planted schema appdb stops the script (trusted)" "$(as appdb_mallory -c 'CREATE EXTENSION appdb')" 'schema "appdb" already exists'
+like "a planted schema appdb stops the script (superuser)" "$(as "$super" -c 'CREATE EXTENSION appdb')" 'schema "appdb" already exists'
+no_gain "planted schema"
+
+# the search path
+reset
+plant appdb_owner
+as appdb_owner -c 'ALTER DATABASE install SET search_path = evil, pg_catalog, public' -c 'ALTER ROLE appdb_owner SET search_path = evil, pg_catalog, public'
+out=$(as appdb_owner <<'SQL'
+SET search_path = evil, pg_catalog;
+CREATE TEMP TABLE pg_class (oid int);
+CREATE TEMP TABLE managed (x int);
+CREATE EXTENSION appdb;
+SQL
+)
+is "planted functions, operators, types and tables do not disturb the script" "$out" ""
+out=$(as appdb_owner <<'SQL'
+SET search_path = evil, pg_catalog;
+INSERT INTO appdb.users (name, email) VALUES ('x', 'x@example.org');
+UPDATE appdb.users SET name = 'y';
+DELETE FROM appdb.users;
+SELECT appdb.manage('app_data.users');
+SQL
+)
+is "nor the engine" "$out" ""
+is "none of them ran" "$(as "$super" -c "SELECT count(*) FROM evil.log")" 0
+no_gain "search path"
+
+# tables of appdb's that somebody else has prepared, and a superuser installs
+for deferred in '' 'CONSTRAINT'; do
+	reset
+	plant appdb_owner
+	as appdb_owner >/dev/null <<-SQL
+		CREATE EXTENSION appdb;
+		SET appdb.allow_drop = on;
+		DROP EXTENSION appdb CASCADE;
+		DROP TABLE app_data.verifications;
+		CREATE $deferred TRIGGER planted AFTER INSERT OR UPDATE OR DELETE ON app_data.managed ${deferred:+DEFERRABLE INITIALLY DEFERRED}
+			FOR EACH ROW EXECUTE FUNCTION evil.trigger_function();
+		CREATE TABLE public.also (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);
+		INSERT INTO app_data.managed (entity, view) VALUES ('public.also', 'also');
+		DELETE FROM evil.log;
+		ALTER TABLE app_data.users ADD CHECK (evil.run('check'));
+		CREATE INDEX ON app_data.notes ((evil.run('index')));
+		ALTER TABLE app_data.managed ENABLE ROW LEVEL SECURITY;
+		ALTER TABLE app_data.managed FORCE ROW LEVEL SECURITY;
+		CREATE POLICY p ON app_data.managed USING (evil.run('policy'));
+		CREATE RULE r AS ON UPDATE TO app_data.schema_version DO ALSO SELECT evil.run('rule');
+	SQL
+	out=$(as "$super" -c 'CREATE EXTENSION appdb' -c 'SELECT appdb.install()' -c "SELECT appdb.manage('app_data.users')" | grep -v NOTICE)
+	no_gain "prepared tables${deferred:+, deferred trigger}"
+	if [ -z "$deferred" ]; then
+		is "prepared tables: appdb is attached, views owned by their owner" "$(as "$super" -c "
+			SELECT count(*) FROM pg_views WHERE schemaname = 'appdb' AND viewname = 'users' AND viewowner = 'appdb_owner'")" 1
+	else
+		like "deferred trigger: refused" "$out" 'ERROR.*cannot fire deferred trigger'
+	fi
+done
+
+reset
+PGUSER=$super psql -X -q -d postgres -c 'DROP DATABASE install' -c 'DROP ROLE appdb_owner, appdb_mallory, appdb_nobody' >/dev/null
+done_testing
