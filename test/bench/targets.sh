@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 #
-# lib.bash: what the benchmarks share.  Sourced by test/bench/*.sh, which
-# "make bench" runs with PGHOST, PGPORT and PGUSER naming a server that appdb
-# is installed on.
+# targets.sh: single statements measured to the microsecond, for benchmarks that
+# compare differences (what a trigger adds, what a call costs) with a target.
+# Sourced by test/bench/*.bench; bench.sh is for plain ratios.
 #
-# What is compared runs in turn (A B C A B C ...), and medians are compared:
-# machines are noisy, and absolute times mean little.  Times are the CPU time
-# of the backend, user and system.
+# The benchmark itself runs what it compares in turn (A B C A B C ...), and
+# compares medians: machines are noisy, and absolute times mean little.  Times
+# are the CPU time of the backend, user and system.
 #
 #   BENCH_RUNS   how often each is run, instead of each benchmark's own number
 #   BENCH_ROWS   rows or calls, instead of each benchmark's own number
@@ -14,12 +14,10 @@
 
 set -euo pipefail
 
-export BENCH_DB=appdb_bench_$$
 BENCH_OUT=$(mktemp -d)
 trap 'bench_end' EXIT
 
 bench_end() {
-	psql -X -q -d postgres -c "DROP DATABASE IF EXISTS $BENCH_DB WITH (FORCE)" >/dev/null 2>&1 || :
 	if [ -n "${BENCH_RAW:-}" ]; then
 		mkdir -p "$BENCH_RAW"
 		cp "$BENCH_OUT"/* "$BENCH_RAW"
@@ -29,24 +27,17 @@ bench_end() {
 
 # run SQL in the benchmark's database
 sql() {
-	psql -X -q -At -v ON_ERROR_STOP=1 -d "$BENCH_DB" "$@"
+	PGOPTIONS="-c client_min_messages=${messages:-warning} ${options:-}" psql -X -q -At -v ON_ERROR_STOP=1 "$@"
 }
 
-# a database with appdb in it
 bench_begin() {
-	psql -X -q -d postgres -v ON_ERROR_STOP=1 -c "CREATE DATABASE $BENCH_DB" \
-		-c "ALTER DATABASE $BENCH_DB SET jit = off" \
-		-c "ALTER DATABASE $BENCH_DB SET max_parallel_workers_per_gather = 0" \
-		-c "ALTER DATABASE $BENCH_DB SET client_min_messages = warning"
-	${BENCH_SETUP:-sql -c "CREATE EXTENSION appdb"}
 	BENCH_VERSION=$(sql -c "SELECT current_setting('server_version_num')::int / 10000")
-	printf '\n%s (PostgreSQL %s, %s runs each)\n' "$1" "$BENCH_VERSION" "$BENCH_RUNS"
+	printf '%s, %s runs each\n' "$1" "$BENCH_RUNS"
 }
 
 # measure NAME SQL: CPU seconds of one statement, noted under NAME
 measure() {
-	PGOPTIONS='-c log_statement_stats=on -c client_min_messages=log' \
-		sql -c "$2" 2>&1 >/dev/null |
+	messages=log options='-c log_statement_stats=on' sql -c "$2" 2>&1 >/dev/null |
 		awk -v name="$1" '
 			/s user,.*s system/ { sub(/^[^0-9]*/, ""); cpu = $1 + $4; found = 1; exit }
 			{ other = other $0 "\n" }
