@@ -40,9 +40,10 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#define NSECS_PER_SEC		INT64CONST(1000000000)
-#define NSECS_PER_USEC		INT64CONST(1000)
+#define NSECS_PER_MSEC		1000000
+#define NSECS_PER_USEC		1000
 #define USECS_PER_MSEC		INT64CONST(1000)
+#define MSECS_PER_SEC		INT64CONST(1000)
 
 /* microseconds from the epoch of Unix, 1970, to that of timestamptz, 2000 */
 #define UNIX_TO_POSTGRES_USECS \
@@ -58,9 +59,9 @@
 
 /* a tick: milliseconds and the fraction of the millisecond, 48 + 12 bits */
 #define FRACTION_BITS		12
-#define FRACTION_MASK		((UINT64CONST(1) << FRACTION_BITS) - 1)
-#define TICKS_PER_MSEC		(UINT64CONST(1) << FRACTION_BITS)
-#define TICKS_PER_USEC		4
+#define FRACTION_MASK		(TICKS_PER_MSEC - 1)
+#define TICKS_PER_MSEC		(1U << FRACTION_BITS)
+#define TICKS_PER_USEC		4U
 
 /* rand_b */
 #define RAND_B_BITS			62
@@ -91,10 +92,10 @@ typedef struct UuidState
 static int	owner_pid = 0;
 static uint64 random_words[RANDOM_WORDS];
 static int	random_left = 0;
-static int64 last_ns = 0;
 static UuidState now_state;
 static UuidState shifted_state;
 static Interval shifted_by;
+static TimestampTz last_unshifted;
 
 PG_FUNCTION_INFO_V1(appdb_uuidv7);
 PG_FUNCTION_INFO_V1(appdb_uuidv7_interval);
@@ -110,10 +111,10 @@ static void
 start_process(void)
 {
 	random_left = 0;
-	last_ns = 0;
 	memset(&now_state, 0, sizeof(now_state));
 	memset(&shifted_state, 0, sizeof(shifted_state));
 	memset(&shifted_by, 0, sizeof(shifted_by));
+	last_unshifted = 0;
 	owner_pid = MyProcPid;
 }
 
@@ -145,44 +146,26 @@ next_random(void)
 }
 
 /*
- * Nanoseconds since 1970 by the clock, and never less than before.
+ * A tick from its parts: milliseconds since 1970, microseconds in that, and
+ * nanoseconds in that.  The fraction of a microsecond is rounded up, so that
+ * it begins after the last of the four ticks of the microsecond before it.
  */
-static inline int64
-ascending_clock(void)
+static inline uint64
+make_tick(uint64 ms, uint32 us_of_ms, uint32 ns_of_us)
 {
-	struct timespec ts;
-	int64		ns;
-
-	(void) clock_gettime(CLOCK_REALTIME, &ts);
-	ns = (int64) ts.tv_sec * NSECS_PER_SEC + ts.tv_nsec;
-
-	if (likely(ns > last_ns))
-		last_ns = ns;
-
-	return last_ns;
+	return (ms << FRACTION_BITS) +
+		(us_of_ms * TICKS_PER_MSEC + 999) / 1000 +
+		ns_of_us * TICKS_PER_USEC / NSECS_PER_USEC;
 }
 
 /*
- * The first tick of a microsecond since 1970: its fraction rounded up, so that
- * it begins after the last of the four ticks of the microsecond before it.
+ * The first tick of a microsecond since 1970.
  */
 static inline uint64
 first_tick(int64 us)
 {
-	uint64		ms = (uint64) us / USECS_PER_MSEC;
-	uint64		us_of_ms = (uint64) us % USECS_PER_MSEC;
-
-	return (ms << FRACTION_BITS) +
-		(us_of_ms * TICKS_PER_MSEC + USECS_PER_MSEC - 1) / USECS_PER_MSEC;
-}
-
-/*
- * The tick of a microsecond since 1970 and of nanoseconds within it.
- */
-static inline uint64
-make_tick(int64 us, int64 ns_of_us)
-{
-	return first_tick(us) + (uint64) ns_of_us * TICKS_PER_USEC / NSECS_PER_USEC;
+	return make_tick((uint64) us / USECS_PER_MSEC,
+					 (uint32) ((uint64) us % USECS_PER_MSEC), 0);
 }
 
 /*
@@ -241,15 +224,19 @@ next_uuid(UuidState *state, uint64 tick)
 Datum
 appdb_uuidv7(PG_FUNCTION_ARGS)
 {
-	int64		ns;
+	struct timespec now;
+	uint32		ns;
 
 	if (unlikely(owner_pid != MyProcPid))
 		start_process();
 
-	ns = ascending_clock();
+	(void) clock_gettime(CLOCK_REALTIME, &now);
+	ns = (uint32) now.tv_nsec;
 
 	PG_RETURN_UUID_P(next_uuid(&now_state,
-							   make_tick(ns / NSECS_PER_USEC,
+							   make_tick((uint64) now.tv_sec * MSECS_PER_SEC +
+										 ns / NSECS_PER_MSEC,
+										 ns % NSECS_PER_MSEC / NSECS_PER_USEC,
 										 ns % NSECS_PER_USEC)));
 }
 
@@ -264,16 +251,29 @@ Datum
 appdb_uuidv7_interval(PG_FUNCTION_ARGS)
 {
 	Interval   *shift = PG_GETARG_INTERVAL_P(0);
-	int64		ns;
+	struct timespec now;
 	TimestampTz ts;
+	int64		us;
+	uint32		ns_of_us;
 	uint64		tick;
 
 	if (unlikely(owner_pid != MyProcPid))
 		start_process();
 
-	/* intervals are added in microseconds; carry the nanoseconds over */
-	ns = ascending_clock();
-	ts = (TimestampTz) (ns / NSECS_PER_USEC - UNIX_TO_POSTGRES_USECS);
+	(void) clock_gettime(CLOCK_REALTIME, &now);
+	ts = (TimestampTz) now.tv_sec * USECS_PER_SEC + now.tv_nsec / NSECS_PER_USEC -
+		UNIX_TO_POSTGRES_USECS;
+	ns_of_us = (uint32) now.tv_nsec % NSECS_PER_USEC;
+
+	/* a clock that was stepped back stands still for us, as in uuidv7() */
+	if (unlikely(ts < last_unshifted))
+	{
+		ts = last_unshifted;
+		ns_of_us = 0;
+	}
+	last_unshifted = ts;
+
+	/* intervals are added in microseconds; the nanoseconds are carried over */
 	ts = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 												 TimestampTzGetDatum(ts),
 												 IntervalPGetDatum(shift)));
@@ -289,7 +289,8 @@ appdb_uuidv7_interval(PG_FUNCTION_ARGS)
 				 errdetail("UUIDs of version 7 hold times from 1970-01-01 00:00:00+00 to 10889-08-02 05:31:50.655+00."),
 				 errhint("Use a smaller interval.")));
 
-	tick = make_tick(ts + UNIX_TO_POSTGRES_USECS, ns % NSECS_PER_USEC);
+	us = ts + UNIX_TO_POSTGRES_USECS;
+	tick = make_tick(us / USECS_PER_MSEC, (uint32) (us % USECS_PER_MSEC), ns_of_us);
 
 	/* another shift, or a calendar that goes back, begins another sequence */
 	if (memcmp(shift, &shifted_by, sizeof(Interval)) != 0 ||
