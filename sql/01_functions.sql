@@ -61,6 +61,7 @@ DECLARE
 	path text;
 	parent uuid := folder_id;
 	name text;
+	seen uuid[] := '{}';
 BEGIN
 	LOOP
 		SELECT f.name, f.parent_id INTO name, parent FROM appdb.folders AS f WHERE f.id = parent;
@@ -71,6 +72,13 @@ BEGIN
 		IF parent IS NULL THEN
 			RETURN path;
 		END IF;
+		-- cannot be, except where triggers did not fire
+		IF parent = ANY (seen) THEN
+			RAISE data_corrupted USING
+				MESSAGE = format('folder %s is below itself', parent),
+				HINT = 'Set its parent_id to null or to another folder.';
+		END IF;
+		seen := seen || parent;
 	END LOOP;
 END
 $$;
@@ -88,11 +96,13 @@ CREATE FUNCTION appdb.folder_contents(folder_id uuid)
 		UNION ALL
 		SELECT f.space_id, f.id, f.parent_id, f.name, t.depth + 1, t.path || f.name
 		FROM tree AS t JOIN appdb.folders AS f ON f.space_id = t.space_id AND f.parent_id = t.id
-	), entries (kind, id, parent_id, name, depth, path) AS (
-		SELECT 'folder', t.id, t.parent_id, t.name, t.depth, t.path FROM tree AS t WHERE t.depth > 0
+	) CYCLE id SET repeated USING trail,
+	entries (kind, id, parent_id, name, depth, path) AS (
+		SELECT 'folder', t.id, t.parent_id, t.name, t.depth, t.path FROM tree AS t WHERE t.depth > 0 AND NOT t.repeated
 		UNION ALL
 		SELECT 'note', n.id, n.folder_id, n.title, t.depth + 1, t.path || n.title
 		FROM tree AS t JOIN appdb.notes AS n ON n.space_id = t.space_id AND n.folder_id = t.id
+		WHERE NOT t.repeated
 	)
 	SELECT e.kind, e.id, e.parent_id, e.name, e.depth, array_to_string(e.path, '/')
 	FROM entries AS e ORDER BY e.path, e.kind, e.id

@@ -59,7 +59,7 @@ SELECT results_eq($$DELETE FROM appdb.users WHERE email = 'v1@example.org' RETUR
 SELECT is_empty($$SELECT FROM appdb.users WHERE email = 'v1@example.org'$$, 'it is gone from the live view');
 SELECT results_eq($$SELECT deleted_at IS NOT NULL FROM app_data.users WHERE email = 'v1@example.org'$$, $$VALUES (true)$$, 'and still in the base table');
 SELECT is_empty($$DELETE FROM appdb.users WHERE email = 'v1@example.org' RETURNING email$$, 'it cannot be deleted twice');
-SELECT lives_ok($$INSERT INTO appdb.users (email) VALUES ('V1@example.org')$$, 'its address can be used again');
+SELECT lives_ok($$INSERT INTO appdb.users (email) VALUES ('v1@example.org')$$, 'its address can be used again');
 
 -- == sessions ===============================================================
 

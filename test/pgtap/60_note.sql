@@ -1,6 +1,6 @@
 -- note: folders, which stay a tree, and notes.
 BEGIN;
-SELECT plan(38);
+SELECT plan(44);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -74,6 +74,22 @@ SELECT results_eq($$SELECT count(*) FROM appdb.folders AS f, appdb.notes(f) AS n
 SELECT lives_ok($$DELETE FROM appdb.folders WHERE id = '00000000-0000-4000-8000-00000000000c'$$, 'a folder is deleted');
 SELECT lives_ok($$INSERT INTO appdb.folders (space_id, parent_id, name) VALUES ('00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000d', 'c')$$, 'its name can be used again');
 SELECT is(appdb.folder_path('00000000-0000-4000-8000-00000000000c'), NULL, 'a deleted folder has no path');
+
+-- == what cannot be, except where triggers did not fire ======================
+
+SET LOCAL session_replication_role = replica;
+UPDATE app_data.folders SET parent_id = '00000000-0000-4000-8000-00000000000b' WHERE id = '00000000-0000-4000-8000-00000000000a';
+SET LOCAL session_replication_role = origin;
+SELECT throws_ok($$SELECT appdb.folder_path('00000000-0000-4000-8000-00000000000b')$$, 'XX001', NULL, 'a cycle has no path');
+SELECT results_eq($$SELECT kind, name FROM appdb.folder_contents('00000000-0000-4000-8000-00000000000a')$$, $$VALUES ('folder', 'b'), ('note', 'first'), ('note', 'first')$$,
+	'and its contents once');
+SELECT lives_ok($$UPDATE appdb.folders SET parent_id = '00000000-0000-4000-8000-00000000000a' WHERE name = 'd'$$, 'others can be moved there');
+SELECT throws_ok($$UPDATE appdb.folders SET parent_id = '00000000-0000-4000-8000-00000000000d' WHERE id = '00000000-0000-4000-8000-00000000000b'$$, '23505', NULL,
+	'where there is no other of the name');
+UPDATE appdb.folders SET name = 'b2' WHERE id = '00000000-0000-4000-8000-00000000000b';
+SELECT throws_ok($$UPDATE appdb.folders SET parent_id = '00000000-0000-4000-8000-00000000000d' WHERE id = '00000000-0000-4000-8000-00000000000b'$$, '23514', NULL,
+	'but not the cycle below itself');
+SELECT lives_ok($$UPDATE appdb.folders SET parent_id = NULL WHERE id = '00000000-0000-4000-8000-00000000000a'$$, 'and it can be undone');
 
 SELECT * FROM finish();
 ROLLBACK;
