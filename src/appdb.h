@@ -75,6 +75,7 @@ extern void appdb_guard_forget(void);
 extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id);
 extern void appdb_deletion_begin(Relation rel);
 extern void appdb_deletion_end(Relation rel);
+extern void **appdb_deletion_deleter(Oid relid, MemoryContext *context);
 
 /* soft_delete.c, rewrite.c: DELETE on a live view */
 extern Oid	appdb_base_table(Relation view);

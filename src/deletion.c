@@ -54,6 +54,7 @@ typedef struct Deletion
 	ArrayType  *ids;			/* uuid[], its size being what is allocated */
 	Size		nids;
 	Size		maxids;
+	void	   *deleter;		/* soft_delete.c's */
 } Deletion;
 
 #define IDS_HEADER		ARR_OVERHEAD_NONULLS(1)
@@ -161,6 +162,24 @@ find_deletion(Relation rel)
 	}
 	list_free(ancestors);
 	return deletion;
+}
+
+/*
+ * Where the statement on a live view keeps what its rows have in common, and
+ * the context for it.  NULL if no such statement is under way.
+ */
+void	  **
+appdb_deletion_deleter(Oid relid, MemoryContext *context)
+{
+	for (Deletion *deletion = deletions; deletion != NULL; deletion = deletion->outer)
+	{
+		if (deletion->relid == relid)
+		{
+			*context = deletion->context;
+			return &deletion->deleter;
+		}
+	}
+	return NULL;
 }
 
 /*

@@ -46,15 +46,27 @@
 
 PG_FUNCTION_INFO_V1(appdb_soft_delete);
 
-/* what a statement's rows have in common; lives as long as the statement */
-typedef struct SoftDelete
+/*
+ * What a statement's rows have in common.  It is kept with the statement's
+ * deletion and closed at the end of the statement; on error the relations and
+ * the snapshot go with the resource owner, the rest with the transaction.
+ */
+typedef struct Deleter
 {
-	Oid			relid;			/* the base table */
 	AttrNumber	view_id;		/* "id" in the view */
-	AttrNumber	id;				/* the same in the table */
-	AttrNumber	deleted_at;
-	bool		by_sql;			/* a partitioned table: leave it to SQL */
-} SoftDelete;
+	AttrNumber	view_updated_at;
+	AttrNumber	deleted_at;		/* in the table */
+	AttrNumber	updated_at;
+	Relation	rel;
+	Relation	index;			/* NULL for a partitioned table: left to SQL */
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+	EState	   *estate;
+	EPQState	epqstate;
+	ResultRelInfo *relinfo;
+	TupleTableSlot *oldslot;
+	TupleTableSlot *newslot;
+} Deleter;
 
 /* The base table of a live view. */
 Oid
@@ -86,26 +98,14 @@ need_attribute(Oid relid, const char *name)
 	return attnum;
 }
 
-static SoftDelete *
-start(Relation view, MemoryContext context)
-{
-	SoftDelete *state = MemoryContextAllocZero(context, sizeof(SoftDelete));
-
-	state->relid = appdb_base_table(view);
-	state->view_id = need_attribute(RelationGetRelid(view), "id");
-	state->id = need_attribute(state->relid, "id");
-	state->deleted_at = need_attribute(state->relid, "deleted_at");
-	state->by_sql = get_rel_relkind(state->relid) != RELKIND_RELATION;
-	return state;
-}
-
 /*
- * Lock the last version of the row in "slot", which the statement's snapshot
+ * Lock the last version of the row in oldslot, which the statement's snapshot
  * shows; false if it is not to be deleted any more.
  */
 static bool
-lock_row(Relation rel, const SoftDelete *state, TupleTableSlot *slot)
+lock_row(Deleter *deleter)
 {
+	TupleTableSlot *slot = deleter->oldslot;
 	TM_FailureData tmfd;
 	TM_Result	result;
 	int			flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
@@ -114,13 +114,13 @@ lock_row(Relation rel, const SoftDelete *state, TupleTableSlot *slot)
 	if (!IsolationUsesXactSnapshot())
 		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
 
-	result = table_tuple_lock(rel, &slot->tts_tid, GetActiveSnapshot(), slot,
+	result = table_tuple_lock(deleter->rel, &slot->tts_tid, deleter->snapshot, slot,
 							  GetCurrentCommandId(true), LockTupleExclusive,
 							  LockWaitBlock, flags, &tmfd);
 	switch (result)
 	{
 		case TM_Ok:
-			(void) slot_getattr(slot, state->deleted_at, &isnull);
+			(void) slot_getattr(slot, deleter->deleted_at, &isnull);
 			return isnull;
 		case TM_SelfModified:
 			/* this statement has deleted it before */
@@ -160,79 +160,142 @@ init_target(EState *estate, Relation rel, AttrNumber column)
 	return relinfo;
 }
 
+static Deleter *
+open_deleter(Relation view, Oid relid, MemoryContext context)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	Deleter    *deleter = palloc0(sizeof(Deleter));
+	EState	   *estate;
+
+	deleter->view_id = need_attribute(RelationGetRelid(view), "id");
+	deleter->view_updated_at = get_attnum(RelationGetRelid(view), "updated_at");
+	deleter->deleted_at = need_attribute(relid, "deleted_at");
+	deleter->updated_at = need_attribute(relid, "updated_at");
+	deleter->rel = table_open(relid, RowExclusiveLock);
+	if (deleter->rel->rd_rel->relkind == RELKIND_RELATION)
+	{
+		deleter->index = index_open(compat_primary_key_index(deleter->rel), AccessShareLock);
+		deleter->snapshot = RegisterSnapshot(GetActiveSnapshot());
+		deleter->scan = compat_index_beginscan(deleter->rel, deleter->index, deleter->snapshot, 1);
+
+		deleter->estate = estate = CreateExecutorState();
+		MemoryContextSwitchTo(estate->es_query_cxt);
+		deleter->relinfo = init_target(estate, deleter->rel, deleter->deleted_at);
+		estate->es_snapshot = deleter->snapshot;
+		deleter->oldslot = ExecInitExtraTupleSlot(estate, RelationGetDescr(deleter->rel),
+												  table_slot_callbacks(deleter->rel));
+		deleter->newslot = ExecInitExtraTupleSlot(estate, RelationGetDescr(deleter->rel),
+												  &TTSOpsVirtual);
+		compat_EvalPlanQualInit(&deleter->epqstate, estate);
+		ExecOpenIndices(deleter->relinfo, false);
+	}
+	MemoryContextSwitchTo(oldcontext);
+	return deleter;
+}
+
+static void
+close_deleter(Deleter *deleter)
+{
+	if (deleter->index != NULL)
+	{
+		EvalPlanQualEnd(&deleter->epqstate);
+		ExecCloseIndices(deleter->relinfo);
+		ExecResetTupleTable(deleter->estate->es_tupleTable, false);
+		FreeExecutorState(deleter->estate);
+		index_endscan(deleter->scan);
+		UnregisterSnapshot(deleter->snapshot);
+		index_close(deleter->index, NoLock);
+	}
+	table_close(deleter->rel, NoLock);
+}
+
 /*
- * Write the new version of a locked row as the executor would.
+ * Write the new version of the locked row as the executor would.
  */
 static void
-mark_row(Relation rel, const SoftDelete *state, EState *estate,
-		 ResultRelInfo *relinfo, TupleTableSlot *oldslot)
+mark_row(Deleter *deleter)
 {
-	TupleTableSlot *newslot = ExecInitExtraTupleSlot(estate, RelationGetDescr(rel), &TTSOpsVirtual);
-	EPQState	epqstate;
-	int			natts = RelationGetDescr(rel)->natts;
+	TupleTableSlot *oldslot = deleter->oldslot;
+	TupleTableSlot *newslot = deleter->newslot;
+	int			natts = RelationGetDescr(deleter->rel)->natts;
 
 	slot_getallattrs(oldslot);
 	ExecClearTuple(newslot);
 	memcpy(newslot->tts_values, oldslot->tts_values, natts * sizeof(Datum));
 	memcpy(newslot->tts_isnull, oldslot->tts_isnull, natts * sizeof(bool));
 	/* the row's trigger puts the operation's stamp here */
-	newslot->tts_values[state->deleted_at - 1] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-	newslot->tts_isnull[state->deleted_at - 1] = false;
+	newslot->tts_values[deleter->deleted_at - 1] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	newslot->tts_isnull[deleter->deleted_at - 1] = false;
 	ExecStoreVirtualTuple(newslot);
 
-	compat_EvalPlanQualInit(&epqstate, estate);
-	ExecOpenIndices(relinfo, false);
-	ExecSimpleRelationUpdate(relinfo, estate, &epqstate, oldslot, newslot);
-	ExecCloseIndices(relinfo);
-	EvalPlanQualEnd(&epqstate);
+	deleter->estate->es_output_cid = GetCurrentCommandId(true);
+	ExecSimpleRelationUpdate(deleter->relinfo, deleter->estate, &deleter->epqstate,
+							 oldslot, newslot);
 }
 
 static bool
-delete_row(const SoftDelete *state, Datum id)
+delete_row(Deleter *deleter, Datum id)
 {
-	Relation	rel = table_open(state->relid, RowExclusiveLock);
-	Relation	index = index_open(compat_primary_key_index(rel), AccessShareLock);
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *relinfo;
-	TupleTableSlot *slot;
-	IndexScanDesc scan;
 	ScanKeyData key;
-	MemoryContext oldcontext;
 	bool		deleted = false;
 
-	oldcontext = MemoryContextSwitchTo(estate->es_query_cxt);
-	relinfo = init_target(estate, rel, state->deleted_at);
-	estate->es_output_cid = GetCurrentCommandId(true);
-	estate->es_snapshot = GetActiveSnapshot();
-	slot = ExecInitExtraTupleSlot(estate, RelationGetDescr(rel), table_slot_callbacks(rel));
-
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, id);
-	scan = compat_index_beginscan(rel, index, GetActiveSnapshot(), 1);
-	index_rescan(scan, &key, 1, NULL, 0);
-	if (index_getnext_slot(scan, ForwardScanDirection, slot) &&
-		lock_row(rel, state, slot))
+	index_rescan(deleter->scan, &key, 1, NULL, 0);
+	if (index_getnext_slot(deleter->scan, ForwardScanDirection, deleter->oldslot) &&
+		lock_row(deleter))
 	{
-		mark_row(rel, state, estate, relinfo, slot);
+		mark_row(deleter);
 		deleted = true;
 	}
-	index_endscan(scan);
-
-	ExecResetTupleTable(estate->es_tupleTable, false);
-	MemoryContextSwitchTo(oldcontext);
-	FreeExecutorState(estate);
-	index_close(index, NoLock);
-	table_close(rel, NoLock);
 	return deleted;
+}
+
+/*
+ * RETURNING shows the row that the trigger was given.  The other path shows it
+ * as it is kept, with updated_at moved: so move it here too, in place, since
+ * the row is the executor's own copy.
+ */
+static void
+show_updated_at(Deleter *deleter, HeapTuple tuple, TupleDesc desc)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	bool		isnull;
+	TimestampTz updated_at;
+	char	   *place;
+
+	if (deleter->view_updated_at == InvalidAttrNumber)
+		return;
+	updated_at = DatumGetTimestampTz(slot_getattr(deleter->newslot, deleter->updated_at, &isnull));
+	values = palloc(desc->natts * sizeof(Datum));
+	nulls = palloc(desc->natts * sizeof(bool));
+	heap_deform_tuple(tuple, desc, values, nulls);
+	if (!isnull && !nulls[deleter->view_updated_at - 1])
+	{
+		place = (char *) tuple->t_data + tuple->t_data->t_hoff;
+		for (int i = 0; i < deleter->view_updated_at; i++)
+		{
+			Form_pg_attribute att = TupleDescAttr(desc, i);
+
+			if (nulls[i])
+				continue;
+			place = (char *) att_align_pointer(place, att->attalign, att->attlen, place);
+			if (i < deleter->view_updated_at - 1)
+				place = (char *) att_addlength_pointer(place, att->attlen, place);
+		}
+		memcpy(place, &updated_at, sizeof(updated_at));
+	}
+	pfree(values);
+	pfree(nulls);
 }
 
 /*
  * A partitioned table: find the row by SQL, as the table's owner.
  */
 static bool
-delete_row_by_sql(const SoftDelete *state, Datum id)
+delete_row_by_sql(Relation rel, Datum id)
 {
 	Oid			types[] = {UUIDOID};
-	Relation	rel = table_open(state->relid, AccessShareLock);
 	Oid			userid;
 	int			sec_context;
 	char	   *sql;
@@ -242,12 +305,11 @@ delete_row_by_sql(const SoftDelete *state, Datum id)
 	GetUserIdAndSecContext(&userid, &sec_context);
 	SetUserIdAndSecContext(rel->rd_rel->relowner,
 						   sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	table_close(rel, NoLock);
 
 	sql = psprintf("UPDATE %s SET deleted_at = pg_catalog.now() "
 				   "WHERE id OPERATOR(pg_catalog.=) $1 AND deleted_at IS NULL",
-				   quote_qualified_identifier(get_namespace_name(get_rel_namespace(state->relid)),
-											  get_rel_name(state->relid)));
+				   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+											  RelationGetRelationName(rel)));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	rc = SPI_execute_with_args(sql, 1, types, &id, NULL, false, 0);
@@ -260,16 +322,24 @@ delete_row_by_sql(const SoftDelete *state, Datum id)
 	return deleted;
 }
 
-/* The base table's statement-level part, for a DELETE on its live view. */
+/* What frames the rows of a DELETE on a live view. */
 static void
 frame_statement(Relation view, bool before)
 {
-	Relation	rel = table_open(appdb_base_table(view), RowExclusiveLock);
+	Oid			relid = appdb_base_table(view);
+	Relation	rel = table_open(relid, RowExclusiveLock);
+	MemoryContext context;
+	void	  **place;
 
 	if (before)
 		appdb_deletion_begin(rel);
 	else
+	{
+		place = appdb_deletion_deleter(relid, &context);
+		if (place != NULL && *place != NULL)
+			close_deleter((Deleter *) *place);
 		appdb_deletion_end(rel);
+	}
 	table_close(rel, NoLock);
 }
 
@@ -283,7 +353,10 @@ appdb_soft_delete(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	Relation	view;
-	SoftDelete *state;
+	Oid			relid;
+	MemoryContext context;
+	void	  **place;
+	Deleter    *deleter;
 	Datum		id;
 	bool		isnull;
 
@@ -302,15 +375,37 @@ appdb_soft_delete(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(NULL);
 	}
 
-	state = fcinfo->flinfo->fn_extra;
-	if (state == NULL)
-		state = fcinfo->flinfo->fn_extra = start(view, fcinfo->flinfo->fn_mcxt);
+	relid = appdb_base_table(view);
+	place = appdb_deletion_deleter(relid, &context);
+	if (place == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("view \"%s\" lacks triggers that frame a DELETE", RelationGetRelationName(view)),
+				 errhint("SELECT appdb.manage('%s') makes them again.", get_rel_name(relid))));
+	if (*place == NULL)
+		*place = open_deleter(view, relid, context);
+	deleter = *place;
 
-	id = heap_getattr(trigdata->tg_trigtuple, state->view_id, RelationGetDescr(view), &isnull);
+	id = heap_getattr(trigdata->tg_trigtuple, deleter->view_id, RelationGetDescr(view), &isnull);
 	if (isnull)
 		elog(ERROR, "null id in view \"%s\"", RelationGetRelationName(view));
 
-	if (state->by_sql ? delete_row_by_sql(state, id) : delete_row(state, id))
-		PG_RETURN_POINTER(trigdata->tg_trigtuple);
-	PG_RETURN_POINTER(NULL);
+	if (deleter->index == NULL)
+	{
+		if (!delete_row_by_sql(deleter->rel, id))
+			PG_RETURN_POINTER(NULL);
+	}
+	else
+	{
+		bool		deleted = delete_row(deleter, id);
+
+		if (deleted)
+			show_updated_at(deleter, trigdata->tg_trigtuple, RelationGetDescr(view));
+		ExecClearTuple(deleter->oldslot);
+		ExecClearTuple(deleter->newslot);
+		ResetPerTupleExprContext(deleter->estate);
+		if (!deleted)
+			PG_RETURN_POINTER(NULL);
+	}
+	PG_RETURN_POINTER(trigdata->tg_trigtuple);
 }
