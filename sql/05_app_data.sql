@@ -21,3 +21,37 @@ COMMENT ON COLUMN app_data.managed.entity IS 'The base table';
 COMMENT ON COLUMN app_data.managed.view IS 'Name of its live view in schema appdb';
 COMMENT ON COLUMN app_data.managed.label IS 'Column that names a row to people';
 COMMENT ON COLUMN app_data.managed.relations IS 'Options by foreign-key column';
+
+CREATE TABLE app_data.deletions (
+	id pg_catalog.uuid PRIMARY KEY,
+	deleted_at pg_catalog.timestamptz NOT NULL,
+	entity pg_catalog.regclass NOT NULL,
+	role pg_catalog.name NOT NULL,
+	user_id pg_catalog.uuid,
+	rows pg_catalog.int8 NOT NULL,
+	purged_at pg_catalog.timestamptz
+);
+CREATE INDEX deletions_deleted_at ON app_data.deletions (deleted_at);
+COMMENT ON TABLE app_data.deletions IS 'The operations that deleted rows softly; shown by appdb.trash';
+COMMENT ON COLUMN app_data.deletions.id IS 'Primary key';
+COMMENT ON COLUMN app_data.deletions.deleted_at IS 'What the rows of the operation have in deleted_at';
+COMMENT ON COLUMN app_data.deletions.entity IS 'The table that the statement deleted from; others followed';
+COMMENT ON COLUMN app_data.deletions.role IS 'The database role that deleted';
+COMMENT ON COLUMN app_data.deletions.user_id IS 'The application''s user who deleted, where one was signed in';
+COMMENT ON COLUMN app_data.deletions.rows IS 'How many rows, of all tables';
+COMMENT ON COLUMN app_data.deletions.purged_at IS 'When their purge began: from then on they cannot be restored';
+
+CREATE TABLE app_data.unlinked (
+	deleted_at pg_catalog.timestamptz NOT NULL,
+	child pg_catalog.regclass NOT NULL,
+	child_column pg_catalog.name NOT NULL,
+	child_id pg_catalog.uuid NOT NULL,
+	parent_id pg_catalog.uuid NOT NULL,
+	PRIMARY KEY (deleted_at, child, child_column, child_id)
+);
+COMMENT ON TABLE app_data.unlinked IS 'Rows that forgot a parent when it was deleted (mode "set null"); a restore of the parent tells them again';
+COMMENT ON COLUMN app_data.unlinked.deleted_at IS 'The operation that deleted the parent';
+COMMENT ON COLUMN app_data.unlinked.child IS 'Table of the row';
+COMMENT ON COLUMN app_data.unlinked.child_column IS 'The foreign-key column that was set to null';
+COMMENT ON COLUMN app_data.unlinked.child_id IS 'The row';
+COMMENT ON COLUMN app_data.unlinked.parent_id IS 'What the column referred to';

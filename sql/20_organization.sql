@@ -104,3 +104,24 @@ ALTER TABLE app_data.sessions
 	ADD CONSTRAINT sessions_active_organization_id_fkey FOREIGN KEY (active_organization_id) REFERENCES app_data.organizations (id) ON DELETE SET NULL;
 
 SELECT appdb.manage('app_data.sessions', relations => '{"active_organization_id": {"inverse": "active_sessions"}}');
+
+-- What must not be purged, whatever the retention: appdb.hold() and appdb.release().
+CREATE TABLE app_data.legal_holds
+(
+	organization_id uuid PRIMARY KEY,
+	reason          text NOT NULL,
+	created_at      timestamptz(3) NOT NULL DEFAULT now(),
+	created_by      name NOT NULL DEFAULT current_user,
+	CONSTRAINT legal_holds_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES app_data.organizations (id),
+	CONSTRAINT legal_holds_reason_check CHECK (char_length(reason) BETWEEN 1 AND 1000)
+);
+COMMENT ON TABLE app_data.legal_holds IS
+	'Organizations whose deleted rows are not purged until the hold is released.';
+COMMENT ON COLUMN app_data.legal_holds.organization_id IS
+	'The organization: its own rows and those of its spaces are held.';
+COMMENT ON COLUMN app_data.legal_holds.reason IS
+	'Why, for those who ask later.';
+COMMENT ON COLUMN app_data.legal_holds.created_at IS
+	'Since when.';
+COMMENT ON COLUMN app_data.legal_holds.created_by IS
+	'The database role that put the hold.';

@@ -10,16 +10,48 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/guc.h"
 
 PG_MODULE_MAGIC;
 
 /* settings */
 bool		appdb_allow_drop = false;
+char	   *appdb_retention = NULL;
 
 void		_PG_init(void);
 
 PG_FUNCTION_INFO_V1(appdb_version);
+
+/*
+ * appdb.retention: an interval, not negative.  Errors in a check hook are
+ * reported by its result, so it cannot call interval_in().
+ */
+static bool
+check_retention(char **newval, void **extra, GucSource source)
+{
+	char	   *field[MAXDATEFIELDS];
+	int			ftype[MAXDATEFIELDS];
+	char		workbuf[256];
+	int			nfields;
+	int			dtype;
+	struct pg_itm_in itm = {0};
+
+	if (ParseDateTime(*newval, workbuf, sizeof(workbuf), field, ftype, MAXDATEFIELDS, &nfields) != 0 ||
+		(DecodeInterval(field, ftype, nfields, INTERVAL_FULL_RANGE, &dtype, &itm) != 0 &&
+		 DecodeISO8601Interval(*newval, &dtype, &itm) != 0) ||
+		dtype != DTK_DELTA)
+	{
+		GUC_check_errdetail("The value is an interval such as \"30 days\".");
+		return false;
+	}
+	if (itm.tm_year < 0 || itm.tm_mon < 0 || itm.tm_mday < 0 || itm.tm_usec < 0)
+	{
+		GUC_check_errdetail("Deleted rows cannot be kept for less than no time.");
+		return false;
+	}
+	return true;
+}
 
 void
 _PG_init(void)
@@ -33,6 +65,15 @@ _PG_init(void)
 							 PGC_USERSET,
 							 0,
 							 NULL, NULL, NULL);
+
+	DefineCustomStringVariable("appdb.retention",
+							   "How long deleted rows can be restored before they are purged.",
+							   "An interval; appdb.purge() without argument goes by it.",
+							   &appdb_retention,
+							   "30 days",
+							   PGC_USERSET,
+							   0,
+							   check_retention, NULL, NULL);
 
 	MarkGUCPrefixReserved("appdb");
 

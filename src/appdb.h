@@ -8,6 +8,8 @@
 #include "postgres.h"
 
 #include "access/htup.h"
+#include "fmgr.h"
+#include "nodes/execnodes.h"
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
 #include "utils/timestamp.h"
@@ -27,10 +29,15 @@
 
 /* appdb.c: settings */
 extern bool appdb_allow_drop;
+extern char *appdb_retention;
+
+/* uuid.c */
+extern Datum appdb_uuidv7(FunctionCallInfo fcinfo);
 
 /* registry.c: which tables are managed */
 extern bool appdb_is_managed(Oid relid);
 extern bool appdb_owns_managed(Oid roleid);
+extern Oid	appdb_live_view(Oid relid);
 
 /* links.c: foreign keys between managed tables */
 
@@ -68,16 +75,34 @@ typedef struct AppdbLinks
 extern const AppdbLinks *appdb_get_links(Relation rel);
 
 /* guard.c: no live child of a deleted parent */
-extern void appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted);
+extern HeapTuple appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted);
 extern void appdb_guard_forget(void);
+
+/* restore.c */
+typedef struct AppdbRestore
+{
+	TimestampTz stamp;			/* of the operation whose rows come back */
+	Oid			root_relid;		/* the row that was asked for */
+	pg_uuid_t	root_id;
+	Oid			relid;			/* the last row that came back */
+	pg_uuid_t	id;
+	List	   *counts;			/* of AppdbRestoreCount */
+	MemoryContext context;
+} AppdbRestore;
+
+extern void appdb_restore_count(AppdbRestore *restore, Oid relid, uint64 nrows);
 
 /* deletion.c: operations that delete rows softly */
 extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id);
+extern void appdb_undeletion_row(Relation rel, TimestampTz stamp, const pg_uuid_t *id);
+extern bool appdb_restoring_child(Relation rel, const pg_uuid_t *id);
+extern void appdb_set_restore(AppdbRestore *restore);
 extern void appdb_deletion_begin(Relation rel);
 extern void appdb_deletion_end(Relation rel);
 extern void **appdb_deletion_deleter(Oid relid, MemoryContext *context);
 
 /* soft_delete.c, rewrite.c: DELETE on a live view */
+extern ResultRelInfo *appdb_init_target(EState *estate, Relation rel, Bitmapset *updated);
 extern Oid	appdb_base_table(Relation view);
 extern void appdb_rewrite_init(void);
 

@@ -19,6 +19,12 @@
  * level; where a transaction's snapshot does not show a child that they find,
  * they fail with a serialization failure.  That no child appears afterwards is
  * guard.c's part: the row is locked FOR UPDATE before it is marked.
+ *
+ * A restore (restore.c) is the same the other way round: rows whose deleted_at
+ * is the stamp of the operation come back, and after each statement their
+ * children with that stamp.
+ *
+ * Each operation is noted in app_data.deletions.
  */
 #include "appdb.h"
 
@@ -26,15 +32,18 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -48,7 +57,10 @@ typedef struct Deletion
 	struct Deletion *outer;
 	SubTransactionId subid;
 	Oid			relid;			/* the table that the statement names */
+	bool		root;			/* not caused by another */
 	TimestampTz stamp;
+	TimestampTz restoring;		/* stamp of rows that come back, or 0 */
+	uint64		nrows;
 	MemoryContext context;		/* of all this */
 	TupleTableSlot *slot;		/* for locking rows */
 	ArrayType  *ids;			/* uuid[], its size being what is allocated */
@@ -69,6 +81,12 @@ static Deletion *deletions = NULL;
 static TimestampTz inherited_stamp = 0;
 static TimestampTz last_stamp = 0;
 
+/* rows of the operation under way, all its statements together */
+static uint64 operation_rows = 0;
+
+/* the restore under way, or NULL */
+static AppdbRestore *current_restore = NULL;
+
 PG_FUNCTION_INFO_V1(appdb_cascade);
 
 /*
@@ -88,6 +106,7 @@ abort_subxact(SubXactEvent event, SubTransactionId mySubid,
 		MemoryContextDelete(deletion->context);
 	}
 	inherited_stamp = 0;
+	current_restore = NULL;
 }
 
 static void
@@ -99,6 +118,7 @@ end_xact(XactEvent event, void *arg)
 	/* the contexts go with the transaction's */
 	deletions = NULL;
 	inherited_stamp = 0;
+	current_restore = NULL;
 }
 
 static TimestampTz
@@ -133,7 +153,9 @@ appdb_deletion_begin(Relation rel)
 	deletion->outer = deletions;
 	deletion->subid = GetCurrentSubTransactionId();
 	deletion->relid = RelationGetRelid(rel);
+	deletion->root = (inherited_stamp == 0);
 	deletion->stamp = inherited_stamp;
+	deletion->restoring = current_restore ? current_restore->stamp : 0;
 	deletions = deletion;
 }
 
@@ -228,7 +250,11 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id)
 				 errhint("Delete from the live view, or name deleted_at in the UPDATE; a BEFORE trigger cannot set it.")));
 	}
 	if (deletion->stamp == 0)
+	{
 		deletion->stamp = new_stamp();
+		operation_rows = 0;
+	}
+	deletion->nrows++;
 
 	if (appdb_get_links(rel)->nchildren > 0)
 	{
@@ -256,6 +282,99 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id)
 	}
 	appdb_guard_forget();
 	return deletion->stamp;
+}
+
+/*
+ * A deleted row is about to come back.
+ */
+void
+appdb_undeletion_row(Relation rel, TimestampTz stamp, const pg_uuid_t *id)
+{
+	Deletion   *deletion;
+
+	if (current_restore == NULL)
+		return;
+	deletion = find_deletion(rel);
+	if (deletion == NULL || deletion->restoring != stamp)
+		return;
+	deletion->nrows++;
+	if (appdb_get_links(rel)->nchildren > 0)
+		remember_id(deletion, id);
+	current_restore->relid = RelationGetRelid(rel);
+	current_restore->id = *id;
+}
+
+/*
+ * Is this row coming back because its parent does?
+ */
+bool
+appdb_restoring_child(Relation rel, const pg_uuid_t *id)
+{
+	Deletion   *deletion;
+
+	if (current_restore == NULL)
+		return false;
+	deletion = find_deletion(rel);
+	return deletion != NULL && deletion->restoring != 0 &&
+		!(current_restore->root_relid == RelationGetRelid(rel) &&
+		  memcmp(&current_restore->root_id, id, sizeof(pg_uuid_t)) == 0);
+}
+
+/* ---- the note of an operation ---- */
+
+/*
+ * Insert into app_data.deletions, without SQL: whoever deletes needs no
+ * privilege there.  Tables of an older version may not have it.
+ */
+static void
+note_deletion(const Deletion *deletion)
+{
+	static const char *const names[] = {"id", "deleted_at", "entity", "role", "rows"};
+	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
+	Oid			relid = OidIsValid(nsp) ? get_relname_relid("deletions", nsp) : InvalidOid;
+	Datum		values[lengthof(names)];
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *relinfo;
+	TupleTableSlot *slot;
+	NameData	role;
+	MemoryContext oldcontext;
+
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_RELATION)
+		return;
+	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
+	values[0] = DirectFunctionCall1(appdb_uuidv7, (Datum) 0);
+	values[1] = TimestampTzGetDatum(deletion->stamp);
+	values[2] = ObjectIdGetDatum(deletion->relid);
+	values[3] = NameGetDatum(&role);
+	values[4] = Int64GetDatum((int64) operation_rows);
+
+	rel = table_open(relid, RowExclusiveLock);
+	estate = CreateExecutorState();
+	oldcontext = MemoryContextSwitchTo(estate->es_query_cxt);
+	relinfo = appdb_init_target(estate, rel, NULL);
+	estate->es_output_cid = GetCurrentCommandId(true);
+	slot = ExecInitExtraTupleSlot(estate, RelationGetDescr(rel), &TTSOpsVirtual);
+	ExecClearTuple(slot);
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+		slot->tts_isnull[i] = true;
+	for (int i = 0; i < (int) lengthof(names); i++)
+	{
+		AttrNumber	attnum = get_attnum(relid, names[i]);
+
+		if (attnum == InvalidAttrNumber)
+			elog(ERROR, "table \"%s.deletions\" has no column \"%s\"", APPDB_DATA_SCHEMA, names[i]);
+		slot->tts_values[attnum - 1] = values[i];
+		slot->tts_isnull[attnum - 1] = false;
+	}
+	ExecStoreVirtualTuple(slot);
+	ExecOpenIndices(relinfo, false);
+	ExecSimpleRelationInsert(relinfo, estate, slot);
+	ExecCloseIndices(relinfo);
+	ExecResetTupleTable(estate->es_tupleTable, false);
+	MemoryContextSwitchTo(oldcontext);
+	FreeExecutorState(estate);
+	table_close(rel, NoLock);
 }
 
 /* ---- cascades ---- */
@@ -288,9 +407,66 @@ append_children(StringInfo sql, const AppdbLink *link, bool join)
 						 quote_identifier(get_attname(link->parent, link->parent_columns[i], false)));
 }
 
+/*
+ * Mode "set null" notes what was forgotten in app_data.unlinked, so that a
+ * restore of the parent can tell its children again.  Tables of an older
+ * version may not have it, and the owner of the child may not write there.
+ */
+static bool
+can_note_unlinked(Oid owner)
+{
+	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
+	Oid			relid = OidIsValid(nsp) ? get_relname_relid("unlinked", nsp) : InvalidOid;
+	AclMode		mode = ACL_SELECT | ACL_INSERT | ACL_DELETE;
+
+	return OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_RELATION &&
+		pg_class_aclmask(relid, owner, mode, ACLMASK_ALL) == mode;
+}
+
+static char *
+unlink_statement(const AppdbLink *link, bool restore)
+{
+	StringInfoData sql;
+	char	   *child = table_name(link->child);
+	char	   *child_literal = quote_literal_cstr(child);
+	const char *name = get_attname(link->child, link->child_columns[link->key], false);
+	const char *column = quote_identifier(name);
+	char	   *column_literal = quote_literal_cstr(name);
+
+	initStringInfo(&sql);
+	if (restore)
+	{
+		appendStringInfo(&sql,
+						 "WITH l AS (DELETE FROM app_data.unlinked u "
+						 "WHERE u.deleted_at OPERATOR(pg_catalog.=) $2 "
+						 "AND u.child OPERATOR(pg_catalog.=) %s::pg_catalog.regclass "
+						 "AND u.child_column OPERATOR(pg_catalog.=) %s "
+						 "AND u.parent_id OPERATOR(pg_catalog.=) ANY ($1) "
+						 "RETURNING u.child_id, u.parent_id) "
+						 "UPDATE %s c SET %s = l.parent_id FROM l "
+						 "WHERE c.id OPERATOR(pg_catalog.=) l.child_id AND c.%s IS NULL",
+						 child_literal, column_literal, child, column, column);
+		return sql.data;
+	}
+	appendStringInfo(&sql, "WITH o AS (SELECT c.id, c.%s AS parent_id FROM %s c", column, child);
+	if (link->ncolumns > 1)
+		appendStringInfo(&sql, ", %s p", table_name(link->parent));
+	appendStringInfoString(&sql, " WHERE");
+	append_children(&sql, link, link->ncolumns > 1);
+	if (link->child_deleted_at != InvalidAttrNumber)
+		appendStringInfoString(&sql, " AND c.deleted_at IS NULL");
+	appendStringInfo(&sql,
+					 " FOR NO KEY UPDATE OF c), "
+					 "u AS (UPDATE %s c SET %s = NULL FROM o WHERE c.id OPERATOR(pg_catalog.=) o.id) "
+					 "INSERT INTO app_data.unlinked (deleted_at, child, child_column, child_id, parent_id) "
+					 "SELECT $2, %s::pg_catalog.regclass, %s, o.id, o.parent_id FROM o",
+					 child, column, child_literal, column_literal);
+	return sql.data;
+}
+
 /* The statement that follows a foreign key. */
 static char *
-link_statement(const AppdbLink *link)
+link_statement(const AppdbLink *link, bool restore)
 {
 	StringInfoData sql;
 	bool		join = link->ncolumns > 1;
@@ -301,7 +477,7 @@ link_statement(const AppdbLink *link)
 	switch (link->mode)
 	{
 		case APPDB_CASCADE:
-			appendStringInfo(&sql, "UPDATE %s c SET deleted_at = $2", child);
+			appendStringInfo(&sql, "UPDATE %s c SET deleted_at = %s", child, restore ? "NULL" : "$2");
 			break;
 		case APPDB_SET_NULL:
 			appendStringInfo(&sql, "UPDATE %s c SET %s = NULL", child,
@@ -320,20 +496,25 @@ link_statement(const AppdbLink *link)
 						 link->mode == APPDB_RESTRICT ? "," : " FROM", parent);
 	appendStringInfoString(&sql, " WHERE");
 	append_children(&sql, link, join);
-	if (link->child_deleted_at != InvalidAttrNumber && link->mode != APPDB_PURGE)
+	if (restore)
+		appendStringInfoString(&sql, " AND c.deleted_at OPERATOR(pg_catalog.=) $2");
+	else if (link->child_deleted_at != InvalidAttrNumber && link->mode != APPDB_PURGE)
 		appendStringInfoString(&sql, " AND c.deleted_at IS NULL");
 	return sql.data;
 }
 
 /*
- * Follow a foreign key from deleted rows, as the owner of the child table.
+ * Follow a foreign key from deleted rows, or from rows that have come back, as
+ * the owner of the child table.
  */
 static void
-follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp)
+follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool restore)
 {
 	Oid			types[2] = {UUIDARRAYOID, TIMESTAMPTZOID};
 	Datum		values[2] = {PointerGetDatum(ids), TimestampTzGetDatum(stamp)};
 	int			nargs = link->mode == APPDB_CASCADE ? 2 : 1;
+	char	   *sql;
+	Oid			owner;
 	Relation	child;
 	Oid			userid;
 	int			sec_context;
@@ -344,11 +525,20 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp)
 
 	child = table_open(link->child, AccessShareLock);
 	GetUserIdAndSecContext(&userid, &sec_context);
-	SetUserIdAndSecContext(child->rd_rel->relowner,
-						   sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	owner = child->rd_rel->relowner;
 	table_close(child, NoLock);
+	if (link->mode == APPDB_SET_NULL && can_note_unlinked(owner))
+	{
+		sql = unlink_statement(link, restore);
+		nargs = 2;
+	}
+	else if (link->mode == APPDB_SET_NULL && restore)
+		return;
+	else
+		sql = link_statement(link, restore);
+	SetUserIdAndSecContext(owner, sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 
-	plan = SPI_prepare_cursor(link_statement(link), nargs, types, CURSOR_OPT_CUSTOM_PLAN);
+	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_CUSTOM_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 
@@ -380,6 +570,56 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp)
 	}
 }
 
+static void
+follow_links(Deletion *deletion, Relation rel)
+{
+	const AppdbLinks *links = appdb_get_links(rel);
+	int			nchildren = links->nchildren;
+	AppdbLink  *children = MemoryContextAlloc(deletion->context, sizeof(AppdbLink) * (nchildren + 1));
+	ArrayType  *ids = deletion->ids;
+	bool		restore = (deletion->restoring != 0);
+	TimestampTz stamp = restore ? deletion->restoring : deletion->stamp;
+	TimestampTz save_stamp = inherited_stamp;
+
+	memcpy(children, links->children, sizeof(AppdbLink) * nchildren);
+	SET_VARSIZE(ids, IDS_SIZE(deletion->nids));
+	ids->ndim = 1;
+	ids->dataoffset = 0;
+	ids->elemtype = UUIDOID;
+	ARR_DIMS(ids)[0] = (int) deletion->nids;
+	ARR_LBOUND(ids)[0] = 1;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	/* what may refuse comes first, then what marks, then what removes */
+	for (int pass = 0; pass < 3; pass++)
+	{
+		for (int i = 0; i < nchildren; i++)
+		{
+			if (pass != (children[i].mode == APPDB_RESTRICT ? 0 :
+						 children[i].mode == APPDB_PURGE ? 2 : 1))
+				continue;
+			if (restore && children[i].mode != APPDB_CASCADE && children[i].mode != APPDB_SET_NULL)
+				continue;
+			if (!restore)
+				inherited_stamp = stamp;
+			follow_link(&children[i], ids, stamp, restore);
+		}
+	}
+	SPI_finish();
+	inherited_stamp = save_stamp;
+}
+
+/*
+ * Rows that come back until the next call are those of one restore; NULL ends
+ * it.
+ */
+void
+appdb_set_restore(AppdbRestore *restore)
+{
+	current_restore = restore;
+}
+
 /*
  * The statement has ended: do to children what the foreign keys say.
  */
@@ -388,7 +628,6 @@ appdb_deletion_end(Relation rel)
 {
 	Deletion   *deletion;
 	Deletion  **place = &deletions;
-	TimestampTz save_stamp = inherited_stamp;
 
 	while ((deletion = *place) != NULL && deletion->relid != RelationGetRelid(rel))
 		place = &deletion->outer;
@@ -401,36 +640,17 @@ appdb_deletion_end(Relation rel)
 		ExecDropSingleTupleTableSlot(deletion->slot);
 
 	if (deletion->nids > 0)
+		follow_links(deletion, rel);
+	if (deletion->restoring != 0)
 	{
-		const AppdbLinks *links = appdb_get_links(rel);
-		int			nchildren = links->nchildren;
-		AppdbLink  *children = MemoryContextAlloc(deletion->context, sizeof(AppdbLink) * (nchildren + 1));
-		ArrayType  *ids = deletion->ids;
-
-		memcpy(children, links->children, sizeof(AppdbLink) * nchildren);
-		SET_VARSIZE(ids, IDS_SIZE(deletion->nids));
-		ids->ndim = 1;
-		ids->dataoffset = 0;
-		ids->elemtype = UUIDOID;
-		ARR_DIMS(ids)[0] = (int) deletion->nids;
-		ARR_LBOUND(ids)[0] = 1;
-
-		if (SPI_connect() != SPI_OK_CONNECT)
-			elog(ERROR, "SPI_connect failed");
-		/* what may refuse comes first, then what marks, then what removes */
-		for (int pass = 0; pass < 3; pass++)
-		{
-			for (int i = 0; i < nchildren; i++)
-			{
-				if (pass != (children[i].mode == APPDB_RESTRICT ? 0 :
-							 children[i].mode == APPDB_PURGE ? 2 : 1))
-					continue;
-				inherited_stamp = deletion->stamp;
-				follow_link(&children[i], ids, deletion->stamp);
-			}
-		}
-		SPI_finish();
-		inherited_stamp = save_stamp;
+		if (current_restore != NULL && deletion->nrows > 0)
+			appdb_restore_count(current_restore, deletion->relid, deletion->nrows);
+	}
+	else if (deletion->nrows > 0)
+	{
+		operation_rows += deletion->nrows;
+		if (deletion->root)
+			note_deletion(deletion);
 	}
 
 	MemoryContextDelete(deletion->context);

@@ -21,6 +21,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
@@ -71,8 +72,9 @@ remembered_slot(Oid parent, const pg_uuid_t *id)
 }
 
 static void
-complain(Relation child, Relation parent, const AppdbLink *link, Datum id)
+complain(Relation child, const AppdbLink *link, Datum id)
 {
+	const char *parent = get_rel_name(link->parent);
 	const char *column = NameStr(TupleDescAttr(RelationGetDescr(child),
 											   link->child_columns[link->key] - 1)->attname);
 
@@ -80,10 +82,10 @@ complain(Relation child, Relation parent, const AppdbLink *link, Datum id)
 			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
 			 errmsg("row of table \"%s.%s\" refers to a deleted row of table \"%s.%s\"",
 					get_namespace_name(RelationGetNamespace(child)), RelationGetRelationName(child),
-					get_namespace_name(RelationGetNamespace(parent)), RelationGetRelationName(parent)),
+					get_namespace_name(get_rel_namespace(link->parent)), parent),
 			 errdetail("Key (%s)=(%s) is deleted in table \"%s\".", column,
 					   DatumGetCString(DirectFunctionCall1(uuid_out, id)),
-					   RelationGetRelationName(parent)),
+					   parent),
 			 errhint("Refer to a live row, or bring that one back first."),
 			 errtableconstraint(child, get_constraint_name(link->constraint))));
 }
@@ -101,10 +103,11 @@ scannable_index(Relation parent)
 }
 
 /*
- * Lock the parent that "id" names and complain unless it is live.
+ * Lock the parent that "id" names.  Is it live, or none of our business?  If
+ * not, *deleted_at is when it was deleted.
  */
-static void
-check_parent(Relation child, const AppdbLink *link, Datum id)
+static bool
+parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 {
 	Relation	parent;
 	Relation	index;
@@ -114,11 +117,12 @@ check_parent(Relation child, const AppdbLink *link, Datum id)
 	TupleTableSlot *slot;
 	Snapshot	snapshot;
 	static bool registered = false;
+	bool		live = true;
 	Remembered *memory = remembered_slot(link->parent, DatumGetUUIDP(id));
 
 	if (memory->subid == GetCurrentSubTransactionId() && memory->parent == link->parent &&
 		memcmp(&memory->id, DatumGetUUIDP(id), sizeof(pg_uuid_t)) == 0)
-		return;
+		return true;
 
 	parent = table_open(link->parent, RowShareLock);
 	indexoid = scannable_index(parent);
@@ -148,9 +152,12 @@ check_parent(Relation child, const AppdbLink *link, Datum id)
 		switch (result)
 		{
 			case TM_Ok:
-				(void) slot_getattr(slot, link->parent_deleted_at, &isnull);
+				*deleted_at = slot_getattr(slot, link->parent_deleted_at, &isnull);
 				if (!isnull)
-					complain(child, parent, link, id);
+				{
+					live = false;
+					break;
+				}
 				if (!registered)
 				{
 					RegisterXactCallback(forget_at_xact_end, NULL);
@@ -167,9 +174,8 @@ check_parent(Relation child, const AppdbLink *link, Datum id)
 				 * children would be next; the new version tells.
 				 */
 				if (table_tuple_fetch_row_version(parent, &tmfd.ctid, SnapshotAny, slot))
-					(void) slot_getattr(slot, link->parent_deleted_at, &isnull);
-				if (!isnull)
-					complain(child, parent, link, id);
+					*deleted_at = slot_getattr(slot, link->parent_deleted_at, &isnull);
+				live = isnull;
 				break;
 			case TM_Deleted:
 				/* gone for good: the foreign key will say so */
@@ -184,13 +190,18 @@ check_parent(Relation child, const AppdbLink *link, Datum id)
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index, AccessShareLock);
 	table_close(parent, NoLock);
+	return live;
 }
 
 /*
  * Check the parents of a new row, or, given the old one, those that change.
+ * A row that comes back forgets a deleted parent that would have been
+ * forgotten with mode "set null"; one that comes back with a parent ("child_id"
+ * is its id) stays deleted, from now on with the other parent.
  */
-static void
-check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup)
+static HeapTuple
+check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
+		  const pg_uuid_t *child_id)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			nparents = appdb_get_links(rel)->nparents;
@@ -203,8 +214,12 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup)
 		AttrNumber	key;
 		Datum		id;
 		Datum		oldid;
+		Datum		deleted_at = (Datum) 0;
 		bool		isnull;
 		bool		oldnull;
+		int			column;
+		Datum		value;
+		bool		null;
 
 		if (i >= links->nparents)
 			break;
@@ -219,25 +234,56 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup)
 				continue;
 		}
 		link = links->parents[i];
-		check_parent(rel, &link, id);
+		if (parent_is_live(&link, id, &deleted_at))
+			continue;
+
+		if (undeleted && link.mode == APPDB_SET_NULL)
+		{
+			column = key;
+			value = (Datum) 0;
+			null = true;
+		}
+		else if (undeleted && child_id != NULL && appdb_restoring_child(rel, child_id))
+		{
+			column = link.child_deleted_at;
+			value = deleted_at;
+			null = false;
+		}
+		else
+			complain(rel, &link, id);
+		newtup = heap_modify_tuple_by_cols(newtup, desc, 1, &column, &value, &null);
+		/* it stays deleted: other parents do not matter */
+		if (!null)
+			break;
 	}
+	return newtup;
 }
 
 /*
  * Called for each changed row by the trigger for timestamps, which fires last
  * among the BEFORE triggers too.
  */
-void
+HeapTuple
 appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted)
 {
 	const AppdbLinks *links = appdb_get_links(rel);
 
 	if (links->nparents == 0)
-		return;
+		return newtup;
 	if (links->parents[0].child_deleted_at != InvalidAttrNumber &&
 		!heap_attisnull(newtup, links->parents[0].child_deleted_at, RelationGetDescr(rel)))
-		return;
-	check_row(rel, undeleted ? NULL : oldtup, newtup);
+		return newtup;
+	if (undeleted)
+	{
+		AttrNumber	id = get_attnum(RelationGetRelid(rel), "id");
+		bool		isnull = true;
+		Datum		value = (Datum) 0;
+
+		if (id != InvalidAttrNumber && get_atttype(RelationGetRelid(rel), id) == UUIDOID)
+			value = heap_getattr(newtup, id, RelationGetDescr(rel), &isnull);
+		return check_row(rel, NULL, newtup, true, isnull ? NULL : DatumGetUUIDP(value));
+	}
+	return check_row(rel, oldtup, newtup, false, NULL);
 }
 
 /*
@@ -266,7 +312,7 @@ appdb_guard(PG_FUNCTION_ARGS)
 		(links->parents[0].child_deleted_at == InvalidAttrNumber ||
 		 heap_attisnull(trigdata->tg_trigtuple, links->parents[0].child_deleted_at,
 						RelationGetDescr(rel))))
-		check_row(rel, NULL, trigdata->tg_trigtuple);
+		(void) check_row(rel, NULL, trigdata->tg_trigtuple, false, NULL);
 
 	return PointerGetDatum(trigdata->tg_trigtuple);
 }

@@ -169,8 +169,11 @@ grant_to_owner(Oid owner)
 					 "appdb.manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb), "
 					 "appdb._manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb), "
 					 "appdb.unmanage(pg_catalog.regclass), appdb._unmanage(pg_catalog.regclass), "
-					 "appdb._sync_relations(pg_catalog.regclass, pg_catalog.name), appdb.attach_domains() TO %s",
+					 "appdb._sync_relations(pg_catalog.regclass, pg_catalog.name), appdb.attach_domains(), "
+					 "appdb._purge_stretch(pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int8, pg_catalog.int4), "
+					 "appdb.hold(pg_catalog.uuid, pg_catalog.text), appdb.release(pg_catalog.uuid) TO %s",
 					 role));
+	run_sql(psprintf("GRANT EXECUTE ON PROCEDURE appdb.purge(pg_catalog.interval, pg_catalog.int4) TO %s", role));
 }
 
 /* Everything that "owner" makes or re-makes; runs as that role. */

@@ -94,6 +94,37 @@ appdb_is_managed(Oid relid)
 	return any_managed(is_table, relid);
 }
 
+/* The live view of a managed table, or InvalidOid. */
+Oid
+appdb_live_view(Oid relid)
+{
+	AttrNumber	attnums[lengthof(columns)];
+	Relation	rel = open_registry(AccessShareLock, attnums);
+	SysScanDesc scan;
+	HeapTuple	tup;
+	Oid			view = InvalidOid;
+
+	if (rel == NULL)
+		return InvalidOid;
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tup = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		entity = heap_getattr(tup, attnums[0], RelationGetDescr(rel), &isnull);
+		Datum		name;
+
+		if (isnull || DatumGetObjectId(entity) != relid)
+			continue;
+		name = heap_getattr(tup, attnums[1], RelationGetDescr(rel), &isnull);
+		if (!isnull)
+			view = get_relname_relid(NameStr(*DatumGetName(name)),
+									 get_namespace_oid(APPDB_SCHEMA, false));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return view;
+}
+
 static bool
 is_owned_by(Oid entity, Oid roleid)
 {

@@ -140,10 +140,10 @@ lock_row(Deleter *deleter)
 }
 
 /*
- * The base table as the target of an UPDATE of one column.
+ * A table as the target of an INSERT, or of an UPDATE of the given columns.
  */
-static ResultRelInfo *
-init_target(EState *estate, Relation rel, AttrNumber column)
+ResultRelInfo *
+appdb_init_target(EState *estate, Relation rel, Bitmapset *updated)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	List	   *perminfos = NIL;
@@ -153,8 +153,7 @@ init_target(EState *estate, Relation rel, AttrNumber column)
 	rte->relid = RelationGetRelid(rel);
 	rte->relkind = rel->rd_rel->relkind;
 	rte->rellockmode = RowExclusiveLock;
-	compat_set_updated_cols(rte, perminfos,
-							bms_make_singleton(column - FirstLowInvalidHeapAttributeNumber));
+	compat_set_updated_cols(rte, perminfos, updated);
 	compat_ExecInitRangeTable(estate, list_make1(rte), perminfos);
 	InitResultRelInfo(relinfo, rel, 1, NULL, 0);
 	return relinfo;
@@ -180,7 +179,8 @@ open_deleter(Relation view, Oid relid, MemoryContext context)
 
 		deleter->estate = estate = CreateExecutorState();
 		MemoryContextSwitchTo(estate->es_query_cxt);
-		deleter->relinfo = init_target(estate, deleter->rel, deleter->deleted_at);
+		deleter->relinfo = appdb_init_target(estate, deleter->rel,
+											 bms_make_singleton(deleter->deleted_at - FirstLowInvalidHeapAttributeNumber));
 		estate->es_snapshot = deleter->snapshot;
 		deleter->oldslot = ExecInitExtraTupleSlot(estate, RelationGetDescr(deleter->rel),
 												  table_slot_callbacks(deleter->rel));

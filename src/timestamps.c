@@ -632,6 +632,24 @@ set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
 }
 
 /*
+ * Tell that a row has come back, unless the guard has thought otherwise.
+ */
+static void
+note_undeletion(const TableInfo *table, Relation rel, HeapTuple old, HeapTuple new)
+{
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+	bool		isnull;
+	Datum		was = heap_getattr(old, table->deleted_at, tupdesc, &isnull);
+	Datum		id;
+
+	if (!heap_attisnull(new, table->deleted_at, tupdesc))
+		return;
+	id = heap_getattr(old, table->id, tupdesc, &isnull);
+	if (!isnull && TupleDescAttr(tupdesc, table->id - 1)->atttypid == UUIDOID)
+		appdb_undeletion_row(rel, DatumGetTimestampTz(was), DatumGetUUIDP(id));
+}
+
+/*
  * Complain about an UPDATE of id or created_at.
  */
 static void
@@ -733,7 +751,9 @@ appdb_timestamps(PG_FUNCTION_ARGS)
 					   change.old_updated_at, change.old_updated_at_null);
 
 	if ((change.columns & COLUMN_OTHER) != 0 || undeleted)
-		appdb_guard_update(trigdata->tg_relation, old, new, undeleted);
+		new = appdb_guard_update(trigdata->tg_relation, old, new, undeleted);
+	if (undeleted)
+		note_undeletion(table, trigdata->tg_relation, old, new);
 
 	PG_RETURN_POINTER(new);
 }
