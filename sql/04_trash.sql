@@ -271,7 +271,7 @@ BEGIN
 
 	LOOP
 		of_pass := 0;
-		PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+		PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 		FOREACH entity IN ARRAY appdb._purge_order() LOOP
 			page := 0;
 			of_table := 0;
