@@ -29,6 +29,7 @@
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "nodes/bitmapset.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
@@ -44,7 +45,11 @@
 #define COLUMN_CREATED_AT	0x04
 #define COLUMN_UPDATED_AT	0x08
 #define COLUMN_DELETED_AT	0x10
+#define COLUMN_LINK			0x20	/* part of a foreign key */
 #define COLUMN_NONE			0x00	/* dropped, or generated from others */
+
+/* what makes updated_at move */
+#define COLUMNS_OF_USERS	(COLUMN_OTHER | COLUMN_LINK | COLUMN_DELETED_AT)
 
 /* a column, as far as it takes to walk along a stored row */
 typedef struct ColumnInfo
@@ -64,7 +69,8 @@ typedef struct TableInfo
 	AttrNumber	created_at;
 	AttrNumber	updated_at;
 	AttrNumber	deleted_at;		/* or InvalidAttrNumber */
-	int			last;			/* the last of these, as an index */
+	int			last;			/* the last of these and of the foreign keys'
+								 * columns, as an index */
 	int64		unit;			/* of updated_at, in microseconds */
 	ColumnInfo *columns;
 } TableInfo;
@@ -166,8 +172,20 @@ find_column(Relation rel, const char *name, Oid typid, bool required)
 static void
 load_table(TableInfo *table, Relation rel)
 {
-	TupleDesc	tupdesc = RelationGetDescr(rel);
+	TupleDesc	tupdesc;
 	int32		typmod;
+	Bitmapset  *links = NULL;
+	ListCell   *lc;
+
+	/* the only step that reads catalogs, and can bring in changes: first */
+	foreach(lc, RelationGetFKeyList(rel))
+	{
+		ForeignKeyCacheInfo *key = lfirst_node(ForeignKeyCacheInfo, lc);
+
+		for (int i = 0; i < key->nkeys; i++)
+			links = bms_add_member(links, key->conkey[i]);
+	}
+	tupdesc = RelationGetDescr(rel);
 
 	/* these can fail; the entry stays invalid then */
 	table->id = find_column(rel, "id", InvalidOid, true);
@@ -229,10 +247,16 @@ load_table(TableInfo *table, Relation rel)
 			column->kind = COLUMN_UPDATED_AT;
 		else if (att->attnum == table->deleted_at)
 			column->kind = COLUMN_DELETED_AT;
+		else if (bms_is_member(att->attnum, links))
+		{
+			column->kind = COLUMN_LINK;
+			table->last = Max(table->last, i);
+		}
 		else
 			column->kind = COLUMN_OTHER;
 	}
 
+	bms_free(links);
 	table->valid = true;
 }
 
@@ -743,14 +767,14 @@ appdb_timestamps(PG_FUNCTION_ARGS)
 			change.updated_at = NULL;
 	}
 
-	if ((change.columns & (COLUMN_OTHER | COLUMN_DELETED_AT)) != 0)
+	if ((change.columns & COLUMNS_OF_USERS) != 0)
 		new = set_time(trigdata, new, table->updated_at, change.updated_at,
 					   next_updated_at(table, old, &change), false);
 	else if ((change.columns & COLUMN_UPDATED_AT) != 0)
 		new = set_time(trigdata, new, table->updated_at, change.updated_at,
 					   change.old_updated_at, change.old_updated_at_null);
 
-	if ((change.columns & COLUMN_OTHER) != 0 || undeleted)
+	if ((change.columns & COLUMN_LINK) != 0 || undeleted)
 		new = appdb_guard_update(trigdata->tg_relation, old, new, undeleted);
 	if (undeleted)
 		note_undeletion(table, trigdata->tg_relation, old, new);
