@@ -286,5 +286,8 @@ if [ -z "$stress" ]; then
 		-c 'SELECT pg_catalog.pg_reload_conf()' >/dev/null
 fi
 shell_suite
+if [ $((passed + failed)) = 0 ]; then
+	die "no test of that name"
+fi
 server_log
 verdict
