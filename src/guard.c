@@ -146,9 +146,15 @@ parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 		TM_Result	result;
 		bool		isnull = true;
 
+		/*
+		 * Versions that are being made must be locked too: the row may have
+		 * another one before the foreign key locks it in its turn, and who
+		 * deletes it then looks at that one only.
+		 */
 		result = table_tuple_lock(parent, &slot->tts_tid, snapshot, slot,
-								  GetCurrentCommandId(true), LockTupleKeyShare,
-								  LockWaitBlock, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &tmfd);
+								  GetCurrentCommandId(true), LockTupleKeyShare, LockWaitBlock,
+								  TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
+								  &tmfd);
 		switch (result)
 		{
 			case TM_Ok:
