@@ -18,6 +18,7 @@ PG_MODULE_MAGIC;
 /* settings */
 bool		appdb_allow_drop = false;
 char	   *appdb_retention = NULL;
+bool		appdb_rewrite_deletes = true;
 
 void		_PG_init(void);
 
@@ -74,6 +75,16 @@ _PG_init(void)
 							   PGC_USERSET,
 							   0,
 							   check_retention, NULL, NULL);
+
+	DefineCustomBoolVariable("appdb.rewrite_deletes",
+							 "Carries out DELETE on a live view for all rows at once.",
+							 "While off, the view's trigger does it row by row, as it does where the library "
+							 "is loaded later than the statement is parsed. For tests, and to compare.",
+							 &appdb_rewrite_deletes,
+							 true,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("appdb");
 

@@ -29,6 +29,7 @@
 
 /* appdb.c: settings */
 extern bool appdb_allow_drop;
+extern bool appdb_rewrite_deletes;
 extern char *appdb_retention;
 
 /* uuid.c */

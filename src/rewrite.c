@@ -236,6 +236,8 @@ appdb_post_parse_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 
 	if (prev_post_parse_analyze_hook)
 		prev_post_parse_analyze_hook(pstate, query, jstate);
+	if (!appdb_rewrite_deletes)
+		return;
 
 	if (query->commandType == CMD_DELETE)
 		rewrite_delete(query);

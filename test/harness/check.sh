@@ -19,8 +19,9 @@
 #                                          extensions appdb and pgtap
 #   shell      test/*.sh, test/*/*.t       executables: TAP, or the exit status
 #
-# The first three run twice: with the library loaded by its first use, and
-# with session_preload_libraries = 'appdb'.
+# The first three run twice: with the library loaded by its first use and
+# DELETEs on live views done row by row, and with session_preload_libraries =
+# 'appdb' and them done at once.
 #
 # The last line is "N passed, N failed".  A pgTAP or TAP assertion counts as
 # one, and so do a pg_regress file, an isolation spec and a script without TAP.
@@ -257,7 +258,7 @@ fi
 
 cluster_create check
 cluster_configure "fsync = off" "shared_buffers = '128MB'" "max_prepared_transactions = 10" \
-	"wal_level = logical" "max_connections = 100"
+	"wal_level = logical" "max_connections = 100" "appdb.rewrite_deletes = off"
 cluster_start
 
 # for the scripts of the shell suite
@@ -271,7 +272,9 @@ if [ -z "$stress" ]; then
 	for round in "" " (preloaded)"; do
 		if [ -n "$round" ]; then
 			[ -z "$once" ] || continue
-			psql -X -q -d postgres -c "ALTER SYSTEM SET session_preload_libraries = 'appdb'" \
+			# the setting can be named where the library is loaded
+			psql -X -q -d postgres -c "LOAD 'appdb'" -c "ALTER SYSTEM SET appdb.rewrite_deletes = on" \
+				-c "ALTER SYSTEM SET session_preload_libraries = 'appdb'" \
 				-c 'SELECT pg_catalog.pg_reload_conf()' >/dev/null
 			# the reload reaches the postmaster in its own time
 			until [ "$(psql -X -At -d postgres -c 'SHOW session_preload_libraries')" = appdb ]; do
@@ -282,7 +285,8 @@ if [ -z "$stress" ]; then
 		regress_suite isolation ISOLATION REGRESS output_iso/regression.diffs "$round"
 		pgtap_suite "$round"
 	done
-	psql -X -q -d postgres -c "ALTER SYSTEM RESET session_preload_libraries" \
+	psql -X -q -d postgres -c "LOAD 'appdb'" -c "ALTER SYSTEM SET appdb.rewrite_deletes = on" \
+		-c "ALTER SYSTEM RESET session_preload_libraries" \
 		-c 'SELECT pg_catalog.pg_reload_conf()' >/dev/null
 fi
 shell_suite
