@@ -33,7 +33,7 @@ $$;
 -- foreign keys of base tables, with the relation that each one makes
 CREATE TEMP TABLE fk AS
 	SELECT c.conname, c.conrelid, c.confrelid, child.relname AS child, parent.relname AS parent,
-		r.name AS relation, r.columns, r.to_columns, r.on_delete,
+		r.name AS relation, k.columns, k.to_columns, r.on_delete,
 		CASE c.confdeltype WHEN 'n' THEN 'SET NULL' WHEN 'c' THEN 'CASCADE' WHEN 'r' THEN 'RESTRICT'
 			WHEN 'd' THEN 'SET DEFAULT' ELSE 'NO ACTION' END AS on_erase,
 		-- whether there may be no parent, and whether there is one child at most
@@ -45,9 +45,13 @@ CREATE TEMP TABLE fk AS
 	FROM pg_constraint AS c
 	JOIN pg_class AS child ON child.oid = c.conrelid
 	JOIN pg_class AS parent ON parent.oid = c.confrelid
-	LEFT JOIN appdb.relations AS r ON r.kind = 'one' AND r."from" = child.relname AND r."to" = parent.relname
-		AND r.columns = (SELECT array_agg(a.attname ORDER BY k.n) FROM unnest(c.conkey) WITH ORDINALITY AS k (attnum, n)
-						 JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = k.attnum)
+	CROSS JOIN LATERAL (
+		SELECT array_agg(a.attname ORDER BY u.n) AS columns, array_agg(f.attname ORDER BY u.n) AS to_columns
+		FROM unnest(c.conkey, c.confkey) WITH ORDINALITY AS u (mine, theirs, n)
+		JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = u.mine
+		JOIN pg_attribute AS f ON f.attrelid = c.confrelid AND f.attnum = u.theirs) AS k
+	LEFT JOIN appdb.relations AS r
+		ON r.kind = 'one' AND r."from" = child.relname AND r."to" = parent.relname AND r.columns = k.columns
 	WHERE c.contype = 'f' AND c.connamespace = 'app_data'::regnamespace;
 
 -- a line of an entity-relationship diagram; "user" need not be said of users
@@ -65,7 +69,7 @@ BEGIN
 	RETURN NEXT 'erDiagram';
 	FOR line IN
 		SELECT pg_temp.er_line(fk) FROM fk, domain AS d
-		WHERE d.tables ? fk.child AND on_delete <> 'set null'
+		WHERE d.tables ? fk.child AND on_delete IS DISTINCT FROM 'set null'
 			-- the space of what a row of the same space contains goes without saying
 			AND NOT (columns = '{space_id}' AND EXISTS (
 				SELECT FROM fk AS other WHERE other.conrelid = fk.conrelid AND other.confrelid <> other.conrelid
@@ -107,10 +111,11 @@ BEGIN
 		FOR line IN
 			SELECT concat_ws(' ', '       ', pg_temp.plain(format_type(a.atttypid, a.atttypmod)), a.attname,
 				NULLIF(concat_ws(', ',
-					CASE WHEN a.attname = 'id' THEN 'PK' END,
+					CASE WHEN EXISTS (
+						SELECT FROM pg_index AS i WHERE i.indrelid = tab.oid AND i.indisprimary AND a.attnum = ANY (i.indkey::int2[])) THEN 'PK' END,
 					CASE WHEN EXISTS (SELECT FROM fk WHERE fk.conrelid = tab.oid AND a.attname = ANY (fk.columns)) THEN 'FK' END,
-					CASE WHEN a.attname <> 'id' AND EXISTS (
-						SELECT FROM pg_index AS i WHERE i.indrelid = tab.oid AND i.indisunique AND i.indnkeyatts = 1
+					CASE WHEN EXISTS (
+						SELECT FROM pg_index AS i WHERE i.indrelid = tab.oid AND i.indisunique AND NOT i.indisprimary AND i.indnkeyatts = 1
 							AND i.indkey[0] = a.attnum) THEN 'UK' END), ''))
 			FROM pg_attribute AS a
 			WHERE a.attrelid = tab.oid AND a.attnum > 0 AND NOT a.attisdropped
