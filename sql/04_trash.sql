@@ -143,6 +143,8 @@ COMMENT ON COLUMN appdb.trash.deleted_by IS 'The application''s user who deleted
 COMMENT ON COLUMN appdb.trash.rows_with_it IS 'How many rows, of all tables, were deleted with it and would come back';
 COMMENT ON COLUMN appdb.trash.purge_at IS 'From when on a purge by the setting appdb.retention removes it';
 COMMENT ON COLUMN appdb.trash.restorable IS 'False once its purge has begun';
+-- what it shows is what its reader may read in the base tables
+GRANT SELECT ON appdb.trash TO PUBLIC;
 
 -- The organization that a row belongs to must not be on hold.
 CREATE FUNCTION appdb._not_held(entity pg_catalog.regclass)

@@ -64,10 +64,12 @@ UPDATE appdb.users SET name = 'Later' WHERE email = 'after@example.org' RETURNIN
 DELETE FROM appdb.users WHERE email = 'after@example.org' RETURNING 'deleted';
 SELECT deleted_at IS NOT NULL FROM app_data.users WHERE email = 'after@example.org';
 SELECT count(*) FROM appdb.users WHERE email = 'after@example.org';
+SELECT restored, rows FROM appdb.trash AS t, appdb.restore(t.entity, t.id) WHERE t.label = 'Later';
+DELETE FROM appdb.users WHERE email = 'after@example.org';
 SELECT count(*) > 30 FROM appdb.chats AS c, appdb.messages(c) AS m;
 SQL
 	)
-	is "$2: the views, triggers and functions work" "$out" "$(printf 'after@example.org|t|t\nLater\ndeleted\nt\n0\nt')"
+	is "$2: the views, triggers and functions work" "$out" "$(printf 'after@example.org|t|t\nLater\ndeleted\nt\n0\napp_data.users|1\nt')"
 }
 
 restored() {
