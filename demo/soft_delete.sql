@@ -6,7 +6,10 @@
 :count
 
 \set ECHO queries
-\echo '-- A space is deleted, as from any table.'
+\echo '-- A note is thrown away …'
+DELETE FROM appdb.notes WHERE title = 'Contributing to appdb' RETURNING title;
+
+\echo '-- … and then the whole space: a DELETE as from any table.'
 DELETE FROM appdb.spaces WHERE slug = 'handbook' RETURNING id AS space, name;
 \set ECHO none
 
@@ -20,16 +23,14 @@ SELECT count(*) AS notes, count(DISTINCT n.deleted_at) AS "times of deletion"
 FROM app_data.notes AS n JOIN app_data.spaces AS s ON s.id = n.space_id WHERE s.slug = 'handbook';
 \set ECHO none
 
-SELECT id AS space, to_regprocedure('appdb.restore(regclass, uuid)') IS NOT NULL AS restores FROM app_data.spaces WHERE slug = 'handbook' \gset
+SELECT id AS space FROM app_data.spaces WHERE slug = 'handbook' \gset
 \set ECHO queries
-\if :restores
-\echo '-- Bring it back, with exactly what was deleted with it.'
+\echo '-- The trash shows what can come back, and how many rows with it.'
+SELECT entity, label, deleted_at, rows_with_it, purge_at::date FROM appdb.trash ORDER BY deleted_at;
+
+\echo '-- Bring the space back, with exactly what was deleted with it.'
 SELECT * FROM appdb.restore('appdb.spaces', :'space');
-\else
-\echo '-- Bring it back.'
-UPDATE app_data.spaces SET deleted_at = NULL WHERE slug = 'handbook' RETURNING name;
-\endif
 \set ECHO none
 
-\echo '-- And now:'
+\echo '-- And now: the note that had been deleted before stays deleted.'
 :count

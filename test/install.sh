@@ -102,6 +102,9 @@ is "no table, view or type belongs to the extension" "$(as "$super" -c "
 	WHERE e.extname = 'appdb' AND (d.classid = 'pg_type'::regclass AND EXISTS (SELECT FROM pg_type AS t WHERE t.oid = d.objid AND t.typnamespace = 'app_data'::regnamespace)
 		OR c.relnamespace = 'app_data'::regnamespace)")" 0
 is "the owner uses it" "$(as appdb_owner -c "INSERT INTO appdb.users (name) VALUES ('x') RETURNING name")" x
+is "deletes, looks into the trash, restores, purges" "$(as appdb_owner -c "DELETE FROM appdb.users WHERE name = 'x'" \
+	-c "SELECT label, (appdb.restore(entity, id)).rows FROM appdb.trash" -c "DELETE FROM appdb.users WHERE name = 'x'" \
+	-c "SET client_min_messages = warning" -c "CALL appdb.purge('0')" -c 'SELECT count(*) FROM app_data.users')" "$(printf 'x|1\n0')"
 like "others do not" "$(as appdb_nobody -c 'SELECT * FROM appdb.users')" 'permission denied'
 like "others do not install or manage" "$(as appdb_nobody -c 'SELECT appdb.install()')" 'permission denied|must have the privileges'
 like "others cannot manage other people's tables" "$(as appdb_nobody -c "SELECT appdb.manage('app_data.users')")" 'permission denied|must be owner|must have the privileges'
