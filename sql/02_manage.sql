@@ -199,10 +199,28 @@ END
 $$;
 COMMENT ON FUNCTION appdb._check_relation_options(pg_catalog.regclass, pg_catalog.jsonb) IS 'Internal: checks the relations argument of appdb.manage()';
 
--- Makes the live view, or brings it up to the table's columns.  A column of
+-- The table's columns that have another name in its live view.  A column of
 -- the view always stands for the table's column at the same place, since the
 -- table's columns cannot be dropped or change type under the view: so another
--- name at some place is a rename, and what is missing at the end is new.
+-- name at some place is a rename.
+CREATE FUNCTION appdb._renamed_columns(entity pg_catalog.regclass, view pg_catalog.oid,
+									   OUT old_name pg_catalog.name, OUT new_name pg_catalog.name)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE sql STABLE ROWS 1
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT v.attname, t.attname
+	FROM (SELECT a.attname, row_number() OVER (ORDER BY a.attnum) AS n
+		  FROM pg_attribute a WHERE a.attrelid = entity AND a.attnum > 0 AND NOT a.attisdropped) t
+	JOIN (SELECT a.attname, row_number() OVER (ORDER BY a.attnum) AS n
+		  FROM pg_attribute a WHERE a.attrelid = view AND a.attnum > 0 AND NOT a.attisdropped) v
+	  USING (n)
+	WHERE t.attname <> v.attname
+$$;
+COMMENT ON FUNCTION appdb._renamed_columns(pg_catalog.regclass, pg_catalog.oid) IS 'Internal: columns of a table that have another name in its live view';
+
+-- Makes the live view, or brings it up to the table's columns: what is missing
+-- at the end is new.
 CREATE FUNCTION appdb._sync_view(entity pg_catalog.regclass, view pg_catalog.name, soft_delete pg_catalog.bool)
 	RETURNS void
 	LANGUAGE plpgsql
@@ -213,15 +231,7 @@ DECLARE
 	old_name name;
 	col record;
 BEGIN
-	FOR col IN
-		SELECT t.attname AS new_name, v.attname AS old_name
-		FROM (SELECT a.attname, row_number() OVER (ORDER BY a.attnum) AS n
-			  FROM pg_attribute a WHERE a.attrelid = entity AND a.attnum > 0 AND NOT a.attisdropped) t
-		JOIN (SELECT a.attname, row_number() OVER (ORDER BY a.attnum) AS n
-			  FROM pg_attribute a WHERE a.attrelid = view_oid AND a.attnum > 0 AND NOT a.attisdropped) v
-		  USING (n)
-		WHERE t.attname <> v.attname
-	LOOP
+	FOR col IN SELECT * FROM appdb._renamed_columns(entity, view_oid) LOOP
 		-- by way of a name that nobody has, for columns that swap their names
 		EXECUTE format('ALTER VIEW appdb.%I RENAME COLUMN %I TO %I', view, col.old_name,
 					   'appdb_rename_' || col.new_name);
@@ -372,6 +382,17 @@ BEGIN
 	LOCK TABLE app_data.managed IN SHARE ROW EXCLUSIVE MODE;
 	soft_delete := appdb._check_conventions(entity);
 
+	-- options follow the columns that they speak of
+	UPDATE app_data.managed m
+	SET label = COALESCE((SELECT r.new_name FROM appdb._renamed_columns(_manage.entity, to_regclass(format('appdb.%I', m.view))) r
+						  WHERE r.old_name = m.label), m.label),
+		relations = COALESCE((SELECT jsonb_object_agg(COALESCE(r.new_name, o.key), o.value)
+							  FROM jsonb_each(m.relations) o
+							  LEFT JOIN appdb._renamed_columns(_manage.entity, to_regclass(format('appdb.%I', m.view))) r
+									 ON r.old_name = o.key), '{}')
+	WHERE m.entity = _manage.entity
+	  AND EXISTS (SELECT FROM appdb._renamed_columns(_manage.entity, to_regclass(format('appdb.%I', m.view))));
+
 	-- options given before hold as long as there is what they speak of
 	SELECT COALESCE(_manage.view, m.view, c.relname),
 		   COALESCE(_manage.label,
@@ -481,6 +502,25 @@ BEGIN
 	END LOOP;
 
 	PERFORM appdb._sync_relations(entity);
+
+	-- what follows a foreign key (deletes, relations) looks for its columns
+	FOR col IN
+		SELECT c.conname, string_agg(format('%I', a.attname), ', ' ORDER BY u.n) AS columns
+		FROM pg_constraint c
+		CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY u (attnum, n)
+		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = u.attnum
+		WHERE c.conrelid = _manage.entity AND c.contype = 'f'
+		  AND NOT EXISTS (
+			SELECT FROM pg_index i
+			WHERE i.indrelid = c.conrelid AND i.indisvalid
+			  AND (i.indkey::int2[])[0:cardinality(c.conkey) - 1] @> c.conkey)
+		GROUP BY c.oid, c.conname ORDER BY c.conname
+	LOOP
+		RAISE NOTICE USING
+			MESSAGE = format('foreign key "%s" of table "%s" has no index', col.conname, entity),
+			DETAIL = 'Deletes and relations that follow it read the whole table.',
+			HINT = format('CREATE INDEX CONCURRENTLY ON %s (%s);', entity, col.columns);
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION appdb._manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS 'Internal: the work of appdb.manage(), as the owner of the table';
@@ -495,12 +535,56 @@ CREATE FUNCTION appdb.manage(
 	AS 'MODULE_PATHNAME', 'appdb_manage';
 COMMENT ON FUNCTION appdb.manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS
 'Applies the conventions to a table: defaults, timestamps, live view, soft delete, relation functions.
-Idempotent; call it again after ALTER TABLE. Only the owner of the table may.
+Idempotent. New columns reach the live view by themselves; call it again after adding or dropping a foreign key. Only the owner of the table may.
 entity: the base table, with "id uuid" primary key, "created_at" and "updated_at" timestamptz NOT NULL, and "deleted_at" timestamptz unless rows are to be deleted for good;
 view: name of the live view in schema appdb (default: the table''s);
 label: the column that names a row to people;
 relations: by foreign-key column, {"author_id": {"name": to-one relation, "inverse": to-many relation, "through": many-to-many relation that ends here, "on_delete": "cascade" | "purge" | "set null" | "restrict"}}.
 An argument that is null keeps what was given before.';
+
+-- After ALTER TABLE of a managed table: the live view follows its columns.
+-- That the view is missing means that they were dropped with CASCADE; in the
+-- middle of a restore nothing is managed yet.
+CREATE FUNCTION appdb._follow(entity pg_catalog.regclass)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	live_view name;
+BEGIN
+	SELECT m.view INTO live_view FROM appdb._managed_tables() m WHERE m.entity = _follow.entity;
+	IF NOT FOUND
+		OR ARRAY(SELECT a.attname FROM pg_attribute a
+				 WHERE a.attrelid = entity AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+		 = ARRAY(SELECT a.attname FROM pg_attribute a
+				 WHERE a.attrelid = to_regclass(format('appdb.%I', live_view)) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+	THEN
+		RETURN;
+	END IF;
+
+	IF has_function_privilege('appdb.manage(regclass, name, name, jsonb)', 'EXECUTE') THEN
+		PERFORM appdb.manage(entity);
+	ELSE
+		RAISE NOTICE USING
+			MESSAGE = format('live view "appdb.%s" is not up to date with table "%s"', live_view, entity),
+			HINT = format('The owner of schema app_data brings it up to date: SELECT appdb.manage(%L);', entity);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION appdb._follow(pg_catalog.regclass) IS 'Internal: brings the live view of an altered table up to date';
+
+CREATE FUNCTION appdb.follow() RETURNS pg_catalog.event_trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_follow';
+COMMENT ON FUNCTION appdb.follow() IS
+	'Event trigger: brings live views up to date after ALTER TABLE';
+
+CREATE EVENT TRIGGER appdb_follow ON ddl_command_end
+	WHEN TAG IN ('ALTER TABLE')
+	EXECUTE FUNCTION appdb.follow();
+COMMENT ON EVENT TRIGGER appdb_follow IS
+	'Brings the live views of managed tables up to date after ALTER TABLE';
 
 CREATE FUNCTION appdb._unmanage(entity pg_catalog.regclass)
 	RETURNS void

@@ -20,6 +20,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
+#include "commands/event_trigger.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -46,6 +47,10 @@ typedef enum DataSchemaState
 PG_FUNCTION_INFO_V1(appdb_install);
 PG_FUNCTION_INFO_V1(appdb_manage);
 PG_FUNCTION_INFO_V1(appdb_unmanage);
+PG_FUNCTION_INFO_V1(appdb_follow);
+
+/* how many calls of run_as_owner() are under way */
+static int	engine_ddl = 0;
 
 /* Run one SQL statement through SPI; the caller is connected. */
 static void
@@ -224,6 +229,7 @@ run_as_owner(Oid userid, appdb_body body, void *arg)
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	engine_ddl++;
 	PG_TRY();
 	{
 		creating_extension = false;
@@ -235,6 +241,7 @@ run_as_owner(Oid userid, appdb_body body, void *arg)
 	}
 	PG_FINALLY();
 	{
+		engine_ddl--;
 		creating_extension = save_creating;
 	}
 	PG_END_TRY();
@@ -395,4 +402,28 @@ appdb_unmanage(PG_FUNCTION_ARGS)
 {
 	run_manage(fcinfo, "SELECT appdb._unmanage($1)", "unmanage");
 	PG_RETURN_VOID();
+}
+
+/*
+ * appdb.follow() returns event_trigger
+ *		After ALTER TABLE: brings the live views of managed tables up to date.
+ *		What the engine alters itself, it takes care of itself.
+ */
+Datum
+appdb_follow(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("appdb.follow() can only be called by an event trigger")));
+	if (engine_ddl > 0 || creating_extension)
+		PG_RETURN_NULL();
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	run_sql("SELECT appdb._follow(c.objid::pg_catalog.regclass) FROM pg_catalog.pg_event_trigger_ddl_commands() c "
+			"WHERE c.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass "
+			"AND c.object_type OPERATOR(pg_catalog.=) ANY ('{table,table column}')");
+	SPI_finish();
+	PG_RETURN_NULL();
 }

@@ -1,0 +1,63 @@
+-- Live views and relations follow ALTER TABLE, and DROP TABLE leaves nothing.
+SET client_min_messages = warning;
+CREATE TABLE public.article
+(
+	id uuid PRIMARY KEY,
+	title text,
+	created_at timestamptz NOT NULL,
+	updated_at timestamptz NOT NULL,
+	deleted_at timestamptz
+);
+SELECT appdb.manage('public.article', label => 'title');
+
+-- a new column reaches the view and can be used through it
+ALTER TABLE article ADD COLUMN body text, ADD COLUMN rank int DEFAULT 1;
+INSERT INTO appdb.article (title, body) VALUES ('first', 'text') RETURNING title, body, rank;
+
+-- so does a new name, also when two columns swap theirs
+ALTER TABLE article RENAME COLUMN body TO content;
+SELECT title, content FROM appdb.article;
+ALTER TABLE article RENAME COLUMN title TO t;
+ALTER TABLE article RENAME COLUMN content TO title;
+ALTER TABLE article RENAME COLUMN t TO content;
+SELECT title, content FROM appdb.article;
+
+-- a column with a foreign key brings its relations
+ALTER TABLE article ADD COLUMN user_id uuid REFERENCES app_data.users (id);
+SELECT "from", name, kind, "to", on_delete, function FROM appdb.relations WHERE 'article' IN ("from", "to") ORDER BY 1, 2;
+
+-- its options follow when it is renamed
+SELECT appdb.manage('article', relations => '{"user_id": {"name": "writer", "on_delete": "set null"}}');
+ALTER TABLE article RENAME COLUMN user_id TO writer_id;
+SELECT "from", name, columns, on_delete FROM appdb.relations WHERE "from" = 'article';
+SELECT relations, label FROM appdb.managed WHERE name = 'article';
+ALTER TABLE article RENAME COLUMN writer_id TO user_id;
+
+-- a dropped one takes them away; what depends on the view says so first
+ALTER TABLE article DROP COLUMN user_id;
+SET client_min_messages = error;
+ALTER TABLE article DROP COLUMN user_id CASCADE;
+SET client_min_messages = warning;
+SELECT count(*) FROM appdb.relations WHERE 'article' IN ("from", "to");
+SELECT title, content, rank FROM appdb.article;
+DELETE FROM appdb.article RETURNING title;
+SELECT title, deleted_at IS NOT NULL AS deleted FROM article;
+
+-- no foreign key without an index goes unnoticed
+SET client_min_messages = notice;
+ALTER TABLE article ADD COLUMN chat_id uuid REFERENCES app_data.chats (id);
+CREATE INDEX ON article (chat_id);
+SELECT appdb.manage('article');
+
+-- the view gets another name, relations with it
+SELECT appdb.manage('article', view => 'articles');
+SELECT "from", name, kind, "to", function FROM appdb.relations WHERE 'articles' IN ("from", "to") ORDER BY 1, 2;
+SELECT to_regclass('appdb.article'), name, live_view, label FROM appdb.managed WHERE entity = 'article'::regclass;
+
+-- the engine forgets a table that is dropped
+DROP TABLE article CASCADE;
+SET appdb.allow_drop = on;
+SET client_min_messages = warning;
+DROP TABLE article CASCADE;
+SELECT count(*) FROM app_data.managed WHERE view = 'articles';
+SELECT count(*) FROM appdb.relations WHERE 'articles' IN ("from", "to");
