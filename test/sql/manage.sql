@@ -20,6 +20,9 @@ ALTER TABLE public.articles ALTER COLUMN created_at SET NOT NULL;
 SELECT appdb.manage('public.articles');
 ALTER TABLE public.articles ADD COLUMN updated_at timestamptz(3) NOT NULL DEFAULT now();
 SELECT appdb.manage('public.articles');
+-- while a table is managed, it cannot be altered against the conventions
+ALTER TABLE public.articles ADD deleted_at date;
+SELECT appdb.unmanage('public.articles');
 ALTER TABLE public.articles ADD deleted_at date;
 SELECT appdb.manage('public.articles');
 ALTER TABLE public.articles ALTER deleted_at TYPE timestamptz, ALTER deleted_at SET NOT NULL;
@@ -41,6 +44,8 @@ SELECT appdb.manage('public.articles', view => 'managed');
 SELECT appdb.manage('public.articles', relations => '[]');
 SELECT appdb.manage('public.articles', relations => '{"title": {}}');
 ALTER TABLE public.articles ADD user_id uuid REFERENCES app_data.users, ADD editor_id uuid REFERENCES app_data.users;
+CREATE INDEX ON public.articles (user_id);
+CREATE INDEX ON public.articles (editor_id);
 SELECT appdb.manage('public.articles', relations => '{"title": {}}');
 SELECT appdb.manage('public.articles', relations => '{"user_id": "author"}');
 SELECT appdb.manage('public.articles', relations => '{"user_id": {"nam": "author"}}');
