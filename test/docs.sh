@@ -1,7 +1,7 @@
 #!/bin/bash
 #
-# docs.sh: docs/database/schema.md says what the catalogs say, and the
-# documents' links lead somewhere.
+# docs.sh: docs/database/schema.md says what the catalogs say, the documents'
+# links lead somewhere, and the SQL in them works.
 #
 # Needs a running server that has the extension (make check provides it).
 
@@ -17,8 +17,7 @@ if ! docs/database/schema.sh --here >"$work/schema.md" 2>"$work/err"; then
 elif diff -u docs/database/schema.md "$work/schema.md" >"$work/diff"; then
 	ok "schema.md is up to date"
 else
-	{ echo 'Run "make docs" and commit docs/database/schema.md.'; cat "$work/diff"; } |
-		not_ok "schema.md is up to date"
+	not_ok "schema.md is up to date" < <(echo 'Run "make docs" and commit docs/database/schema.md.'; cat "$work/diff")
 fi
 
 # GitHub's anchor of a heading
@@ -51,5 +50,45 @@ for file in *.md docs/*.md docs/*/*.md; do
 		ok "$file: links lead somewhere"
 	fi
 done
+
+# The documents' SQL, typed by a role that owns its database, with the demo's
+# rows.  Parameters become an id that is a user's and nothing else's.
+run_psql() {
+	psql -X -q -At "$@"
+}
+
+# sql_of FILE: an error that is meant to happen is shown after its statement
+sql_of() {
+	awk '/^```sql$/ { f = 1; next } /^```/ { f = 0 } f' "$1" | sed 's/\$[1-9]/(SELECT min(id::text)::uuid FROM appdb.users)/g'
+}
+
+shown_errors() {
+	grep '^ERROR: ' "$1" | sort
+}
+
+run_psql -d postgres >/dev/null 2>"$work/err" <<'SQL'
+SET client_min_messages = error;
+DROP DATABASE IF EXISTS appdb_docs;
+DROP ROLE IF EXISTS appdb_docs_owner, web;
+CREATE ROLE appdb_docs_owner LOGIN CREATEROLE;
+SQL
+for file in README.md docs/operations.md docs/patterns/database-design.md; do
+	run_psql -d postgres -c 'CREATE DATABASE appdb_docs OWNER appdb_docs_owner TEMPLATE template0'
+	PGUSER=appdb_docs_owner PGOPTIONS='-c client_min_messages=warning' run_psql -v ON_ERROR_STOP=1 -d appdb_docs \
+		-c 'CREATE EXTENSION appdb' -f demo/fill.sql >"$work/err" 2>&1 || not_ok "$file: the demo's rows" <"$work/err"
+	sql_of "$file" >"$work/doc.sql"
+	PGUSER=appdb_docs_owner run_psql -d appdb_docs -f "$work/doc.sql" >"$work/out" 2>&1
+	sed -n 's/^.*ERROR: /ERROR: /p' "$work/out" | sort >"$work/got"
+	shown_errors "$file" >"$work/expected"
+	if [ ! -s "$work/doc.sql" ]; then
+		not_ok "$file: its SQL works" <<<'no SQL found'
+	elif diff "$work/expected" "$work/got" >"$work/diff"; then
+		ok "$file: its SQL works"
+	else
+		not_ok "$file: its SQL works" < <(cat "$work/diff" "$work/out")
+	fi
+	run_psql -d postgres -c 'DROP DATABASE appdb_docs'
+done
+run_psql -d postgres -c 'DROP ROLE IF EXISTS web' -c 'DROP ROLE appdb_docs_owner'
 
 done_testing
