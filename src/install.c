@@ -179,7 +179,6 @@ grant_to_owner(Oid owner)
 					 "appdb.hold(pg_catalog.uuid, pg_catalog.text), appdb.release(pg_catalog.uuid) TO %s",
 					 role));
 	run_sql(psprintf("GRANT EXECUTE ON PROCEDURE appdb.purge(pg_catalog.interval, pg_catalog.int4) TO %s", role));
-	run_sql(psprintf("GRANT SELECT ON appdb.trash TO %s", role));
 }
 
 /* Everything that "owner" makes or re-makes; runs as that role. */
