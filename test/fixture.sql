@@ -79,4 +79,5 @@ DELETE FROM appdb.messages WHERE id = '00000000-0000-7000-8000-000000000140';
 -- and its unique values used again
 INSERT INTO appdb.users (name, email) VALUES ('Another', 'gone@example.org');
 INSERT INTO appdb.organizations (name, slug) VALUES ('Dissolved, founded again', 'dissolved');
+SELECT appdb.hold('00000000-0000-7000-8000-000000000011', 'Court order') \gset
 UPDATE appdb.users SET name = 'Ada' WHERE id = '00000000-0000-7000-8000-000000000001';

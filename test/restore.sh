@@ -67,9 +67,10 @@ SELECT count(*) FROM appdb.users WHERE email = 'after@example.org';
 SELECT restored, rows FROM appdb.trash AS t, appdb.restore(t.entity, t.id) WHERE t.label = 'Later';
 DELETE FROM appdb.users WHERE email = 'after@example.org';
 SELECT count(*) > 30 FROM appdb.chats AS c, appdb.messages(c) AS m;
+SELECT sum(rows) FROM appdb.restore('appdb.spaces', '00000000-0000-7000-8000-000000000023');
 SQL
 	)
-	is "$2: the views, triggers and functions work" "$out" "$(printf 'after@example.org|t|t\nLater\ndeleted\nt\n0\napp_data.users|1\nt')"
+	is "$2: the views, triggers and functions work" "$out" "$(printf 'after@example.org|t|t\nLater\ndeleted\nt\n0\napp_data.users|1\nt\n3')"
 }
 
 restored() {
@@ -104,6 +105,11 @@ for role in "$super" appdb_test_owner; do
 	new_database target fresh
 	run_psql target -f "$here/test/fixture.sql" >err.out 2>&1 && ok "$role: the fixture's rows" || not_ok "$role: the fixture's rows" <err.out
 	snapshot target filled
+	is "$role: every table has rows" "$(run_psql target <<-'SQL'
+		SELECT format('SELECT %L WHERE NOT EXISTS (SELECT FROM %s)', c.oid::regclass, c.oid::regclass)
+		FROM pg_class AS c WHERE c.relkind = 'r' AND c.relnamespace = 'app_data'::regnamespace \gexec
+	SQL
+	)" ""
 	out=$(run_psql target -c 'DROP EXTENSION appdb CASCADE' 2>&1)
 	like "$role: DROP EXTENSION is refused, and says how" "$out" 'appdb.allow_drop'
 	run_psql target -c 'SET appdb.allow_drop = on' -c 'DROP EXTENSION appdb CASCADE' >err.out 2>&1 &&
