@@ -59,7 +59,7 @@ run_psql() {
 
 # sql_of FILE: an error that is meant to happen is shown after its statement
 sql_of() {
-	awk '/^```sql$/ { f = 1; next } /^```/ { f = 0 } f' "$1" | sed 's/\$[1-9]/(SELECT min(id::text)::uuid FROM appdb.users)/g'
+	awk '/^ *```sql$/ { f = 1; next } /^ *```/ { f = 0 } f' "$1" | sed 's/\$[1-9]/(SELECT min(id::text)::uuid FROM appdb.users)/g'
 }
 
 shown_errors() {
