@@ -17,9 +17,7 @@ cat <<'SQL'
 SET LOCAL search_path = pg_catalog, pg_temp;
 SQL
 
-install=
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
-	! grep -q 'FUNCTION appdb.install()' "$1" || install=1
 	echo
 	echo "-- $1"
 	echo
@@ -56,5 +54,5 @@ COMMENT ON FUNCTION appdb.tables_sql() IS 'The statements that make the built-in
 
 -- Makes the tables, or attaches to those that are there.
 
+SELECT appdb.install();
 SQL
-[ -z "$install" ] || echo 'SELECT appdb.install();'

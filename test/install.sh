@@ -8,7 +8,7 @@
 # Needs a running server that has the extension (make check provides it).
 
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . test/harness/tap.sh
 
 super=${PGUSER:-postgres}

@@ -13,7 +13,7 @@
 # Needs a running server that has the extension (make check provides it).
 
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 here=$PWD
 work=$(mktemp -d "${APPDB_TMP:-${TMPDIR:-/tmp}}/restore.XXXXXX")
 trap 'rm -rf "$work"' EXIT
