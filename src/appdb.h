@@ -38,6 +38,7 @@ extern Datum appdb_uuidv7(FunctionCallInfo fcinfo);
 /* registry.c: which tables are managed */
 extern bool appdb_is_managed(Oid relid);
 extern bool appdb_owns_managed(Oid roleid);
+extern bool appdb_schema_has_managed(Oid nsp);
 extern Oid	appdb_live_view(Oid relid);
 
 /* links.c: foreign keys between managed tables */

@@ -73,6 +73,14 @@ check_drop(DropStmt *stmt)
 				if (strcmp(strVal(object), APPDB_SCHEMA) == 0)
 					refuse("drop schema \"appdb\"",
 						   "Its live views and everything that applications call would be gone.");
+				if (stmt->behavior == DROP_CASCADE)
+				{
+					Oid			nsp = get_namespace_oid(strVal(object), true);
+
+					if (OidIsValid(nsp) && appdb_schema_has_managed(nsp))
+						refuse(psprintf("drop schema \"%s\"", strVal(object)),
+							   "It holds tables that appdb manages: their rows would be lost.");
+				}
 				break;
 			case OBJECT_TABLE:
 				{

@@ -144,6 +144,19 @@ appdb_owns_managed(Oid roleid)
 	return any_managed(is_owned_by, roleid);
 }
 
+/* Is a managed table in the schema? */
+static bool
+is_in_schema(Oid entity, Oid nsp)
+{
+	return get_rel_namespace(entity) == nsp;
+}
+
+bool
+appdb_schema_has_managed(Oid nsp)
+{
+	return any_managed(is_in_schema, nsp);
+}
+
 /*
  * appdb._managed_tables() returns setof (entity, view, label, relations)
  *		The rows of app_data.managed whose tables exist.

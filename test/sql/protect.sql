@@ -1,0 +1,52 @@
+-- what holds data is not dropped or truncated by accident
+\set SHOW_CONTEXT never
+\set VERBOSITY default
+SET client_min_messages = warning;
+
+CREATE SCHEMA regress_mine;
+CREATE TABLE regress_mine.things
+(
+	id uuid PRIMARY KEY,
+	created_at timestamptz NOT NULL,
+	updated_at timestamptz NOT NULL,
+	deleted_at timestamptz
+);
+SELECT appdb.manage('regress_mine.things');
+
+DROP EXTENSION appdb;
+DROP EXTENSION appdb CASCADE;
+DROP SCHEMA appdb CASCADE;
+DROP SCHEMA app_data CASCADE;
+DROP SCHEMA IF EXISTS regress_nowhere, app_data CASCADE;
+DROP TABLE app_data.users CASCADE;
+DROP TABLE app_data.managed;
+DROP TABLE app_data.deletions;
+DROP TYPE app_data.space_role CASCADE;
+TRUNCATE app_data.message_files;
+TRUNCATE app_data.chats, app_data.messages CASCADE;
+
+-- tables of one's own, in a schema of one's own
+DROP TABLE regress_mine.things;
+DROP SCHEMA regress_mine CASCADE;
+TRUNCATE regress_mine.things;
+
+-- what is not protected
+DROP TABLE IF EXISTS app_data.nowhere;
+DROP SCHEMA IF EXISTS regress_nowhere CASCADE;
+DROP EXTENSION IF EXISTS nowhere CASCADE;
+CREATE SCHEMA regress_other;
+CREATE TABLE regress_other.things (a int);
+DROP SCHEMA regress_other CASCADE;
+
+-- the way out, for a transaction
+BEGIN;
+SET LOCAL appdb.allow_drop = on;
+TRUNCATE regress_mine.things;
+DROP SCHEMA regress_mine CASCADE;
+SELECT count(*) FROM appdb.managed WHERE name = 'things';
+ROLLBACK;
+DROP SCHEMA regress_mine CASCADE;
+SET appdb.allow_drop = on;
+DROP SCHEMA regress_mine CASCADE;
+SELECT count(*) FROM appdb.managed WHERE name = 'things';
+RESET appdb.allow_drop;
