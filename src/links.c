@@ -31,7 +31,9 @@ typedef struct LinksEntry
 	Oid			relid;			/* hash key, must be first */
 	bool		valid;
 	AppdbLinks	links;
-	MemoryContext context;		/* of the links */
+	int			npartners;		/* tables at the other end of foreign keys, managed or not */
+	Oid		   *partners;
+	MemoryContext context;		/* of all these */
 } LinksEntry;
 
 static HTAB *cache = NULL;
@@ -55,10 +57,8 @@ invalidate_links(Datum arg, Oid relid)
 	{
 		bool		touched = !OidIsValid(relid) || entry->relid == relid;
 
-		for (int i = 0; i < entry->links.nchildren && !touched; i++)
-			touched = entry->links.children[i].child == relid;
-		for (int i = 0; i < entry->links.nparents && !touched; i++)
-			touched = entry->links.parents[i].parent == relid;
+		for (int i = 0; i < entry->npartners && !touched; i++)
+			touched = entry->partners[i] == relid;
 		if (touched)
 			entry->valid = false;
 	}
@@ -177,6 +177,23 @@ make_link(AppdbLink *link, HeapTuple tup, TupleDesc desc, Relation child, Relati
 }
 
 /*
+ * Parents of all are locked before those within them, as a deletion does that
+ * comes down from the top, whatever the order in which the foreign keys were
+ * made: the keys of tables within a tenant have more columns, and more so the
+ * deeper the table is.
+ */
+static int
+compare_parents(const void *a, const void *b)
+{
+	const AppdbLink *one = a;
+	const AppdbLink *other = b;
+
+	if (one->ncolumns != other->ncolumns)
+		return one->ncolumns - other->ncolumns;
+	return one->child_columns[one->key] - other->child_columns[other->key];
+}
+
+/*
  * Read the foreign keys that a table takes part in.  There is no index by the
  * table referred to, so this is a scan; the result is kept.
  */
@@ -191,7 +208,6 @@ load_links(LinksEntry *entry, Relation rel)
 	ListCell   *lc;
 	TupleDesc	desc;
 	MemoryContext context;
-	MemoryContext oldcontext;
 	AppdbLinks	links = {0};
 
 	constraints = table_open(ConstraintRelationId, AccessShareLock);
@@ -211,16 +227,26 @@ load_links(LinksEntry *entry, Relation rel)
 	systable_endscan(scan);
 	table_close(constraints, AccessShareLock);
 
-	if (entry->context != NULL)
-		MemoryContextDelete(entry->context);
+	/* invalidate_links() can be called from here on whenever a table is opened */
+	context = entry->context;
 	entry->context = NULL;
+	entry->npartners = 0;
+	memset(&entry->links, 0, sizeof(entry->links));
+	if (context != NULL)
+		MemoryContextDelete(context);
 	context = AllocSetContextCreate(TopMemoryContext, "appdb links", ALLOCSET_SMALL_SIZES);
 	entry->context = context;
+	entry->partners = MemoryContextAlloc(context, sizeof(Oid) * (list_length(keys) + 1));
+	links.children = MemoryContextAllocZero(context, sizeof(AppdbLink) * (list_length(keys) + 1));
+	links.parents = MemoryContextAllocZero(context, sizeof(AppdbLink) * (list_length(keys) + 1));
 
-	oldcontext = MemoryContextSwitchTo(context);
-	links.children = palloc0(sizeof(AppdbLink) * (list_length(keys) + 1));
-	links.parents = palloc0(sizeof(AppdbLink) * (list_length(keys) + 1));
-	MemoryContextSwitchTo(oldcontext);
+	/* a table that is not managed now can be later */
+	foreach(lc, keys)
+	{
+		Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT((HeapTuple) lfirst(lc));
+
+		entry->partners[entry->npartners++] = con->conrelid == relid ? con->confrelid : con->conrelid;
+	}
 
 	foreach(lc, keys)
 	{
@@ -239,6 +265,8 @@ load_links(LinksEntry *entry, Relation rel)
 		table_close(parent, AccessShareLock);
 		table_close(child, AccessShareLock);
 	}
+	/* parents in the order in which they are locked: see compare_parents() */
+	qsort(links.parents, links.nparents, sizeof(AppdbLink), compare_parents);
 	entry->links = links;
 }
 
@@ -273,6 +301,7 @@ appdb_get_links(Relation rel)
 	{
 		entry->valid = false;
 		entry->context = NULL;
+		entry->npartners = 0;
 		memset(&entry->links, 0, sizeof(entry->links));
 	}
 	/* opening tables can bring in changes: then read again */
