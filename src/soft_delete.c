@@ -115,7 +115,7 @@ lock_row(Deleter *deleter)
 		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
 
 	result = table_tuple_lock(deleter->rel, &slot->tts_tid, deleter->snapshot, slot,
-							  GetCurrentCommandId(true), LockTupleExclusive,
+							  deleter->snapshot->curcid, LockTupleExclusive,
 							  LockWaitBlock, flags, &tmfd);
 	switch (result)
 	{
@@ -123,7 +123,16 @@ lock_row(Deleter *deleter)
 			(void) slot_getattr(slot, deleter->deleted_at, &isnull);
 			return isnull;
 		case TM_SelfModified:
-			/* this statement has deleted it before */
+			/* this statement has deleted it before, or a trigger was there first */
+			if (table_tuple_fetch_row_version(deleter->rel, &tmfd.ctid, SnapshotAny, slot))
+			{
+				(void) slot_getattr(slot, deleter->deleted_at, &isnull);
+				if (isnull)
+					ereport(ERROR,
+							(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+							 errmsg("tuple to be updated was already modified by an operation triggered by the current command"),
+							 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
+			}
 			return false;
 		case TM_Updated:
 		case TM_Deleted:
@@ -212,7 +221,7 @@ close_deleter(Deleter *deleter)
 /*
  * Write the new version of the locked row as the executor would.
  */
-static void
+static bool
 mark_row(Deleter *deleter)
 {
 	TupleTableSlot *oldslot = deleter->oldslot;
@@ -227,10 +236,13 @@ mark_row(Deleter *deleter)
 	newslot->tts_values[deleter->deleted_at - 1] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	newslot->tts_isnull[deleter->deleted_at - 1] = false;
 	ExecStoreVirtualTuple(newslot);
+	ItemPointerSetInvalid(&newslot->tts_tid);
 
 	deleter->estate->es_output_cid = GetCurrentCommandId(true);
 	ExecSimpleRelationUpdate(deleter->relinfo, deleter->estate, &deleter->epqstate,
 							 oldslot, newslot);
+	/* a trigger of the table may have left the row as it is */
+	return ItemPointerIsValid(&newslot->tts_tid);
 }
 
 static bool
@@ -243,10 +255,7 @@ delete_row(Deleter *deleter, Datum id)
 	index_rescan(deleter->scan, &key, 1, NULL, 0);
 	if (index_getnext_slot(deleter->scan, ForwardScanDirection, deleter->oldslot) &&
 		lock_row(deleter))
-	{
-		mark_row(deleter);
-		deleted = true;
-	}
+		deleted = mark_row(deleter);
 	return deleted;
 }
 
@@ -312,6 +321,7 @@ delete_row_by_sql(Relation rel, Datum id)
 											  RelationGetRelationName(rel)));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	appdb_deletion_part(RelationGetRelid(rel));
 	rc = SPI_execute_with_args(sql, 1, types, &id, NULL, false, 0);
 	if (rc != SPI_OK_UPDATE)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
