@@ -83,6 +83,9 @@ extern void appdb_guard_forget(void);
 /* restore.c */
 typedef struct AppdbRestore
 {
+	struct AppdbRestore *outer;
+	SubTransactionId subid;
+	Oid			about;			/* table whose statement is about to begin */
 	TimestampTz stamp;			/* of the operation whose rows come back */
 	Oid			root_relid;		/* the row that was asked for */
 	pg_uuid_t	root_id;
@@ -98,8 +101,10 @@ extern void appdb_restore_count(AppdbRestore *restore, Oid relid, uint64 nrows);
 extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id);
 extern void appdb_undeletion_row(Relation rel, TimestampTz stamp, const pg_uuid_t *id);
 extern bool appdb_restoring_child(Relation rel, const pg_uuid_t *id);
-extern void appdb_set_restore(AppdbRestore *restore);
+extern void appdb_restore_begin(AppdbRestore *restore);
+extern void appdb_restore_end(AppdbRestore *restore);
 extern void appdb_deletion_begin(Relation rel);
+extern void appdb_deletion_part(Oid relid);
 extern void appdb_deletion_end(Relation rel);
 extern void **appdb_deletion_deleter(Oid relid, MemoryContext *context);
 

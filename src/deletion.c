@@ -57,7 +57,8 @@ typedef struct Deletion
 	struct Deletion *outer;
 	SubTransactionId subid;
 	Oid			relid;			/* the table that the statement names */
-	bool		root;			/* not caused by another */
+	struct Deletion *whole;		/* the statement that this is a part of */
+	bool		queued;			/* follow its foreign keys later, in a cascade */
 	TimestampTz stamp;
 	TimestampTz restoring;		/* stamp of rows that come back, or 0 */
 	uint64		nrows;
@@ -67,7 +68,24 @@ typedef struct Deletion
 	Size		nids;
 	Size		maxids;
 	void	   *deleter;		/* soft_delete.c's */
+	struct Deletion *next;		/* of those to do in a cascade */
 } Deletion;
+
+/*
+ * What a statement causes in other tables.  It goes level by level, in a loop:
+ * a tree can be deeper than the stack.
+ */
+typedef struct Cascade
+{
+	struct Cascade *outer;
+	SubTransactionId subid;
+	TimestampTz stamp;			/* for what is deleted meanwhile, or 0 */
+	TimestampTz restoring;		/* stamp of rows that come back, or 0 */
+	Oid			about;			/* table whose statement is about to begin */
+	Deletion   *todo;			/* the next level, at most one a table */
+	uint64		nrows;
+	MemoryContext context;		/* the first statement's */
+} Cascade;
 
 #define IDS_HEADER		ARR_OVERHEAD_NONULLS(1)
 #define IDS_SIZE(n)		(IDS_HEADER + (n) * sizeof(pg_uuid_t))
@@ -77,12 +95,13 @@ typedef struct Deletion
 /* statements under way, the innermost first */
 static Deletion *deletions = NULL;
 
-/* the stamp that statements of a cascade inherit, or 0 */
-static TimestampTz inherited_stamp = 0;
-static TimestampTz last_stamp = 0;
+/* one whose next part is about to begin, or NULL */
+static Deletion *next_whole = NULL;
 
-/* rows of the operation under way, all its statements together */
-static uint64 operation_rows = 0;
+/* cascades under way, the innermost first */
+static Cascade *cascades = NULL;
+
+static TimestampTz last_stamp = 0;
 
 /* the restore under way, or NULL */
 static AppdbRestore *current_restore = NULL;
@@ -105,8 +124,16 @@ abort_subxact(SubXactEvent event, SubTransactionId mySubid,
 		deletions = deletion->outer;
 		MemoryContextDelete(deletion->context);
 	}
-	inherited_stamp = 0;
-	current_restore = NULL;
+	next_whole = NULL;
+	while (cascades != NULL && cascades->subid >= mySubid)
+	{
+		MemoryContext context = cascades->context;
+
+		cascades = cascades->outer;
+		MemoryContextDelete(context);
+	}
+	while (current_restore != NULL && current_restore->subid >= mySubid)
+		current_restore = current_restore->outer;
 }
 
 static void
@@ -117,7 +144,8 @@ end_xact(XactEvent event, void *arg)
 		return;
 	/* the contexts go with the transaction's */
 	deletions = NULL;
-	inherited_stamp = 0;
+	next_whole = NULL;
+	cascades = NULL;
 	current_restore = NULL;
 }
 
@@ -137,6 +165,7 @@ void
 appdb_deletion_begin(Relation rel)
 {
 	static bool registered = false;
+	bool		queued;
 	MemoryContext context;
 	Deletion   *deletion;
 
@@ -147,15 +176,34 @@ appdb_deletion_begin(Relation rel)
 		registered = true;
 	}
 
-	context = AllocSetContextCreate(TopTransactionContext, "appdb deletion", ALLOCSET_SMALL_SIZES);
+	/* a cascade's own statement; one in a subtransaction can be undone alone */
+	queued = cascades != NULL && cascades->about == RelationGetRelid(rel) &&
+		cascades->subid == GetCurrentSubTransactionId();
+	if (queued)
+		cascades->about = InvalidOid;
+
+	context = AllocSetContextCreate(queued ? cascades->context : TopTransactionContext,
+									"appdb deletion", ALLOCSET_SMALL_SIZES);
 	deletion = MemoryContextAllocZero(context, sizeof(Deletion));
 	deletion->context = context;
 	deletion->outer = deletions;
 	deletion->subid = GetCurrentSubTransactionId();
 	deletion->relid = RelationGetRelid(rel);
-	deletion->root = (inherited_stamp == 0);
-	deletion->stamp = inherited_stamp;
-	deletion->restoring = current_restore ? current_restore->stamp : 0;
+	deletion->queued = queued;
+	deletion->stamp = cascades ? cascades->stamp : 0;
+	if (next_whole != NULL && next_whole->relid == deletion->relid)
+	{
+		deletion->whole = next_whole;
+		deletion->stamp = next_whole->stamp;
+		next_whole = NULL;
+	}
+	if (queued)
+		deletion->restoring = cascades->restoring;
+	else if (current_restore != NULL && current_restore->about == RelationGetRelid(rel))
+	{
+		deletion->restoring = current_restore->stamp;
+		current_restore->about = InvalidOid;
+	}
 	deletions = deletion;
 }
 
@@ -205,6 +253,22 @@ appdb_deletion_deleter(Oid relid, MemoryContext *context)
 }
 
 /*
+ * The next statement that deletes rows of this table is part of the one on its
+ * live view that is under way.
+ */
+void
+appdb_deletion_part(Oid relid)
+{
+	Deletion   *deletion = deletions;
+
+	while (deletion != NULL && deletion->relid != relid)
+		deletion = deletion->outer;
+	if (deletion != NULL && deletion->stamp == 0)
+		deletion->stamp = new_stamp();
+	next_whole = deletion;
+}
+
+/*
  * Note the id of a deleted row for the cascade.
  */
 static void
@@ -250,10 +314,7 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id)
 				 errhint("Delete from the live view, or name deleted_at in the UPDATE; a BEFORE trigger cannot set it.")));
 	}
 	if (deletion->stamp == 0)
-	{
 		deletion->stamp = new_stamp();
-		operation_rows = 0;
-	}
 	deletion->nrows++;
 
 	if (appdb_get_links(rel)->nchildren > 0)
@@ -327,7 +388,7 @@ appdb_restoring_child(Relation rel, const pg_uuid_t *id)
  * privilege there.  Tables of an older version may not have it.
  */
 static void
-note_deletion(const Deletion *deletion)
+note_deletion(const Deletion *deletion, uint64 nrows)
 {
 	static const char *const names[] = {"id", "deleted_at", "entity", "role", "rows"};
 	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
@@ -347,7 +408,7 @@ note_deletion(const Deletion *deletion)
 	values[1] = TimestampTzGetDatum(deletion->stamp);
 	values[2] = ObjectIdGetDatum(deletion->relid);
 	values[3] = NameGetDatum(&role);
-	values[4] = Int64GetDatum((int64) operation_rows);
+	values[4] = Int64GetDatum((int64) nrows);
 
 	rel = table_open(relid, RowExclusiveLock);
 	estate = CreateExecutorState();
@@ -523,7 +584,7 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 	Snapshot	crosscheck = InvalidSnapshot;
 	int			rc;
 
-	child = table_open(link->child, AccessShareLock);
+	child = table_open(link->child, link->mode == APPDB_RESTRICT ? AccessShareLock : RowExclusiveLock);
 	GetUserIdAndSecContext(&userid, &sec_context);
 	owner = child->rd_rel->relowner;
 	table_close(child, NoLock);
@@ -570,18 +631,22 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 	}
 }
 
+/*
+ * Follow all foreign keys from the rows of one table.
+ */
 static void
-follow_links(Deletion *deletion, Relation rel)
+follow_links(Cascade *cascade, Deletion *deletion)
 {
+	Relation	rel = table_open(deletion->relid, AccessShareLock);
 	const AppdbLinks *links = appdb_get_links(rel);
 	int			nchildren = links->nchildren;
 	AppdbLink  *children = MemoryContextAlloc(deletion->context, sizeof(AppdbLink) * (nchildren + 1));
 	ArrayType  *ids = deletion->ids;
 	bool		restore = (deletion->restoring != 0);
 	TimestampTz stamp = restore ? deletion->restoring : deletion->stamp;
-	TimestampTz save_stamp = inherited_stamp;
 
 	memcpy(children, links->children, sizeof(AppdbLink) * nchildren);
+	table_close(rel, NoLock);
 	SET_VARSIZE(ids, IDS_SIZE(deletion->nids));
 	ids->ndim = 1;
 	ids->dataoffset = 0;
@@ -601,23 +666,92 @@ follow_links(Deletion *deletion, Relation rel)
 				continue;
 			if (restore && children[i].mode != APPDB_CASCADE && children[i].mode != APPDB_SET_NULL)
 				continue;
-			if (!restore)
-				inherited_stamp = stamp;
+			cascade->about = children[i].mode == APPDB_CASCADE ? children[i].child : InvalidOid;
 			follow_link(&children[i], ids, stamp, restore);
+			cascade->about = InvalidOid;
 		}
 	}
 	SPI_finish();
-	inherited_stamp = save_stamp;
 }
 
 /*
- * Rows that come back until the next call are those of one restore; NULL ends
- * it.
+ * A statement of a cascade has ended: its rows are of the next level.
+ */
+static void
+queue_deletion(Cascade *cascade, Deletion *deletion)
+{
+	Deletion   *same = cascade->todo;
+
+	while (same != NULL && (same->relid != deletion->relid || same->stamp != deletion->stamp ||
+							same->restoring != deletion->restoring))
+		same = same->next;
+	if (same == NULL)
+	{
+		deletion->next = cascade->todo;
+		cascade->todo = deletion;
+		return;
+	}
+	for (Size i = 0; i < deletion->nids; i++)
+		remember_id(same, (pg_uuid_t *) ((char *) deletion->ids + IDS_HEADER) + i);
+	MemoryContextDelete(deletion->context);
+}
+
+/*
+ * Do what a statement causes, level by level.  Returns how many rows that is.
+ */
+static uint64
+run_cascade(Deletion *first)
+{
+	Cascade    *cascade = MemoryContextAllocZero(first->context, sizeof(Cascade));
+	uint64		nrows;
+
+	cascade->context = first->context;
+	cascade->subid = GetCurrentSubTransactionId();
+	cascade->outer = cascades;
+	cascade->restoring = first->restoring;
+	if (first->restoring == 0)
+		cascade->stamp = first->stamp;
+	else if (cascades != NULL)
+		cascade->stamp = cascades->stamp;
+	cascades = cascade;
+
+	follow_links(cascade, first);
+	while (cascade->todo != NULL)
+	{
+		Deletion   *level = cascade->todo;
+
+		cascade->todo = NULL;
+		while (level != NULL)
+		{
+			Deletion   *deletion = level;
+
+			level = deletion->next;
+			follow_links(cascade, deletion);
+			MemoryContextDelete(deletion->context);
+		}
+	}
+
+	nrows = cascade->nrows;
+	cascades = cascade->outer;
+	return nrows;
+}
+
+/*
+ * Rows that come back from now on are those of this restore.
  */
 void
-appdb_set_restore(AppdbRestore *restore)
+appdb_restore_begin(AppdbRestore *restore)
 {
+	restore->subid = GetCurrentSubTransactionId();
+	restore->outer = current_restore;
+	restore->about = restore->root_relid;
 	current_restore = restore;
+}
+
+void
+appdb_restore_end(AppdbRestore *restore)
+{
+	current_restore = restore->outer;
 }
 
 /*
@@ -628,6 +762,7 @@ appdb_deletion_end(Relation rel)
 {
 	Deletion   *deletion;
 	Deletion  **place = &deletions;
+	uint64		nrows;
 
 	while ((deletion = *place) != NULL && deletion->relid != RelationGetRelid(rel))
 		place = &deletion->outer;
@@ -638,21 +773,35 @@ appdb_deletion_end(Relation rel)
 	*place = deletion->outer;
 	if (deletion->slot != NULL)
 		ExecDropSingleTupleTableSlot(deletion->slot);
+	deletion->slot = NULL;
 
-	if (deletion->nids > 0)
-		follow_links(deletion, rel);
-	if (deletion->restoring != 0)
-	{
-		if (current_restore != NULL && deletion->nrows > 0)
-			appdb_restore_count(current_restore, deletion->relid, deletion->nrows);
-	}
-	else if (deletion->nrows > 0)
-	{
-		operation_rows += deletion->nrows;
-		if (deletion->root)
-			note_deletion(deletion);
-	}
+	nrows = deletion->nrows;
+	if (deletion->restoring != 0 && current_restore != NULL && nrows > 0)
+		appdb_restore_count(current_restore, deletion->relid, nrows);
 
+	if (deletion->whole != NULL)
+		deletion->whole->nrows += nrows;
+	else if (deletion->queued)
+	{
+		cascades->nrows += nrows;
+		if (deletion->nids > 0)
+		{
+			queue_deletion(cascades, deletion);
+			return;
+		}
+	}
+	else
+	{
+		if (deletion->nids > 0)
+			nrows += run_cascade(deletion);
+		if (deletion->restoring == 0 && nrows > 0)
+		{
+			if (cascades != NULL && cascades->stamp == deletion->stamp)
+				cascades->nrows += nrows;
+			else
+				note_deletion(deletion, nrows);
+		}
+	}
 	MemoryContextDelete(deletion->context);
 }
 

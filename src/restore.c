@@ -180,7 +180,7 @@ restore_row(AppdbRestore *restore, Oid relid, Datum id)
 	restore->root_relid = relid;
 	restore->root_id = *DatumGetUUIDP(id);
 	restore->relid = InvalidOid;
-	appdb_set_restore(restore);
+	appdb_restore_begin(restore);
 	PG_TRY();
 	{
 		rc = SPI_execute_with_args(sql, 1, types, &id, NULL, false, 0);
@@ -191,7 +191,7 @@ restore_row(AppdbRestore *restore, Oid relid, Datum id)
 	{
 		ErrorData  *error;
 
-		appdb_set_restore(NULL);
+		appdb_restore_end(restore);
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && OidIsValid(restore->relid))
@@ -206,7 +206,7 @@ restore_row(AppdbRestore *restore, Oid relid, Datum id)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	appdb_set_restore(NULL);
+	appdb_restore_end(restore);
 }
 
 static int
