@@ -1,0 +1,376 @@
+--
+-- DELETE on live views: what is deleted, how often children are visited, what
+-- is left behind.  Run twice, once by the views' triggers row by row, once as
+-- UPDATEs of the base tables; the results are the same.
+--
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+CREATE SCHEMA sd;
+
+-- a <- b <- d, a <- c <- d (a diamond); tree refers to itself; p and q refer
+-- to each other; s are secrets
+CREATE TABLE sd.a (id uuid PRIMARY KEY, n int, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+CREATE TABLE sd.b (LIKE sd.a INCLUDING ALL, a_id uuid REFERENCES sd.a);
+CREATE TABLE sd.c (LIKE sd.a INCLUDING ALL, a_id uuid REFERENCES sd.a);
+CREATE TABLE sd.d (LIKE sd.a INCLUDING ALL, b_id uuid REFERENCES sd.b, c_id uuid REFERENCES sd.c);
+CREATE TABLE sd.s (id uuid PRIMARY KEY, d_id uuid REFERENCES sd.d, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL);
+CREATE TABLE sd.tree (LIKE sd.a INCLUDING ALL, parent_id uuid REFERENCES sd.tree);
+CREATE INDEX ON sd.tree (parent_id);
+CREATE TABLE sd.p (LIKE sd.a INCLUDING ALL, q_id uuid);
+CREATE TABLE sd.q (LIKE sd.a INCLUDING ALL, p_id uuid REFERENCES sd.p);
+ALTER TABLE sd.p ADD FOREIGN KEY (q_id) REFERENCES sd.q;
+SELECT format('SELECT appdb.manage(%L, view => %L)', 'sd.' || t, 'sd_' || t) FROM unnest('{a,b,c,d,s,tree,p,q}'::text[]) t \gexec
+
+-- counts statements
+CREATE TABLE sd.log (tab text, op text);
+CREATE FUNCTION sd.log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO sd.log VALUES (TG_TABLE_NAME, TG_OP);
+	RETURN NULL;
+END $$;
+SELECT format('CREATE TRIGGER log AFTER UPDATE OR DELETE ON sd.%I FOR EACH STATEMENT EXECUTE FUNCTION sd.log()', t)
+	FROM unnest('{a,b,c,d,s,tree,p,q}'::text[]) t \gexec
+CREATE FUNCTION sd.statements(OUT tab text, OUT op text, OUT count bigint) RETURNS SETOF record LANGUAGE sql AS $$
+	SELECT l.tab, l.op, count(*) FROM sd.log l GROUP BY 1, 2 ORDER BY 1, 2
+$$;
+-- rows by state: how many live, deleted, and with how many stamps
+CREATE FUNCTION sd.state(tab text, OUT live bigint, OUT deleted bigint, OUT operations bigint) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('SELECT count(*) FILTER (WHERE deleted_at IS NULL), count(deleted_at), count(DISTINCT deleted_at) FROM sd.%I', tab)
+		INTO live, deleted, operations;
+END $$;
+CREATE FUNCTION sd.states(OUT tab text, OUT live bigint, OUT deleted bigint, OUT operations bigint) RETURNS SETOF record LANGUAGE sql AS $$
+	SELECT t, s.* FROM unnest('{a,b,c,d,tree,p,q}'::text[]) t, sd.state(t) s WHERE s.live > 0 OR s.deleted > 0
+$$;
+-- nothing of what deletions keep in memory is left
+CREATE FUNCTION sd.leftovers() RETURNS bigint LANGUAGE sql AS $$
+	SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'appdb deletion'
+$$;
+CREATE PROCEDURE sd.reset() LANGUAGE plpgsql AS $$
+DECLARE
+	t text;
+BEGIN
+	SET LOCAL session_replication_role = replica;
+	FOREACH t IN ARRAY '{s,d,b,c,a,tree,p,q}'::text[] LOOP
+		EXECUTE format('DELETE FROM sd.%I', t);
+	END LOOP;
+	DELETE FROM sd.log;
+END $$;
+-- 10 a, each with 3 b and 3 c, each pair with a d, and that with a secret
+CREATE PROCEDURE sd.fill() LANGUAGE plpgsql AS $$
+BEGIN
+	CALL sd.reset();
+	INSERT INTO appdb.sd_a (n) SELECT generate_series(1, 10);
+	INSERT INTO appdb.sd_b (n, a_id) SELECT i, a.id FROM appdb.sd_a a, generate_series(1, 3) i;
+	INSERT INTO appdb.sd_c (n, a_id) SELECT i, a.id FROM appdb.sd_a a, generate_series(1, 3) i;
+	INSERT INTO appdb.sd_d (n, b_id, c_id) SELECT a.n, b.id, c.id FROM appdb.sd_a a
+		JOIN appdb.sd_b b ON b.a_id = a.id JOIN appdb.sd_c c ON c.a_id = a.id AND c.n = b.n;
+	INSERT INTO appdb.sd_s (d_id) SELECT d.id FROM appdb.sd_d d;
+END $$;
+
+--
+-- what a DELETE reports
+--
+CALL sd.fill();
+DELETE FROM appdb.sd_a WHERE n = 1 RETURNING n, deleted_at IS NULL AS deleted_at_is_null;
+DELETE FROM appdb.sd_a WHERE n = 1 RETURNING n;
+SELECT count(*) FROM appdb.sd_a;
+\echo :ROW_COUNT
+DELETE FROM appdb.sd_a WHERE n IN (1, 2, 3);
+\echo :ROW_COUNT
+-- one stamp an operation
+SELECT count(*) AS rows, count(DISTINCT deleted_at) AS operations FROM sd.a WHERE deleted_at IS NOT NULL;
+SELECT a.n, bool_and(b.deleted_at = a.deleted_at) AS b, bool_and(c.deleted_at = a.deleted_at) AS c, bool_and(d.deleted_at = a.deleted_at) AS d
+	FROM sd.a JOIN sd.b ON b.a_id = a.id JOIN sd.c ON c.a_id = a.id JOIN sd.d ON d.b_id = b.id
+	WHERE a.deleted_at IS NOT NULL GROUP BY a.n ORDER BY a.n;
+-- what was deleted before keeps its own
+CALL sd.fill();
+DELETE FROM appdb.sd_b WHERE n = 1;
+DELETE FROM appdb.sd_a;
+SELECT * FROM sd.states();
+
+--
+-- one UPDATE a child table, foreign key and level, however many rows
+--
+CALL sd.fill();
+DELETE FROM appdb.sd_a WHERE n = 1;
+SELECT * FROM sd.statements() WHERE tab <> 'a';
+CALL sd.fill();
+DELETE FROM appdb.sd_a;
+SELECT * FROM sd.statements() WHERE tab <> 'a';
+SELECT * FROM sd.states();
+SELECT count(*) AS secrets FROM sd.s;
+
+-- a tree: a statement a level, and one that finds nothing
+CALL sd.reset();
+WITH RECURSIVE t (id, parent_id, level) AS (
+	SELECT appdb.uuidv7(), NULL::uuid, 1
+	UNION ALL
+	SELECT appdb.uuidv7(), t.id, level + 1 FROM t, generate_series(1, 3) WHERE level < 6
+)
+INSERT INTO appdb.sd_tree (id, parent_id, n) SELECT id, parent_id, level FROM t ORDER BY level;
+DELETE FROM sd.log;
+DELETE FROM appdb.sd_tree WHERE n = 3;
+SELECT * FROM sd.states();
+-- the first is the DELETE itself, where it is an UPDATE of the base table
+SELECT count + CASE WHEN current_setting('appdb.rewrite_deletes')::bool THEN 0 ELSE 1 END AS count FROM sd.statements();
+DELETE FROM appdb.sd_tree;
+SELECT * FROM sd.states();
+
+-- deeper than the stack
+CALL sd.reset();
+INSERT INTO appdb.sd_tree (id, parent_id, n)
+	SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid,
+		   CASE WHEN i > 1 THEN ('00000000-0000-7000-8000-' || lpad((i - 1)::text, 12, '0'))::uuid END, i
+	FROM generate_series(1, 200) i;
+SET max_stack_depth = '100kB';
+DELETE FROM appdb.sd_tree WHERE n = 1;
+SELECT * FROM sd.states();
+SELECT restored, rows FROM appdb.restore('appdb.sd_tree', '00000000-0000-7000-8000-000000000001');
+SELECT * FROM sd.states();
+RESET max_stack_depth;
+
+-- tables that refer to each other, rows that do so too
+CALL sd.reset();
+INSERT INTO sd.p (id, n) SELECT ('00000000-0000-7000-8000-00000000000' || i)::uuid, i FROM generate_series(1, 5) i;
+INSERT INTO sd.q (id, n, p_id) SELECT p.id, p.n, p.id FROM sd.p;
+UPDATE sd.p SET q_id = ('00000000-0000-7000-8000-00000000000' || (n % 5) + 1)::uuid WHERE n <> 4;
+UPDATE sd.p SET q_id = '00000000-0000-7000-8000-000000000004' WHERE n = 4;
+DELETE FROM sd.log;
+DELETE FROM appdb.sd_p WHERE n = 4;
+SELECT * FROM sd.states();
+DELETE FROM appdb.sd_q WHERE n = 5;
+SELECT * FROM sd.states();
+
+--
+-- statements of all kinds
+--
+CALL sd.fill();
+WITH x AS (DELETE FROM appdb.sd_b WHERE n = 1 RETURNING id), y AS (DELETE FROM appdb.sd_c WHERE n = 2 RETURNING id),
+	 z AS (DELETE FROM appdb.sd_b WHERE n = 3 RETURNING id)
+	SELECT (SELECT count(*) FROM x) AS x, (SELECT count(*) FROM y) AS y, (SELECT count(*) FROM z) AS z;
+SELECT * FROM sd.states();
+SELECT b.n AS b, c.n AS c, count(d.deleted_at) AS deleted, count(*) FROM sd.d JOIN sd.b ON b.id = d.b_id JOIN sd.c ON c.id = d.c_id GROUP BY 1, 2 ORDER BY 1, 2;
+-- parent and child in one statement
+CALL sd.fill();
+WITH x AS (DELETE FROM appdb.sd_a WHERE n <= 5 RETURNING id) DELETE FROM appdb.sd_b USING x WHERE x.id = sd_b.a_id;
+SELECT * FROM sd.states();
+CALL sd.fill();
+DELETE FROM appdb.sd_b USING appdb.sd_a WHERE sd_a.id = sd_b.a_id AND sd_a.n = 7 RETURNING sd_a.n, sd_b.n;
+PREPARE del (int) AS DELETE FROM appdb.sd_a WHERE n = $1 RETURNING n;
+EXECUTE del (1);
+EXECUTE del (2);
+EXECUTE del (2);
+SET plan_cache_mode = force_generic_plan;
+EXECUTE del (3);
+EXECUTE del (4);
+RESET plan_cache_mode;
+DEALLOCATE del;
+CREATE FUNCTION sd.remove(n int) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	count bigint;
+BEGIN
+	DELETE FROM appdb.sd_a WHERE sd_a.n = remove.n;
+	GET DIAGNOSTICS count = ROW_COUNT;
+	RETURN count;
+END $$;
+SELECT n, sd.remove(n) FROM generate_series(4, 6) n;
+SELECT count(*) FROM appdb.sd_a;
+-- a row that two rows of another table match
+DELETE FROM appdb.sd_a USING generate_series(1, 2) i WHERE n = 7;
+\echo :ROW_COUNT
+-- cursors see what they saw
+BEGIN;
+DECLARE held CURSOR WITH HOLD FOR SELECT n FROM appdb.sd_a ORDER BY n;
+DECLARE here CURSOR FOR SELECT n FROM appdb.sd_a ORDER BY n;
+FETCH here;
+DELETE FROM appdb.sd_a WHERE n > 8;
+FETCH ALL here;
+COMMIT;
+FETCH ALL held;
+CLOSE held;
+SELECT n FROM appdb.sd_a;
+-- by hand, and by MERGE; what an UPDATE says about the time does not count
+UPDATE sd.a SET deleted_at = '2001-01-01', n = -n WHERE n = 8 RETURNING n, deleted_at > '2020-01-01' AS stamped;
+MERGE INTO sd.b USING generate_series(1, 1) i ON b.n = i WHEN MATCHED THEN UPDATE SET deleted_at = now();
+SELECT * FROM sd.states();
+-- on a live view MERGE comes with 17
+CALL sd.fill();
+DO $$
+BEGIN
+	IF current_setting('server_version_num')::int >= 170000 THEN
+		MERGE INTO appdb.sd_a t USING generate_series(1, 2) i ON t.n = i WHEN MATCHED THEN DELETE;
+	ELSE
+		DELETE FROM appdb.sd_a WHERE n <= 2;
+	END IF;
+END $$;
+SELECT * FROM sd.states();
+
+--
+-- parents that are deleted
+--
+CALL sd.fill();
+DELETE FROM appdb.sd_a WHERE n = 1;
+SELECT id AS dead FROM sd.a WHERE n = 1 \gset
+INSERT INTO appdb.sd_b (n, a_id) VALUES (9, :'dead');
+UPDATE appdb.sd_b SET a_id = :'dead' WHERE a_id <> :'dead';
+UPDATE sd.b SET deleted_at = NULL WHERE a_id = :'dead';
+-- what is deleted may refer to it
+INSERT INTO sd.b (n, a_id, deleted_at) VALUES (9, :'dead', now());
+UPDATE sd.b SET n = 10 WHERE n = 9;
+-- in one statement, both orders
+WITH x AS (INSERT INTO appdb.sd_b (n, a_id) SELECT 11, id FROM appdb.sd_a WHERE n = 2) DELETE FROM appdb.sd_a WHERE n = 2;
+SELECT count(*) AS orphans FROM sd.b JOIN sd.a ON a.id = b.a_id WHERE b.deleted_at IS NULL AND a.deleted_at IS NOT NULL;
+WITH x AS (DELETE FROM appdb.sd_a WHERE n = 3 RETURNING id) INSERT INTO appdb.sd_b (n, a_id) SELECT 12, id FROM x;
+SELECT count(*) AS orphans FROM sd.b JOIN sd.a ON a.id = b.a_id WHERE b.deleted_at IS NULL AND a.deleted_at IS NOT NULL;
+-- found live before in the same transaction
+BEGIN;
+INSERT INTO appdb.sd_b (n, a_id) SELECT 13, id FROM appdb.sd_a WHERE n = 4;
+SAVEPOINT x;
+DELETE FROM appdb.sd_a WHERE n = 4;
+INSERT INTO appdb.sd_b (n, a_id) SELECT 14, id FROM sd.a WHERE n = 4;
+ROLLBACK TO x;
+INSERT INTO appdb.sd_b (n, a_id) SELECT 15, id FROM sd.a WHERE n = 4;
+DELETE FROM appdb.sd_a WHERE n = 4;
+INSERT INTO appdb.sd_b (n, a_id) SELECT 16, id FROM sd.a WHERE n = 4;
+COMMIT;
+SELECT n FROM sd.b WHERE n > 10 ORDER BY n;
+
+--
+-- errors and subtransactions
+--
+CALL sd.fill();
+CREATE TABLE sd.r (LIKE sd.a INCLUDING ALL, b_id uuid REFERENCES sd.b ON DELETE RESTRICT);
+SELECT appdb.manage('sd.r', view => 'sd_r') \gset
+INSERT INTO appdb.sd_r (b_id) SELECT b.id FROM appdb.sd_b b JOIN appdb.sd_a a ON a.id = b.a_id WHERE a.n = 5;
+DELETE FROM appdb.sd_a WHERE n = 5;
+SELECT * FROM sd.states();
+BEGIN;
+DELETE FROM appdb.sd_a WHERE n = 1;
+DO $$
+BEGIN
+	FOR i IN 4 .. 6 LOOP
+		BEGIN
+			DELETE FROM appdb.sd_a WHERE n = i;
+		EXCEPTION WHEN restrict_violation THEN
+			RAISE WARNING '%', SQLERRM;
+		END;
+	END LOOP;
+END $$;
+SELECT sd.leftovers();
+SAVEPOINT x;
+DELETE FROM appdb.sd_a WHERE n = 7;
+ROLLBACK TO x;
+DELETE FROM appdb.sd_a WHERE n = 8;
+SELECT sd.leftovers();
+COMMIT;
+SELECT n, dense_rank() OVER (ORDER BY deleted_at) AS operation FROM sd.a WHERE deleted_at IS NOT NULL ORDER BY n;
+SELECT a.n, count(*) FROM sd.a JOIN sd.b ON b.a_id = a.id AND b.deleted_at = a.deleted_at GROUP BY a.n ORDER BY a.n;
+DELETE FROM appdb.sd_r;
+
+--
+-- triggers of users on the base table
+--
+CALL sd.fill();
+CREATE FUNCTION sd.interfere() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF OLD.n = 1 THEN
+		RETURN NULL;
+	ELSIF OLD.n = 2 THEN
+		RAISE EXCEPTION 'no';
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER interfere BEFORE UPDATE ON sd.a FOR EACH ROW EXECUTE FUNCTION sd.interfere();
+-- the row stays: not counted, not returned, no cascade
+DELETE FROM appdb.sd_a WHERE n IN (1, 3) RETURNING n;
+DELETE FROM appdb.sd_a;
+SELECT * FROM sd.states();
+DROP TRIGGER interfere ON sd.a;
+-- one that changes other rows, which the statement comes to later
+CREATE FUNCTION sd.renumber() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE sd.b SET n = n + 1 WHERE a_id = OLD.a_id AND n > OLD.n AND deleted_at IS NULL;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER renumber BEFORE UPDATE OF deleted_at ON sd.b FOR EACH ROW EXECUTE FUNCTION sd.renumber();
+DELETE FROM appdb.sd_b;
+DELETE FROM appdb.sd_b WHERE n = 3;
+DROP TRIGGER renumber ON sd.b;
+-- one that deletes something else on the way, and one that fails to
+CREATE FUNCTION sd.along() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	BEGIN
+		DELETE FROM appdb.sd_tree WHERE n = 1;
+		RAISE division_by_zero;
+	EXCEPTION WHEN division_by_zero THEN
+		NULL;
+	END;
+	DELETE FROM appdb.sd_tree WHERE n = 2;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER along AFTER UPDATE OF deleted_at ON sd.b FOR EACH STATEMENT EXECUTE FUNCTION sd.along();
+CREATE TRIGGER before BEFORE UPDATE OF deleted_at ON sd.b FOR EACH STATEMENT EXECUTE FUNCTION sd.along();
+INSERT INTO appdb.sd_tree (n) VALUES (1), (2), (2);
+DELETE FROM appdb.sd_a WHERE n = 4;
+SELECT * FROM sd.states();
+-- of the same operation
+SELECT tree.n, tree.deleted_at = a.deleted_at AS together FROM sd.tree, sd.a WHERE a.n = 4 AND tree.deleted_at IS NOT NULL ORDER BY 1;
+-- and while rows come back
+UPDATE sd.tree SET deleted_at = NULL;
+SELECT restored, rows FROM appdb.restore('appdb.sd_a', (SELECT id FROM sd.a WHERE n = 4));
+SELECT * FROM sd.states();
+DROP TRIGGER along ON sd.b;
+DROP TRIGGER before ON sd.b;
+
+--
+-- a child table that is managed later, when its parent's foreign keys are known already
+--
+CALL sd.fill();
+CREATE TABLE sd.late (LIKE sd.a INCLUDING ALL, a_id uuid REFERENCES sd.a);
+INSERT INTO sd.late (id, n, a_id, created_at, updated_at) SELECT id, n, id, now(), now() FROM sd.a;
+DELETE FROM appdb.sd_a WHERE n = 1;
+SELECT * FROM sd.state('late');
+SELECT appdb.manage('sd.late', view => 'sd_late') \gset
+DELETE FROM appdb.sd_a WHERE n = 2;
+SELECT * FROM sd.state('late');
+
+--
+-- no cascades where rows are replicated or restored
+--
+CALL sd.fill();
+SET session_replication_role = replica;
+UPDATE sd.a SET deleted_at = '2001-01-01' WHERE n = 1;
+RESET session_replication_role;
+SELECT n, deleted_at = '2001-01-01' AS as_given FROM sd.a WHERE deleted_at IS NOT NULL;
+SELECT * FROM sd.states();
+
+--
+-- a partitioned table
+--
+CREATE TABLE sd.part (id uuid PRIMARY KEY, n int, a_id uuid REFERENCES sd.a, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz)
+	PARTITION BY HASH (id);
+CREATE TABLE sd.part0 PARTITION OF sd.part FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE sd.part1 (junk int, LIKE sd.part0);
+ALTER TABLE sd.part1 DROP COLUMN junk;
+ALTER TABLE sd.part ATTACH PARTITION sd.part1 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+SELECT appdb.manage('sd.part', view => 'sd_part') \gset
+CALL sd.fill();
+INSERT INTO appdb.sd_part (n, a_id) SELECT i, a.id FROM appdb.sd_a a, generate_series(1, 10) i;
+DELETE FROM appdb.sd_part WHERE n <= 2;
+\echo :ROW_COUNT
+SELECT * FROM sd.state('part');
+DELETE FROM appdb.sd_part WHERE n <= 3 RETURNING n;
+SELECT d.rows FROM app_data.deletions d JOIN (SELECT DISTINCT p.deleted_at FROM sd.part p) p USING (deleted_at) ORDER BY d.deleted_at;
+DELETE FROM appdb.sd_a WHERE n <= 5;
+SELECT * FROM sd.state('part');
+INSERT INTO appdb.sd_part (id, n, a_id) SELECT '00000000-0000-7000-8000-000000000001', 11, id FROM sd.a WHERE n = 1;
+
+--
+-- nothing left
+--
+SELECT sd.leftovers();
+SELECT format('SELECT appdb.unmanage(%L)', 'sd.' || t) FROM unnest('{s,d,b,c,a,tree,p,q,r,late,part}'::text[]) t \gexec
+SET appdb.allow_drop = on;
+DROP SCHEMA sd CASCADE;
