@@ -4,9 +4,10 @@
 # compare differences (what a trigger adds, what a call costs) with a target.
 # Sourced by test/bench/*.bench; bench.sh is for plain ratios.
 #
-# The benchmark itself runs what it compares in turn (A B C A B C ...), and
-# compares medians: machines are noisy, and absolute times mean little.  Times
-# are the CPU time of the backend, user and system.
+# The benchmark itself writes down what is to run in turn (A B C A B C ...), all
+# of it runs in one session, and medians are compared: machines are noisy, and
+# absolute times mean little.  Times are the CPU time of the backend, user and
+# system.
 #
 #   BENCH_RUNS   how often each is run, instead of each benchmark's own number
 #   BENCH_ROWS   rows or calls, instead of each benchmark's own number
@@ -25,9 +26,9 @@ bench_end() {
 	rm -rf "$BENCH_OUT"
 }
 
-# run SQL in the benchmark's database
+# run SQL in the benchmark's database, at once
 sql() {
-	PGOPTIONS="-c client_min_messages=${messages:-warning} ${options:-}" psql -X -q -At -v ON_ERROR_STOP=1 "$@"
+	PGOPTIONS='-c client_min_messages=warning' psql -X -q -At -v ON_ERROR_STOP=1 "$@"
 }
 
 bench_begin() {
@@ -35,16 +36,29 @@ bench_begin() {
 	printf '%s, %s runs each\n' "$1" "$BENCH_RUNS"
 }
 
-# measure NAME SQL: CPU seconds of one statement, noted under NAME
+# unmeasured SQL: write down a statement between those that are measured
+unmeasured() {
+	printf '%s;\n' "$1" >>"$BENCH_OUT/script.sql"
+}
+
+# measure NAME SQL: write down a statement whose time to note under NAME
 measure() {
-	messages=log options='-c log_statement_stats=on' sql -c "$2" 2>&1 >/dev/null |
-		awk -v name="$1" '
-			/s user,.*s system/ { sub(/^[^0-9]*/, ""); cpu = $1 + $4; found = 1; exit }
-			{ other = other $0 "\n" }
-			END {
-				if (!found) { printf "%s", other > "/dev/stderr"; exit 1 }
-				printf "%.6f\n", cpu
-			}' >>"$BENCH_OUT/$1"
+	printf 'SET log_statement_stats = on;\n\\warn @%s\n%s;\nSET log_statement_stats = off;\n' \
+		"$1" "$2" >>"$BENCH_OUT/script.sql"
+}
+
+# run what is written down
+run_all() {
+	PGOPTIONS='-c client_min_messages=log' psql -X -q -At -v ON_ERROR_STOP=1 -f "$BENCH_OUT/script.sql" \
+		>/dev/null 2>"$BENCH_OUT/log" || { grep -a -A3 ERROR "$BENCH_OUT/log" >&2; exit 1; }
+	awk -v dir="$BENCH_OUT" '
+		/^@/ { name = substr($0, 2) }
+		/s user,.*s system/ && name != "" {
+			sub(/^[^0-9]*/, "")
+			printf "%.6f\n", $1 + $4 >(dir "/" name)
+			name = ""
+		}' "$BENCH_OUT/log"
+	rm "$BENCH_OUT/script.sql" "$BENCH_OUT/log"
 }
 
 # median of the numbers noted under NAME
