@@ -393,8 +393,9 @@ compare_stored(const TableInfo *table, HeapTuple old, HeapTuple new,
 	int			i = 0;
 
 	/*
-	 * Most updates leave most columns alone.  Skip those at the beginning
-	 * that are the same, walking along one of the rows only.
+	 * Most updates leave most columns alone, and every column in its place.
+	 * As long as that is so, walk along one of the rows only; and what lies
+	 * before the first byte that differs needs no comparison.
 	 */
 	if (new_header->t_hoff == old_header->t_hoff &&
 		(new_nulls == NULL) == (old_nulls == NULL) &&
@@ -417,17 +418,27 @@ compare_stored(const TableInfo *table, HeapTuple old, HeapTuple new,
 			char	   *value;
 			char	   *next;
 
+			/* a NULL takes no place; as old_updated_at it is presumed */
 			if (old_nulls != NULL && att_isnull(i, old_nulls))
-			{
-				if (column->kind == COLUMN_UPDATED_AT)
-					change->old_updated_at_null = true;
 				continue;
-			}
 
 			value = stored_value(column, old_place);
 			next = value + stored_length(column, value);
+
 			if (next > end)
-				break;
+			{
+				if (column->attlen > 0)
+				{
+					if ((column->kind & ~(change->columns & COLUMN_OTHER)) != 0 &&
+						!same_bytes(value, new_begin + (value - old_begin),
+									column->attlen))
+						change->columns |= column->kind;
+				}
+				else if ((Size) (next - old_begin) > new_size ||
+						 memcmp(old_place, new_begin + (old_place - old_begin),
+								next - old_place) != 0)
+					break;		/* may have another length */
+			}
 			old_place = next;
 
 			if (column->kind == COLUMN_UPDATED_AT)
@@ -436,6 +447,12 @@ compare_stored(const TableInfo *table, HeapTuple old, HeapTuple new,
 				change->old_updated_at_null = false;
 				memcpy(&change->old_updated_at, value, sizeof(TimestampTz));
 			}
+			else if (column->kind == COLUMN_DELETED_AT)
+				change->deleted_at = new_begin + (value - old_begin);
+
+			/* nothing more to learn */
+			if (i >= table->last && (change->columns & COLUMN_OTHER) != 0)
+				return;
 		}
 
 		new_place = new_begin + (old_place - old_begin);

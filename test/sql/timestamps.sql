@@ -278,6 +278,55 @@ SELECT try('UPDATE base SET n = n', 'base'), try('UPDATE base SET n = 1', 'base'
 UPDATE base SET created_at = now() WHERE id = 3;
 DROP TABLE base CASCADE;
 
+-- the columns in an odd order, and at random each of them changed or not, in
+-- place or not: updated_at has moved where the row is not the same
+CREATE TABLE odd (updated_at timestamptz(3) DEFAULT '2020-01-02', a text, b "char", c smallint, deleted_at timestamptz, d bigint,
+                  e text, f boolean, id int, g numeric, h text, gone text, created_at timestamptz(3) DEFAULT '2020-01-01', i int, j text);
+CREATE FUNCTION any_text() RETURNS text LANGUAGE sql VOLATILE AS $$
+  SELECT (ARRAY[NULL, '', 'x', 'y', 'xx', 'xy', repeat('x', 125), repeat('x', 126), repeat('x', 127), repeat('y', 127),
+                repeat('x', 3000), repeat('x', 2999) || 'y'])[1 + floor(random() * 12)::int]
+$$;
+CREATE FUNCTION any_number() RETURNS int LANGUAGE sql VOLATILE AS $$ SELECT nullif(floor(random() * 4)::int, 3) $$;
+INSERT INTO odd (id, a, b, c, deleted_at, d, e, f, g, h, gone, i, j)
+SELECT n, any_text(), any_number()::text::"char", any_number(), to_timestamp(any_number()), any_number(), any_text(), any_number() > 1,
+       any_number(), any_text(), any_text(), any_number(), any_text()
+  FROM generate_series(1, 4000) n;
+ALTER TABLE odd DROP COLUMN gone;
+UPDATE odd SET i = i WHERE id % 2 = 0;         -- stored anew, without the column
+CREATE TABLE odd_before AS SELECT * FROM odd;
+CREATE TRIGGER t BEFORE UPDATE ON odd FOR EACH ROW EXECUTE FUNCTION appdb.timestamps();
+UPDATE odd SET
+  a = CASE WHEN random() < 0.9 THEN a ELSE any_text() END, b = CASE WHEN random() < 0.95 THEN b ELSE any_number()::text::"char" END,
+  c = CASE WHEN random() < 0.95 THEN c ELSE any_number() END, d = CASE WHEN random() < 0.95 THEN d ELSE any_number() END,
+  e = CASE WHEN random() < 0.9 THEN e || '' ELSE any_text() END, f = CASE WHEN random() < 0.95 THEN f ELSE any_number() > 1 END,
+  g = CASE WHEN random() < 0.95 THEN g ELSE any_number() END, h = CASE WHEN random() < 0.9 THEN h ELSE any_text() END,
+  i = CASE WHEN random() < 0.95 THEN i ELSE any_number() END, j = CASE WHEN random() < 0.9 THEN j || '' ELSE any_text() END,
+  updated_at = CASE WHEN random() < 0.5 THEN updated_at WHEN random() < 0.5 THEN now() END;
+SELECT count(*) FILTER (WHERE moved) > 1000 AS moved, count(*) FILTER (WHERE NOT moved) > 1000 AS stays,
+       count(*) FILTER (WHERE moved IS DISTINCT FROM differs) AS wrong
+  FROM (SELECT CASE o.updated_at WHEN '2020-01-02' THEN false ELSE o.updated_at > now() - interval '1 hour' END AS moved,
+               (o.a, o.b, o.c, o.d, o.e, o.f, o.g, o.h, o.i, o.j) IS DISTINCT FROM (b.a, b.b, b.c, b.d, b.e, b.f, b.g, b.h, b.i, b.j) AS differs
+          FROM odd o JOIN odd_before b USING (id, created_at)) s;
+-- and created_at cannot slip through beside others
+CREATE FUNCTION slips(changes text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  n int := 0;
+BEGIN
+  FOR i IN 1..200 LOOP
+    BEGIN
+      EXECUTE 'UPDATE stamp.odd SET ' || changes || ' WHERE id = $1' USING i;
+      n := n + 1;
+    EXCEPTION WHEN generated_always THEN NULL;
+    END;
+  END LOOP;
+  RETURN n;
+END $$;
+SELECT changes, slips(changes) FROM unnest(ARRAY[
+  $$created_at = created_at + interval '1 second'$$, $$created_at = NULL$$, $$created_at = '2020-01-01'$$, $$id = id + 10000$$, $$id = NULL$$,
+  $$created_at = now(), a = 'z'$$, $$created_at = now(), b = 'z'$$, $$created_at = now(), h = h || 'z'$$, $$created_at = now(), i = 99$$,
+  $$created_at = now(), a = NULL$$, $$id = -id, j = 'z'$$, $$id = -id, d = NULL$$, $$id = -id, e = 'zz', c = 7$$]) AS changes;
+DROP TABLE odd, odd_before;
+
 -- Time.  Within a transaction it is that of the transaction, also when it has
 -- made the row itself; a value that an earlier one has left is passed, by one
 -- unit of the column's precision.
