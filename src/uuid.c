@@ -197,25 +197,25 @@ static inline pg_uuid_t *
 next_uuid(UuidState *state, uint64 tick)
 {
 	uint64		random = next_random();
+	bool		same = (tick <= state->tick);
+	uint64		rand_b;
 
-	if (tick <= state->tick)
+	/* which of both it is cannot be predicted, and need not be */
+	tick = same ? state->tick : tick;
+	rand_b = same ? state->rand_b + 1 + (random & RAND_B_STEP_MASK) :
+		random & RAND_B_START_MASK;
+
+	/* the tick is used up, and the clock has not moved: borrow one */
+	if (unlikely(rand_b > RAND_B_MASK))
 	{
-		uint64		rand_b = state->rand_b + (random & RAND_B_STEP_MASK) + 1;
-
-		if (likely(rand_b <= RAND_B_MASK))
-		{
-			state->rand_b = rand_b;
-			return make_uuid(state->tick, rand_b);
-		}
-
-		/* the tick is used up, and the clock has not moved: borrow one */
-		tick = state->tick + 1;
-		random = next_random();
+		tick++;
+		rand_b = next_random() & RAND_B_START_MASK;
 	}
 
 	state->tick = tick;
-	state->rand_b = random & RAND_B_START_MASK;
-	return make_uuid(state->tick, state->rand_b);
+	state->rand_b = rand_b;
+
+	return make_uuid(tick, rand_b);
 }
 
 /*
