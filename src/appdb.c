@@ -86,6 +86,8 @@ _PG_init(void)
 							 0,
 							 NULL, NULL, NULL);
 
+	appdb_identity_init();
+
 	MarkGUCPrefixReserved("appdb");
 
 	appdb_rewrite_init();

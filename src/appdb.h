@@ -108,6 +108,14 @@ extern void appdb_deletion_part(Oid relid);
 extern void appdb_deletion_end(Relation rel);
 extern void **appdb_deletion_deleter(Oid relid, MemoryContext *context);
 
+/* identity.c: who is asking */
+struct _SPI_plan;
+extern void appdb_identity_init(void);
+extern const pg_uuid_t *appdb_user_id(void);
+extern void appdb_query_as_owner(struct _SPI_plan **plan, const char *table, const char *sql,
+								 int nargs, Oid *types, Datum *values, const char *nulls,
+								 bool read_only);
+
 /* soft_delete.c, rewrite.c: DELETE on a live view */
 extern ResultRelInfo *appdb_init_target(EState *estate, Relation rel, Bitmapset *updated);
 extern Oid	appdb_base_table(Relation view);

@@ -82,4 +82,11 @@
 #define compat_ExecutorRun_once_arg , execute_once
 #endif
 
+/* what a check hook hands on: GUC memory from 16 on */
+#if PG_VERSION_NUM >= 160000
+#define compat_guc_malloc(size) guc_malloc(LOG, size)
+#else
+#define compat_guc_malloc(size) malloc(size)
+#endif
+
 #endif							/* APPDB_COMPAT_H */

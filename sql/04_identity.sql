@@ -1,0 +1,60 @@
+-- Who is asking (src/identity.c).
+
+CREATE FUNCTION appdb.current_user_id() RETURNS pg_catalog.uuid
+	LANGUAGE c STABLE PARALLEL SAFE LEAKPROOF
+	AS 'MODULE_PATHNAME', 'appdb_current_user_id';
+COMMENT ON FUNCTION appdb.current_user_id() IS
+	'The user who is asking, as appdb.authenticate() or appdb.impersonate() has found; null for nobody';
+
+CREATE FUNCTION appdb.current_session_id() RETURNS pg_catalog.uuid
+	LANGUAGE c STABLE PARALLEL SAFE LEAKPROOF
+	AS 'MODULE_PATHNAME', 'appdb_current_session_id';
+COMMENT ON FUNCTION appdb.current_session_id() IS
+	'The session by which the user is asking; null where there is none';
+
+CREATE FUNCTION appdb.authenticate(token pg_catalog.text, for_session pg_catalog.bool DEFAULT false) RETURNS pg_catalog.uuid
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_authenticate';
+COMMENT ON FUNCTION appdb.authenticate(pg_catalog.text, pg_catalog.bool) IS
+'Signs in by a session token until the end of the transaction; returns the user. Writes nothing: works on a standby.
+token: as appdb.sign_in() returned it, or as a client has stored it in sessions; for_session: until the connection ends instead (not behind a pooler).
+Errors: 28000 for a token that is unknown or expired, or whose user is deleted; nobody is signed in then.';
+
+CREATE FUNCTION appdb.impersonate(user_id pg_catalog.uuid, for_session pg_catalog.bool DEFAULT false) RETURNS pg_catalog.uuid
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_impersonate';
+COMMENT ON FUNCTION appdb.impersonate(pg_catalog.uuid, pg_catalog.bool) IS
+'Acts as a user until the end of the transaction, without a token: for servers that have authenticated the user themselves.
+user_id: the user, null for nobody; for_session: until the connection ends instead (not behind a pooler).
+Errors: 28000 where there is no such live user. Only roles with access level service may.';
+REVOKE EXECUTE ON FUNCTION appdb.impersonate(pg_catalog.uuid, pg_catalog.bool) FROM PUBLIC;
+
+CREATE FUNCTION appdb._new_token(OUT token pg_catalog.text, OUT token_hash pg_catalog.bytea) RETURNS pg_catalog.record
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_new_token';
+COMMENT ON FUNCTION appdb._new_token() IS 'Internal: a random token of 256 bits and its SHA-256';
+
+CREATE FUNCTION appdb.sign_in(
+	user_id pg_catalog.uuid, lifetime pg_catalog.interval DEFAULT '30 days',
+	ip_address pg_catalog.text DEFAULT NULL, user_agent pg_catalog.text DEFAULT NULL,
+	OUT token pg_catalog.text, OUT session_id pg_catalog.uuid, OUT expires_at pg_catalog.timestamptz)
+	RETURNS pg_catalog.record
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_sign_in';
+COMMENT ON FUNCTION appdb.sign_in(pg_catalog.uuid, pg_catalog.interval, pg_catalog.text, pg_catalog.text) IS
+'Makes a session for a user whom the caller has authenticated, and returns its token, which is kept nowhere: only its SHA-256 is.
+user_id: the user; lifetime: until when the session holds, from now; ip_address, user_agent: to be shown to the user.
+Errors: 28000 where there is no such live user. Only roles with access level service may.';
+REVOKE EXECUTE ON FUNCTION appdb.sign_in(pg_catalog.uuid, pg_catalog.interval, pg_catalog.text, pg_catalog.text) FROM PUBLIC;
+
+CREATE FUNCTION appdb.sign_out() RETURNS pg_catalog.bool
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_sign_out';
+COMMENT ON FUNCTION appdb.sign_out() IS
+	'Ends the session that the caller has authenticated with; returns whether there was one';
+
+CREATE FUNCTION appdb.sign_out_everywhere() RETURNS pg_catalog.int8
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_sign_out_everywhere';
+COMMENT ON FUNCTION appdb.sign_out_everywhere() IS
+	'Ends every session of the user who is asking; returns how many. Errors: 28000 where nobody is signed in';
