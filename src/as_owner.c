@@ -1,0 +1,90 @@
+/*
+ * as_owner.c
+ *		Functions for everybody that work with the rights of the tables' owner.
+ *
+ * SECURITY DEFINER would mean the rights of whom the extension's functions
+ * belong to, a superuser, while the tables, and triggers or views that may
+ * have been put on them, belong to somebody else: who could then become
+ * superuser.  So a function such as appdb.create_space() is declared here,
+ * with this one C function as its body, and does appdb._create_space(), which
+ * has the same arguments and result, as the owner of schema app_data.  That
+ * asks appdb.current_user_id() who is asking, and decides.
+ */
+#include "appdb.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+PG_FUNCTION_INFO_V1(appdb_as_owner);
+
+/* The function that does the work of another: its name with an underscore. */
+static Oid
+worker_function(Oid function)
+{
+	HeapTuple	tup = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	char	   *name;
+	Oid			worker;
+
+	if (!HeapTupleIsValid(tup))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	proc = (Form_pg_proc) GETSTRUCT(tup);
+	name = psprintf("_%s", NameStr(proc->proname));
+	worker = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+							 CStringGetDatum(name), PointerGetDatum(&proc->proargtypes),
+							 ObjectIdGetDatum(proc->pronamespace));
+	if (!OidIsValid(worker))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function \"%s\" with the arguments of \"%s\" does not exist",
+						name, NameStr(proc->proname))));
+	ReleaseSysCache(tup);
+	return worker;
+}
+
+Datum
+appdb_as_owner(PG_FUNCTION_ARGS)
+{
+	FmgrInfo   *worker = fcinfo->flinfo->fn_extra;
+	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
+	HeapTuple	tup;
+	Oid			owner;
+	Oid			save_userid;
+	int			save_sec_context;
+	Datum		result;
+
+	if (worker == NULL)
+	{
+		worker = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(FmgrInfo));
+		fmgr_info_cxt(worker_function(fcinfo->flinfo->fn_oid), worker, fcinfo->flinfo->fn_mcxt);
+		/* polymorphism and row types are resolved from the call */
+		worker->fn_expr = fcinfo->flinfo->fn_expr;
+		fcinfo->flinfo->fn_extra = worker;
+	}
+
+	tup = SearchSysCache1(NAMESPACENAME, CStringGetDatum(APPDB_DATA_SCHEMA));
+	if (!HeapTupleIsValid(tup))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_SCHEMA),
+				 errmsg("schema \"%s\" does not exist", APPDB_DATA_SCHEMA),
+				 errhint("SELECT appdb.install() makes it.")));
+	owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
+	ReleaseSysCache(tup);
+
+	InitFunctionCallInfoData(*call, worker, fcinfo->nargs, fcinfo->fncollation, NULL, NULL);
+	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
+
+	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	SetUserIdAndSecContext(owner, save_sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	result = FunctionCallInvoke(call);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+
+	fcinfo->isnull = call->isnull;
+	return result;
+}
