@@ -145,7 +145,7 @@ lock_deleted_row(Oid relid, Datum id)
 	if (OidIsValid(get_relname_relid("deletions", get_namespace_oid(APPDB_DATA_SCHEMA, false))))
 	{
 		rc = SPI_execute_with_args("SELECT purged_at FROM app_data.deletions "
-								   "WHERE deleted_at OPERATOR(pg_catalog.=) $1 FOR KEY SHARE",
+								   "WHERE deleted_at OPERATOR(pg_catalog.=) $1 FOR SHARE",
 								   1, stamp_types, &stamp, NULL, false, 0);
 		if (rc != SPI_OK_SELECT)
 			elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
