@@ -8,8 +8,10 @@
 #include "postgres.h"
 
 #include "access/htup.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/execnodes.h"
+#include "storage/block.h"
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
 #include "utils/timestamp.h"
@@ -55,6 +57,7 @@ typedef enum AppdbMode
 typedef struct AppdbLink
 {
 	Oid			constraint;
+	uint64		generation;		/* another one whenever links are read anew */
 	Oid			child;
 	Oid			parent;
 	AppdbMode	mode;
@@ -115,6 +118,15 @@ extern const pg_uuid_t *appdb_user_id(void);
 extern void appdb_query_as_owner(struct _SPI_plan **plan, const char *table, const char *sql,
 								 int nargs, Oid *types, Datum *values, const char *nulls,
 								 bool read_only);
+
+/* plans.c: statements that follow foreign keys, planned once */
+#define APPDB_PLAN_RESTORE	0x01	/* for a restore */
+#define APPDB_PLAN_NOTED	0x02	/* mode "set null" that is noted */
+#define APPDB_PLAN_FEW		0x04	/* for a few rows: a plan for any of them */
+typedef char *(*AppdbStatement) (const AppdbLink *link, int kind);
+extern SPIPlanPtr appdb_link_plan(const AppdbLink *link, int kind, BlockNumber child_size,
+								  AppdbStatement make_statement);
+extern void appdb_plans_forget(void);
 
 /* soft_delete.c, rewrite.c: DELETE on a live view */
 extern ResultRelInfo *appdb_init_target(EState *estate, Relation rel, Bitmapset *updated);

@@ -43,6 +43,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -91,6 +92,12 @@ typedef struct Cascade
 #define IDS_SIZE(n)		(IDS_HEADER + (n) * sizeof(pg_uuid_t))
 /* a uuid[] is a value like any other, of at most 1 GB */
 #define MAX_IDS			((Size) ((MaxAllocSize - IDS_HEADER) / sizeof(pg_uuid_t)))
+
+/*
+ * For as many rows, children are looked up by a plan that is kept; for more it
+ * is worth while to plan anew.
+ */
+#define FEW_IDS			100
 
 /* statements under way, the innermost first */
 static Deletion *deletions = NULL;
@@ -146,6 +153,7 @@ end_xact(XactEvent event, void *arg)
 	deletions = NULL;
 	next_whole = NULL;
 	cascades = NULL;
+	appdb_plans_forget();
 	current_restore = NULL;
 }
 
@@ -527,13 +535,16 @@ unlink_statement(const AppdbLink *link, bool restore)
 
 /* The statement that follows a foreign key. */
 static char *
-link_statement(const AppdbLink *link, bool restore)
+link_statement(const AppdbLink *link, int kind)
 {
 	StringInfoData sql;
+	bool		restore = (kind & APPDB_PLAN_RESTORE) != 0;
 	bool		join = link->ncolumns > 1;
 	char	   *child = table_name(link->child);
 	char	   *parent = table_name(link->parent);
 
+	if ((kind & APPDB_PLAN_NOTED) != 0)
+		return unlink_statement(link, restore);
 	initStringInfo(&sql);
 	switch (link->mode)
 	{
@@ -571,12 +582,11 @@ link_statement(const AppdbLink *link, bool restore)
 static void
 follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool restore)
 {
-	Oid			types[2] = {UUIDARRAYOID, TIMESTAMPTZOID};
 	Datum		values[2] = {PointerGetDatum(ids), TimestampTzGetDatum(stamp)};
-	int			nargs = link->mode == APPDB_CASCADE ? 2 : 1;
-	char	   *sql;
+	int			kind = restore ? APPDB_PLAN_RESTORE : 0;
 	Oid			owner;
 	Relation	child;
+	BlockNumber size = 0;
 	Oid			userid;
 	int			sec_context;
 	SPIPlanPtr	plan;
@@ -584,24 +594,26 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 	Snapshot	crosscheck = InvalidSnapshot;
 	int			rc;
 
+	/* the lock that the statement takes: from here on names stay */
 	child = table_open(link->child, link->mode == APPDB_RESTRICT ? AccessShareLock : RowExclusiveLock);
-	GetUserIdAndSecContext(&userid, &sec_context);
 	owner = child->rd_rel->relowner;
-	table_close(child, NoLock);
-	if (link->mode == APPDB_SET_NULL && can_note_unlinked(owner))
+	if (child->rd_rel->relkind == RELKIND_RELATION && ARR_DIMS(ids)[0] <= FEW_IDS)
 	{
-		sql = unlink_statement(link, restore);
-		nargs = 2;
+		kind |= APPDB_PLAN_FEW;
+		size = RelationGetNumberOfBlocks(child);
 	}
-	else if (link->mode == APPDB_SET_NULL && restore)
-		return;
-	else
-		sql = link_statement(link, restore);
-	SetUserIdAndSecContext(owner, sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	table_close(child, NoLock);
+	if (link->mode == APPDB_SET_NULL)
+	{
+		if (can_note_unlinked(owner))
+			kind |= APPDB_PLAN_NOTED;
+		else if (restore)
+			return;
+	}
 
-	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_CUSTOM_PLAN);
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	GetUserIdAndSecContext(&userid, &sec_context);
+	SetUserIdAndSecContext(owner, sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	plan = appdb_link_plan(link, kind, size, link_statement);
 
 	if (IsolationUsesXactSnapshot())
 	{

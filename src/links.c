@@ -39,6 +39,7 @@ typedef struct LinksEntry
 static HTAB *cache = NULL;
 static LinksEntry *last_entry = NULL;
 static uint64 invalidations = 0;
+static uint64 generation = 0;
 
 /*
  * Callback of the relation cache.  A change of any table that we know as
@@ -132,6 +133,7 @@ make_link(AppdbLink *link, HeapTuple tup, TupleDesc desc, Relation child, Relati
 		return false;
 
 	link->constraint = con->oid;
+	link->generation = generation;
 	link->child = RelationGetRelid(child);
 	link->parent = RelationGetRelid(parent);
 	link->ncolumns = key_columns(tup, desc, Anum_pg_constraint_conkey, link->child_columns);
@@ -210,6 +212,7 @@ load_links(LinksEntry *entry, Relation rel)
 	MemoryContext context;
 	AppdbLinks	links = {0};
 
+	generation++;
 	constraints = table_open(ConstraintRelationId, AccessShareLock);
 	desc = CreateTupleDescCopy(RelationGetDescr(constraints));
 	scan = systable_beginscan(constraints, InvalidOid, false, NULL, 0, NULL);
