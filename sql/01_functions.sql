@@ -215,6 +215,8 @@ CREATE FUNCTION appdb.attach_domains() RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+DECLARE
+	own record;
 BEGIN
 	CREATE OR REPLACE TRIGGER appdb_email_verified
 		BEFORE INSERT OR UPDATE OF email_verified, email_verified_at ON app_data.users
@@ -254,6 +256,14 @@ BEGIN
 		FOR EACH ROW EXECUTE FUNCTION appdb.subscription_reference();
 	COMMENT ON TRIGGER appdb_reference ON app_data.subscriptions IS
 		'reference_id is organization_id or user_id';
+
+	-- what the engine itself keeps is as easily lost
+	FOR own IN SELECT * FROM (VALUES ('schema_version'), ('managed'), ('deletions'), ('unlinked'), ('legal_holds')) v (name) LOOP
+		EXECUTE format('CREATE OR REPLACE TRIGGER appdb_truncate BEFORE TRUNCATE ON app_data.%I '
+					   'FOR EACH STATEMENT EXECUTE FUNCTION appdb.refuse_truncate()', own.name);
+		EXECUTE format('COMMENT ON TRIGGER appdb_truncate ON app_data.%I IS %L', own.name,
+					   'Refuses TRUNCATE unless appdb.allow_drop is on');
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION appdb.attach_domains() IS

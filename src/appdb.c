@@ -91,6 +91,7 @@ _PG_init(void)
 	MarkGUCPrefixReserved("appdb");
 
 	appdb_rewrite_init();
+	appdb_copy_init();
 }
 
 /*

@@ -131,6 +131,10 @@ extern void appdb_plans_forget(void);
 /* soft_delete.c, rewrite.c: DELETE on a live view */
 extern ResultRelInfo *appdb_init_target(EState *estate, Relation rel, Bitmapset *updated);
 extern Oid	appdb_base_table(Relation view);
+extern bool appdb_is_live_view(Relation view);
 extern void appdb_rewrite_init(void);
+
+/* copy.c: COPY into a live view */
+extern void appdb_copy_init(void);
 
 #endif							/* APPDB_H */

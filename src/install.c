@@ -158,8 +158,8 @@ extension_owner(Oid extoid)
 /*
  * What the owner of the tables needs in schema "appdb": its live views and
  * relation functions are made there, and a plain owner restores them there.
- * These grants are outside of the extension's initial privileges, so that
- * pg_dump keeps them.
+ * Dumps leave these grants out, as all that CREATE EXTENSION grants: it grants
+ * them again when it attaches to the restored schema.
  */
 static void
 grant_to_owner(Oid owner)
@@ -250,13 +250,11 @@ run_as_owner(Oid userid, appdb_body body, void *arg)
 static void
 install_body(void *arg)
 {
+	/* what the built-in tables are like is no news */
+	(void) set_config_option("client_min_messages", "warning",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	make_or_attach(*(DataSchemaState *) arg);
-}
-
-static void
-grant_body(void *arg)
-{
-	grant_to_owner(*(Oid *) arg);
 }
 
 /*
@@ -293,7 +291,7 @@ appdb_install(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 
 	if (superuser())
-		run_as_owner(GetUserId(), grant_body, &owner);
+		grant_to_owner(owner);
 
 	if (state == DATA_EMPTY && creating_extension)
 	{
@@ -399,6 +397,14 @@ appdb_manage(PG_FUNCTION_ARGS)
 Datum
 appdb_unmanage(PG_FUNCTION_ARGS)
 {
+	if (!PG_ARGISNULL(0) && !appdb_allow_drop &&
+		get_rel_namespace(PG_GETARG_OID(0)) == get_namespace_oid(APPDB_DATA_SCHEMA, true))
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("refusing to unmanage table \"%s.%s\"", APPDB_DATA_SCHEMA,
+						get_rel_name(PG_GETARG_OID(0))),
+				 errdetail("Its live view and relations would be gone, and its rows would not be kept consistent with other tables any more."),
+				 errhint("If this is really meant: SET appdb.allow_drop = on;")));
 	run_manage(fcinfo, "SELECT appdb._unmanage($1)", "unmanage");
 	PG_RETURN_VOID();
 }

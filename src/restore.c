@@ -75,6 +75,13 @@ qualified_name(Oid relid)
 									  get_rel_name(relid));
 }
 
+/* for messages */
+static char *
+table_name(Oid relid)
+{
+	return psprintf("%s.%s", get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+}
+
 static char *
 uuid_text(const pg_uuid_t *id)
 {
@@ -133,13 +140,13 @@ lock_deleted_row(Oid relid, Datum id)
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("table \"%s\" has no row %s", get_rel_name(relid), uuid_text(DatumGetUUIDP(id))),
+				 errmsg("table \"%s\" has no row %s", table_name(relid), uuid_text(DatumGetUUIDP(id))),
 				 errdetail("It never existed, or it has been purged.")));
 	stamp = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("row %s of table \"%s\" is not deleted", uuid_text(DatumGetUUIDP(id)), get_rel_name(relid)),
+				 errmsg("row %s of table \"%s\" is not deleted", uuid_text(DatumGetUUIDP(id)), table_name(relid)),
 				 errhint("appdb.trash lists what can be restored.")));
 
 	if (OidIsValid(get_relname_relid("deletions", get_namespace_oid(APPDB_DATA_SCHEMA, false))))
@@ -156,7 +163,7 @@ lock_deleted_row(Oid relid, Datum id)
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("row %s of table \"%s\" cannot be restored any more",
-								uuid_text(DatumGetUUIDP(id)), get_rel_name(relid)),
+								uuid_text(DatumGetUUIDP(id)), table_name(relid)),
 						 errdetail("It was deleted at %s, and what was deleted then is being purged.",
 								   timestamptz_to_str(DatumGetTimestampTz(stamp)))));
 		}
@@ -199,7 +206,7 @@ restore_row(AppdbRestore *restore, Oid relid, Datum id)
 			/* the row at hand is the last that came back */
 			FlushErrorState();
 			error->message = psprintf("cannot restore row %s of table \"%s\": its unique value is taken",
-									  uuid_text(&restore->id), get_rel_name(restore->relid));
+									  uuid_text(&restore->id), table_name(restore->relid));
 			error->hint = pstrdup("Change or delete the live row that has the value now, then restore again.");
 			ReThrowError(error);
 		}

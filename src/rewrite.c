@@ -72,8 +72,8 @@ soft_delete_function(void)
 /*
  * Is this a live view whose only triggers for DELETE are ours, to fire now?
  */
-static bool
-is_live_view(Relation view)
+bool
+appdb_is_live_view(Relation view)
 {
 	TriggerDesc *desc = view->trigdesc;
 	Oid			function;
@@ -195,7 +195,7 @@ rewrite_delete(Query *query)
 
 	/* the parser has locked it */
 	view = table_open(rte->relid, NoLock);
-	if (is_live_view(view))
+	if (appdb_is_live_view(view))
 	{
 		deleted_at = get_attnum(rte->relid, "deleted_at");
 		id = get_attnum(rte->relid, "id");

@@ -50,3 +50,9 @@ SET appdb.allow_drop = on;
 DROP SCHEMA regress_mine CASCADE;
 SELECT count(*) FROM appdb.managed WHERE name = 'things';
 RESET appdb.allow_drop;
+
+-- what the engine keeps is protected too
+RESET appdb.allow_drop;
+TRUNCATE app_data.deletions;
+TRUNCATE app_data.managed;
+SELECT appdb.unmanage('app_data.notes');
