@@ -57,4 +57,5 @@ COPY public.other FROM '/dev/null';
 
 SET appdb.allow_drop = on;
 DROP TABLE item CASCADE;
+DROP OWNED BY regress_copy;
 DROP ROLE regress_copy;

@@ -94,7 +94,9 @@ DROP ROLE regress_appdb_other;
 
 -- == unmanage ================================================================
 SELECT appdb.unmanage(NULL);
+SET appdb.allow_drop = on;
 SELECT appdb.unmanage('app_data.schema_version');
+RESET appdb.allow_drop;
 SELECT appdb.unmanage('public.articles');
 SELECT appdb.unmanage('public.articles');
 SELECT count(*) FROM appdb.relations WHERE 'stories' IN ("from", "to");
