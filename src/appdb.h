@@ -83,6 +83,13 @@ extern const AppdbLinks *appdb_get_links(Relation rel);
 extern HeapTuple appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted);
 extern void appdb_guard_forget(void);
 
+/* caller.c */
+struct Tuplestorestate;
+extern TupleDesc appdb_columns_desc(Relation rel, const AttrNumber *columns, int ncolumns);
+extern void appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
+								 const AttrNumber *columns, int ncolumns, bool update,
+								 struct Tuplestorestate *result);
+
 /* restore.c */
 typedef struct AppdbRestore
 {
@@ -90,20 +97,25 @@ typedef struct AppdbRestore
 	SubTransactionId subid;
 	Oid			about;			/* table whose statement is about to begin */
 	TimestampTz stamp;			/* of the operation whose rows come back */
-	Oid			root_relid;		/* the row that was asked for */
-	pg_uuid_t	root_id;
+	Oid			root_relid;		/* the rows that were asked for, in order */
+	Datum	   *roots;
+	int			nroots;
 	Oid			relid;			/* the last row that came back */
 	pg_uuid_t	id;
 	List	   *counts;			/* of AppdbRestoreCount */
 	MemoryContext context;
 } AppdbRestore;
 
+extern bool appdb_restore_asked(const AppdbRestore *restore, Oid relid, const pg_uuid_t *id);
 extern void appdb_restore_count(AppdbRestore *restore, Oid relid, uint64 nrows);
 
 /* deletion.c: operations that delete rows softly */
 extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id);
 extern void appdb_undeletion_row(Relation rel, TimestampTz stamp, const pg_uuid_t *id);
-extern bool appdb_restoring_child(Relation rel, const pg_uuid_t *id);
+extern bool appdb_is_restoring(void);
+extern bool appdb_restoring_child(Relation rel, const pg_uuid_t *id, TimestampTz *stamp);
+extern void appdb_note_unlinked(const AppdbLink *link, TimestampTz deleted_at,
+								const pg_uuid_t *child_id, const pg_uuid_t *parent_id);
 extern void appdb_restore_begin(AppdbRestore *restore);
 extern void appdb_restore_end(AppdbRestore *restore);
 extern void appdb_deletion_begin(Relation rel);

@@ -66,6 +66,16 @@
 #define compat_rte_required_perms(query, rte) ((rte)->requiredPerms)
 #endif
 
+#if PG_VERSION_NUM >= 160000
+#define compat_rte_selected_cols(query, rte) \
+	(getRTEPermissionInfo((query)->rteperminfos, (rte))->selectedCols)
+#define compat_set_rteperminfos(query, pstate) \
+	((query)->rteperminfos = (pstate)->p_rteperminfos)
+#else
+#define compat_rte_selected_cols(query, rte) ((rte)->selectedCols)
+#define compat_set_rteperminfos(query, pstate) ((void) 0)
+#endif
+
 /* RETURNING old and new: 18 */
 #if PG_VERSION_NUM >= 180000
 #define compat_var_is_new(var) ((var)->varreturningtype == VAR_RETURNING_NEW)
@@ -77,9 +87,11 @@
 #if PG_VERSION_NUM >= 180000
 #define compat_ExecutorRun_once_decl
 #define compat_ExecutorRun_once_arg
+#define compat_ExecutorRun(desc, direction, count) ExecutorRun(desc, direction, count)
 #else
 #define compat_ExecutorRun_once_decl , bool execute_once
 #define compat_ExecutorRun_once_arg , execute_once
+#define compat_ExecutorRun(desc, direction, count) ExecutorRun(desc, direction, count, true)
 #endif
 
 /* what a check hook hands on: GUC memory from 16 on */

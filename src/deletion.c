@@ -374,49 +374,48 @@ appdb_undeletion_row(Relation rel, TimestampTz stamp, const pg_uuid_t *id)
 }
 
 /*
- * Is this row coming back because its parent does?
+ * Is this row coming back because its parent does?  Then from which operation?
  */
 bool
-appdb_restoring_child(Relation rel, const pg_uuid_t *id)
+appdb_restoring_child(Relation rel, const pg_uuid_t *id, TimestampTz *stamp)
 {
 	Deletion   *deletion;
 
 	if (current_restore == NULL)
 		return false;
 	deletion = find_deletion(rel);
-	return deletion != NULL && deletion->restoring != 0 &&
-		!(current_restore->root_relid == RelationGetRelid(rel) &&
-		  memcmp(&current_restore->root_id, id, sizeof(pg_uuid_t)) == 0);
+	if (deletion == NULL || deletion->restoring == 0 ||
+		appdb_restore_asked(current_restore, deletion->relid, id))
+		return false;
+	*stamp = deletion->restoring;
+	return true;
 }
 
-/* ---- the note of an operation ---- */
+bool
+appdb_is_restoring(void)
+{
+	return current_restore != NULL;
+}
+
+/* ---- notes ---- */
 
 /*
- * Insert into app_data.deletions, without SQL: whoever deletes needs no
+ * Insert into a table of the engine's, without SQL: whoever deletes needs no
  * privilege there.  Tables of an older version may not have it.
  */
 static void
-note_deletion(const Deletion *deletion, uint64 nrows)
+insert_note(const char *table, int ncolumns, const char *const *names, const Datum *values)
 {
-	static const char *const names[] = {"id", "deleted_at", "entity", "role", "rows"};
 	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
-	Oid			relid = OidIsValid(nsp) ? get_relname_relid("deletions", nsp) : InvalidOid;
-	Datum		values[lengthof(names)];
+	Oid			relid = OidIsValid(nsp) ? get_relname_relid(table, nsp) : InvalidOid;
 	Relation	rel;
 	EState	   *estate;
 	ResultRelInfo *relinfo;
 	TupleTableSlot *slot;
-	NameData	role;
 	MemoryContext oldcontext;
 
 	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_RELATION)
 		return;
-	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
-	values[0] = DirectFunctionCall1(appdb_uuidv7, (Datum) 0);
-	values[1] = TimestampTzGetDatum(deletion->stamp);
-	values[2] = ObjectIdGetDatum(deletion->relid);
-	values[3] = NameGetDatum(&role);
-	values[4] = Int64GetDatum((int64) nrows);
 
 	rel = table_open(relid, RowExclusiveLock);
 	estate = CreateExecutorState();
@@ -427,12 +426,12 @@ note_deletion(const Deletion *deletion, uint64 nrows)
 	ExecClearTuple(slot);
 	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
 		slot->tts_isnull[i] = true;
-	for (int i = 0; i < (int) lengthof(names); i++)
+	for (int i = 0; i < ncolumns; i++)
 	{
 		AttrNumber	attnum = get_attnum(relid, names[i]);
 
 		if (attnum == InvalidAttrNumber)
-			elog(ERROR, "table \"%s.deletions\" has no column \"%s\"", APPDB_DATA_SCHEMA, names[i]);
+			elog(ERROR, "table \"%s.%s\" has no column \"%s\"", APPDB_DATA_SCHEMA, table, names[i]);
 		slot->tts_values[attnum - 1] = values[i];
 		slot->tts_isnull[attnum - 1] = false;
 	}
@@ -444,6 +443,43 @@ note_deletion(const Deletion *deletion, uint64 nrows)
 	MemoryContextSwitchTo(oldcontext);
 	FreeExecutorState(estate);
 	table_close(rel, NoLock);
+}
+
+static void
+note_deletion(const Deletion *deletion, uint64 nrows)
+{
+	static const char *const names[] = {"id", "deleted_at", "entity", "role", "rows"};
+	Datum		values[lengthof(names)];
+	NameData	role;
+
+	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
+	values[0] = DirectFunctionCall1(appdb_uuidv7, (Datum) 0);
+	values[1] = TimestampTzGetDatum(deletion->stamp);
+	values[2] = ObjectIdGetDatum(deletion->relid);
+	values[3] = NameGetDatum(&role);
+	values[4] = Int64GetDatum((int64) nrows);
+	insert_note("deletions", lengthof(names), names, values);
+}
+
+/*
+ * A row that comes back forgets a parent that was deleted after it: note that
+ * as if it had been there when the parent was deleted.
+ */
+void
+appdb_note_unlinked(const AppdbLink *link, TimestampTz deleted_at,
+					const pg_uuid_t *child_id, const pg_uuid_t *parent_id)
+{
+	static const char *const names[] = {"deleted_at", "child", "child_column", "child_id", "parent_id"};
+	Datum		values[lengthof(names)];
+	NameData	column;
+
+	namestrcpy(&column, get_attname(link->child, link->child_columns[link->key], false));
+	values[0] = TimestampTzGetDatum(deleted_at);
+	values[1] = ObjectIdGetDatum(link->child);
+	values[2] = NameGetDatum(&column);
+	values[3] = UUIDPGetDatum(child_id);
+	values[4] = UUIDPGetDatum(parent_id);
+	insert_note("unlinked", lengthof(names), names, values);
 }
 
 /* ---- cascades ---- */

@@ -72,11 +72,23 @@ remembered_slot(Oid parent, const pg_uuid_t *id)
 }
 
 static void
-complain(Relation child, const AppdbLink *link, Datum id)
+complain(Relation child, const AppdbLink *link, Datum id, const pg_uuid_t *child_id)
 {
 	const char *parent = get_rel_name(link->parent);
 	const char *column = NameStr(TupleDescAttr(RelationGetDescr(child),
 											   link->child_columns[link->key] - 1)->attname);
+
+	if (child_id != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("cannot restore row %s of table \"%s.%s\": its parent in table \"%s.%s\" is deleted",
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(child_id))),
+						get_namespace_name(RelationGetNamespace(child)), RelationGetRelationName(child),
+						get_namespace_name(get_rel_namespace(link->parent)), parent),
+				 errdetail("Key (%s)=(%s) is deleted in table \"%s\".", column,
+						   DatumGetCString(DirectFunctionCall1(uuid_out, id)), parent),
+				 errhint("Restore that row first."),
+				 errtableconstraint(child, get_constraint_name(link->constraint))));
 
 	ereport(ERROR,
 			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
@@ -199,11 +211,20 @@ parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 	return live;
 }
 
+/* a deleted parent that a row forgets when it comes back */
+typedef struct Forgotten
+{
+	AppdbLink	link;
+	TimestampTz deleted_at;
+	pg_uuid_t	id;
+} Forgotten;
+
 /*
  * Check the parents of a new row, or, given the old one, those that change.
  * A row that comes back forgets a deleted parent that would have been
  * forgotten with mode "set null"; one that comes back with a parent ("child_id"
- * is its id) stays deleted, from now on with the other parent.
+ * is its id) stays deleted, from now on with the other parent.  Nothing is left
+ * to do (the result is NULL) if that is to come back itself.
  */
 static HeapTuple
 check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
@@ -211,6 +232,9 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			nparents = appdb_get_links(rel)->nparents;
+	HeapTuple	given = newtup;
+	List	   *forgotten = NIL;
+	ListCell   *lc;
 
 	for (int i = 0; i < nparents; i++)
 	{
@@ -226,6 +250,7 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 		int			column;
 		Datum		value;
 		bool		null;
+		TimestampTz stamp;
 
 		if (i >= links->nparents)
 			break;
@@ -245,22 +270,37 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 
 		if (undeleted && link.mode == APPDB_SET_NULL)
 		{
+			Forgotten  *parent = palloc(sizeof(Forgotten));
+
+			parent->link = link;
+			parent->deleted_at = DatumGetTimestampTz(deleted_at);
+			parent->id = *DatumGetUUIDP(id);
+			forgotten = lappend(forgotten, parent);
 			column = key;
 			value = (Datum) 0;
 			null = true;
+			newtup = heap_modify_tuple_by_cols(newtup, desc, 1, &column, &value, &null);
 		}
-		else if (undeleted && child_id != NULL && appdb_restoring_child(rel, child_id))
+		else if (undeleted && child_id != NULL && appdb_restoring_child(rel, child_id, &stamp))
 		{
+			if (DatumGetTimestampTz(deleted_at) == stamp)
+				return NULL;
+			/* other parents do not matter */
 			column = link.child_deleted_at;
 			value = deleted_at;
 			null = false;
+			return heap_modify_tuple_by_cols(given, desc, 1, &column, &value, &null);
 		}
 		else
-			complain(rel, &link, id);
-		newtup = heap_modify_tuple_by_cols(newtup, desc, 1, &column, &value, &null);
-		/* it stays deleted: other parents do not matter */
-		if (!null)
-			break;
+			complain(rel, &link, id, undeleted && appdb_is_restoring() ? child_id : NULL);
+	}
+
+	foreach(lc, forgotten)
+	{
+		Forgotten  *parent = lfirst(lc);
+
+		if (child_id != NULL)
+			appdb_note_unlinked(&parent->link, parent->deleted_at, child_id, &parent->id);
 	}
 	return newtup;
 }

@@ -22,17 +22,22 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "lib/qunique.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 typedef struct AppdbRestoreCount
 {
@@ -64,7 +69,7 @@ appdb_restore_count(AppdbRestore *restore, Oid relid, uint64 nrows)
 	count = palloc(sizeof(AppdbRestoreCount));
 	count->relid = relid;
 	count->nrows = nrows;
-	restore->counts = lcons(count, restore->counts);
+	restore->counts = lappend(restore->counts, count);
 	MemoryContextSwitchTo(oldcontext);
 }
 
@@ -119,78 +124,184 @@ find_entity(Oid relid)
 	return base;
 }
 
-/*
- * Lock the row and say which operation has deleted it.
- */
-static TimestampTz
-lock_deleted_row(Oid relid, Datum id)
+static int
+compare_ids(const void *a, const void *b)
 {
-	Oid			types[] = {UUIDOID};
-	Oid			stamp_types[] = {TIMESTAMPTZOID};
-	bool		isnull;
-	Datum		stamp;
-	int			rc;
-	char	   *name = qualified_name(relid);
+	return memcmp(DatumGetUUIDP(*(const Datum *) a), DatumGetUUIDP(*(const Datum *) b), UUID_LEN);
+}
 
-	rc = SPI_execute_with_args(psprintf("SELECT deleted_at FROM %s "
-										"WHERE id OPERATOR(pg_catalog.=) $1 FOR UPDATE", name),
-							   1, types, &id, NULL, false, 0);
+/* Is this one of the rows that were asked for? */
+bool
+appdb_restore_asked(const AppdbRestore *restore, Oid relid, const pg_uuid_t *id)
+{
+	Datum		key = UUIDPGetDatum(id);
+
+	return relid == restore->root_relid &&
+		bsearch(&key, restore->roots, restore->nroots, sizeof(Datum), compare_ids) != NULL;
+}
+
+static void
+select_rows(const char *sql, Oid type, Datum value)
+{
+	int			rc = SPI_execute_with_args(sql, 1, &type, &value, NULL, false, 0);
+
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
-	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("table \"%s\" has no row %s", table_name(relid), uuid_text(DatumGetUUIDP(id))),
-				 errdetail("It never existed, or it has been purged.")));
-	stamp = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (isnull)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("row %s of table \"%s\" is not deleted", uuid_text(DatumGetUUIDP(id)), table_name(relid)),
-				 errhint("appdb.trash lists what can be restored.")));
+}
 
-	if (OidIsValid(get_relname_relid("deletions", get_namespace_oid(APPDB_DATA_SCHEMA, false))))
-	{
-		rc = SPI_execute_with_args("SELECT purged_at FROM app_data.deletions "
-								   "WHERE deleted_at OPERATOR(pg_catalog.=) $1 FOR SHARE",
-								   1, stamp_types, &stamp, NULL, false, 0);
-		if (rc != SPI_OK_SELECT)
-			elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			(void) SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-			if (!isnull)
-				ereport(ERROR,
-						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						 errmsg("row %s of table \"%s\" cannot be restored any more",
-								uuid_text(DatumGetUUIDP(id)), table_name(relid)),
-						 errdetail("It was deleted at %s, and what was deleted then is being purged.",
-								   timestamptz_to_str(DatumGetTimestampTz(stamp)))));
-		}
-	}
-	return DatumGetTimestampTz(stamp);
+static Datum
+result_value(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+static Datum
+uuid_array(Datum *ids, int nids)
+{
+	return PointerGetDatum(construct_array(ids, nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+static void
+complain_missing(Oid relid, Datum id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("table \"%s\" has no row %s", table_name(relid), uuid_text(DatumGetUUIDP(id))),
+			 errdetail("It never existed, it has been purged, or it is not yours to change.")));
 }
 
 /*
- * Bring one row back, and what went with it.
+ * Row security is the caller's, although the owner does the work: who may not
+ * change a row does not bring it back.
  */
 static void
-restore_row(AppdbRestore *restore, Oid relid, Datum id)
+check_row_security(Relation rel, Datum *ids, int nids)
 {
-	Oid			types[] = {UUIDOID};
+	Oid			relid = RelationGetRelid(rel);
+	AttrNumber	id = get_attnum(relid, "id");
+	Tuplestorestate *rows;
+	TupleTableSlot *slot;
+	Datum	   *found;
+	int			nfound = 0;
+
+	if (nids == 0 || check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED)
+		return;
+	rows = tuplestore_begin_heap(false, false, work_mem);
+	appdb_read_as_caller(rel, id, ids, nids, &id, 1, true, rows);
+
+	found = palloc(sizeof(Datum) * nids);
+	slot = MakeSingleTupleTableSlot(appdb_columns_desc(rel, &id, 1), &TTSOpsMinimalTuple);
+	while (nfound < nids && tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		bool		isnull;
+
+		found[nfound++] = datumCopy(slot_getattr(slot, 1, &isnull), false, UUID_LEN);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	tuplestore_end(rows);
+
+	qsort(found, nfound, sizeof(Datum), compare_ids);
+	for (int i = 0; i < nids; i++)
+	{
+		if (bsearch(&ids[i], found, nfound, sizeof(Datum), compare_ids) == NULL)
+			complain_missing(relid, ids[i]);
+	}
+}
+
+/*
+ * Lock the rows, always in the same order, so that two restores do not
+ * deadlock.  They must be there, and deleted.
+ */
+static void
+lock_rows(Oid relid, Datum *ids, int nids)
+{
+	select_rows(psprintf("SELECT id, deleted_at FROM %s WHERE id OPERATOR(pg_catalog.=) ANY ($1) "
+						 "ORDER BY id FOR UPDATE", qualified_name(relid)),
+				UUIDARRAYOID, uuid_array(ids, nids));
+	for (int i = 0; i < nids; i++)
+	{
+		bool		isnull = true;
+		Datum		found = (Datum) 0;
+
+		if ((uint64) i < SPI_processed)
+			found = result_value(i, 1, &isnull);
+		if (isnull || compare_ids(&found, &ids[i]) != 0)
+			complain_missing(relid, ids[i]);
+		(void) result_value(i, 2, &isnull);
+		if (isnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("row %s of table \"%s\" is not deleted",
+							uuid_text(DatumGetUUIDP(ids[i])), table_name(relid)),
+					 errhint("appdb.trash lists what can be restored.")));
+	}
+}
+
+/*
+ * Keep who purges away from the operation, or find that it has begun to.  A
+ * row under a legal hold is there with all that went with it, though.
+ */
+static void
+lock_operation(Oid relid, Datum id, TimestampTz stamp)
+{
+	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, false);
+	Oid			notes = get_relname_relid("deletions", nsp);
+	Relation	rel;
+	Oid			userid;
+	int			sec_context;
+	bool		purged = false;
+	bool		isnull;
+
+	/* tables of an older version may not have it */
+	if (!OidIsValid(notes) || get_rel_relkind(notes) != RELKIND_RELATION)
+		return;
+	rel = table_open(notes, RowShareLock);
+	GetUserIdAndSecContext(&userid, &sec_context);
+	SetUserIdAndSecContext(rel->rd_rel->relowner,
+						   sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	select_rows("SELECT purged_at FROM app_data.deletions "
+				"WHERE deleted_at OPERATOR(pg_catalog.=) $1 ORDER BY id FOR SHARE",
+				TIMESTAMPTZOID, TimestampTzGetDatum(stamp));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		(void) result_value(i, 1, &isnull);
+		purged = purged || !isnull;
+	}
+	SetUserIdAndSecContext(userid, sec_context);
+	table_close(rel, NoLock);
+
+	if (purged)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("row %s of table \"%s\" cannot be restored any more",
+						uuid_text(DatumGetUUIDP(id)), table_name(relid)),
+				 errdetail("It was deleted at %s, and what was deleted then is being purged.",
+						   timestamptz_to_str(stamp))));
+}
+
+/*
+ * Bring rows of one operation back, and what went with them.
+ */
+static void
+restore_group(AppdbRestore *restore, Oid relid, Datum *ids, int nids, TimestampTz stamp)
+{
+	Oid			types[] = {UUIDARRAYOID};
+	Datum		values[] = {uuid_array(ids, nids)};
 	int			rc;
-	char	   *sql = psprintf("UPDATE %s SET deleted_at = NULL WHERE id OPERATOR(pg_catalog.=) $1",
+	char	   *sql = psprintf("UPDATE %s SET deleted_at = NULL WHERE id OPERATOR(pg_catalog.=) ANY ($1)",
 							   qualified_name(relid));
 	MemoryContext context = CurrentMemoryContext;
 
-	restore->stamp = lock_deleted_row(relid, id);
+	lock_operation(relid, ids[0], stamp);
+	restore->stamp = stamp;
 	restore->root_relid = relid;
-	restore->root_id = *DatumGetUUIDP(id);
+	restore->roots = ids;
+	restore->nroots = nids;
 	restore->relid = InvalidOid;
 	appdb_restore_begin(restore);
 	PG_TRY();
 	{
-		rc = SPI_execute_with_args(sql, 1, types, &id, NULL, false, 0);
+		rc = SPI_execute_with_args(sql, 1, types, values, NULL, false, 0);
 		if (rc != SPI_OK_UPDATE)
 			elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
 	}
@@ -216,10 +327,101 @@ restore_row(AppdbRestore *restore, Oid relid, Datum id)
 	appdb_restore_end(restore);
 }
 
-static int
-compare_ids(const void *a, const void *b)
+/*
+ * What finds those of the given rows that are deleted, and whether a parent
+ * stands in the way (and not one that they would forget).  What the owner may
+ * not read is left to the guard.
+ */
+static char *
+candidates_statement(Relation rel)
 {
-	return memcmp(DatumGetUUIDP(*(const Datum *) a), DatumGetUUIDP(*(const Datum *) b), UUID_LEN);
+	const AppdbLinks *links = appdb_get_links(rel);
+	const char *separator = "";
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT c.id, c.deleted_at, ");
+	for (int i = 0; i < links->nparents; i++)
+	{
+		AppdbLink	link = links->parents[i];
+
+		if (link.mode == APPDB_SET_NULL ||
+			pg_class_aclcheck(link.parent, rel->rd_rel->relowner, ACL_SELECT) != ACLCHECK_OK)
+			continue;
+		appendStringInfo(&sql, "%sEXISTS (SELECT FROM %s p WHERE p.id OPERATOR(pg_catalog.=) c.%s "
+						 "AND p.deleted_at IS NOT NULL)", separator, qualified_name(link.parent),
+						 quote_identifier(get_attname(link.child, link.child_columns[link.key], false)));
+		separator = " OR ";
+	}
+	if (*separator == '\0')
+		appendStringInfoString(&sql, "false");
+	appendStringInfo(&sql, " FROM %s c WHERE c.id OPERATOR(pg_catalog.=) ANY ($1) AND c.deleted_at IS NOT NULL "
+					 "ORDER BY c.deleted_at DESC, c.id",
+					 qualified_name(RelationGetRelid(rel)));
+	return sql.data;
+}
+
+/*
+ * Restore rows that are locked, parents before children, those of one
+ * operation together.
+ */
+static void
+restore_in_order(AppdbRestore *restore, Relation rel, Datum *ids, int nids)
+{
+	char	   *sql = candidates_statement(rel);
+
+	for (;;)
+	{
+		int			n = 0;
+		int			nfree = 0;
+		Datum	   *found;
+		TimestampTz *stamps;
+		bool	   *blocked;
+		Datum	   *group;
+
+		select_rows(sql, UUIDARRAYOID, uuid_array(ids, nids));
+		if (SPI_processed == 0)
+			break;
+		found = palloc(sizeof(Datum) * SPI_processed);
+		stamps = palloc(sizeof(TimestampTz) * SPI_processed);
+		blocked = palloc(sizeof(bool) * SPI_processed);
+		group = palloc(sizeof(Datum) * SPI_processed);
+		for (n = 0; (uint64) n < SPI_processed; n++)
+		{
+			bool		isnull;
+
+			found[n] = datumCopy(result_value(n, 1, &isnull), false, UUID_LEN);
+			stamps[n] = DatumGetTimestampTz(result_value(n, 2, &isnull));
+			blocked[n] = DatumGetBool(result_value(n, 3, &isnull));
+			nfree += !blocked[n];
+		}
+		/* the guard says what is in the way */
+		if (nfree == 0)
+			blocked[0] = false;
+
+		for (int i = 0; i < n;)
+		{
+			TimestampTz stamp = stamps[i];
+			int			ngroup = 0;
+
+			CHECK_FOR_INTERRUPTS();
+			for (; i < n && stamps[i] == stamp; i++)
+			{
+				if (!blocked[i])
+					group[ngroup++] = found[i];
+			}
+			if (ngroup > 0)
+				restore_group(restore, RelationGetRelid(rel), group, ngroup, stamp);
+		}
+	}
+}
+
+/* Tables by name. */
+static int
+compare_counts(const ListCell *a, const ListCell *b)
+{
+	return strcmp(qualified_name(((AppdbRestoreCount *) lfirst(a))->relid),
+				  qualified_name(((AppdbRestoreCount *) lfirst(b))->relid));
 }
 
 /*
@@ -239,24 +441,25 @@ restore_rows(FunctionCallInfo fcinfo, Oid entity, Datum *ids, int nids)
 	InitMaterializedSRF(fcinfo, 0);
 	restore.context = CurrentMemoryContext;
 
-	/* always in the same order, so that two restores do not deadlock */
 	qsort(ids, nids, sizeof(Datum), compare_ids);
+	nids = qunique(ids, nids, sizeof(Datum), compare_ids);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	check_row_security(rel, ids, nids);
 
 	GetUserIdAndSecContext(&userid, &sec_context);
 	SetUserIdAndSecContext(rel->rd_rel->relowner,
 						   sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	for (int i = 0; i < nids; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (i == 0 || compare_ids(&ids[i - 1], &ids[i]) != 0)
-			restore_row(&restore, relid, ids[i]);
-	}
-	SPI_finish();
+
+	lock_rows(relid, ids, nids);
+	restore_in_order(&restore, rel, ids, nids);
+
 	SetUserIdAndSecContext(userid, sec_context);
+	SPI_finish();
 	table_close(rel, NoLock);
 
+	list_sort(restore.counts, compare_counts);
 	foreach(lc, restore.counts)
 	{
 		AppdbRestoreCount *count = lfirst(lc);

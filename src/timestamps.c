@@ -793,7 +793,7 @@ appdb_timestamps(PG_FUNCTION_ARGS)
 
 	if ((change.columns & COLUMN_LINK) != 0 || undeleted)
 		new = appdb_guard_update(trigdata->tg_relation, old, new, undeleted);
-	if (undeleted)
+	if (undeleted && new != NULL)
 		note_undeletion(table, trigdata->tg_relation, old, new);
 
 	PG_RETURN_POINTER(new);

@@ -1,0 +1,122 @@
+/*
+ * caller.c
+ *		Reading a base table as the caller may read it.
+ *
+ * The engine does its work as the owner of the tables.  Where the caller's
+ * privileges and row security decide instead, the query is made here from the
+ * table's oid: names would ask for privileges on the schema, which those who
+ * work through live views do not need.
+ */
+#include "appdb.h"
+
+#include "access/sysattr.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/tstoreReceiver.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_node.h"
+#include "parser/parse_relation.h"
+#include "rewrite/rewriteHandler.h"
+#include "tcop/tcopprot.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/typcache.h"
+
+static Expr *
+column(Relation rel, AttrNumber attnum)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+
+	return (Expr *) makeVar(1, attnum, att->atttypid, att->atttypmod, att->attcollation, 0);
+}
+
+/* id = ANY (ids) */
+static Node *
+one_of(Relation rel, AttrNumber id, Datum *ids, int nids)
+{
+	ScalarArrayOpExpr *expr = makeNode(ScalarArrayOpExpr);
+	ArrayType  *array = construct_array(ids, nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+
+	expr->opno = lookup_type_cache(UUIDOID, TYPECACHE_EQ_OPR)->eq_opr;
+	expr->opfuncid = get_opcode(expr->opno);
+	expr->useOr = true;
+	expr->args = list_make2(column(rel, id),
+							makeConst(UUIDARRAYOID, -1, InvalidOid, -1, PointerGetDatum(array), false, false));
+	expr->location = -1;
+	return (Node *) expr;
+}
+
+/* What rows of these columns look like. */
+TupleDesc
+appdb_columns_desc(Relation rel, const AttrNumber *columns, int ncolumns)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(ncolumns);
+
+	for (int i = 0; i < ncolumns; i++)
+		TupleDescCopyEntry(desc, i + 1, RelationGetDescr(rel), columns[i]);
+	return desc;
+}
+
+/*
+ * Columns of the rows with the given ids, as far as the caller may see them,
+ * and, if "update", change them: what policies say for UPDATE counts then,
+ * while the privilege does not.  The rows come in any order.
+ */
+void
+appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
+					 const AttrNumber *columns, int ncolumns, bool update,
+					 Tuplestorestate *result)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	Query	   *query = makeNode(Query);
+	ParseNamespaceItem *nsitem;
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	Bitmapset  *selected;
+	List	   *queries;
+	PlannedStmt *plan;
+	DestReceiver *dest;
+	QueryDesc  *desc;
+
+	nsitem = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, true);
+	query->commandType = CMD_SELECT;
+	query->querySource = QSRC_ORIGINAL;
+	query->canSetTag = true;
+	query->rtable = pstate->p_rtable;
+	compat_set_rteperminfos(query, pstate);
+	ref->rtindex = nsitem->p_rtindex;
+	query->jointree = makeFromExpr(list_make1(ref), one_of(rel, id, ids, nids));
+	selected = bms_make_singleton(id - FirstLowInvalidHeapAttributeNumber);
+	for (int i = 0; i < ncolumns; i++)
+	{
+		selected = bms_add_member(selected, columns[i] - FirstLowInvalidHeapAttributeNumber);
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry(column(rel, columns[i]), i + 1,
+													pstrdup(NameStr(TupleDescAttr(RelationGetDescr(rel), columns[i] - 1)->attname)),
+													false));
+	}
+	compat_rte_selected_cols(query, nsitem->p_rte) = selected;
+	if (update)
+		compat_rte_required_perms(query, nsitem->p_rte) |= ACL_UPDATE;
+
+	queries = QueryRewrite(query);
+	query = linitial_node(Query, queries);
+	compat_rte_required_perms(query, (RangeTblEntry *) linitial(query->rtable)) &= ~ACL_UPDATE;
+	plan = pg_plan_query(query, "", CURSOR_OPT_PARALLEL_OK, NULL);
+
+	dest = CreateDestReceiver(DestTuplestore);
+	SetTuplestoreDestReceiverParams(dest, result, CurrentMemoryContext, false, NULL, NULL);
+	PushCopiedSnapshot(GetActiveSnapshot());
+	UpdateActiveSnapshotCommandId();
+	desc = CreateQueryDesc(plan, "", GetActiveSnapshot(), InvalidSnapshot, dest, NULL, NULL, 0);
+	ExecutorStart(desc, 0);
+	compat_ExecutorRun(desc, ForwardScanDirection, 0);
+	ExecutorFinish(desc);
+	ExecutorEnd(desc);
+	FreeQueryDesc(desc);
+	PopActiveSnapshot();
+	dest->rDestroy(dest);
+	free_parsestate(pstate);
+}
