@@ -140,6 +140,10 @@ extern SPIPlanPtr appdb_link_plan(const AppdbLink *link, int kind, BlockNumber c
 								  AppdbStatement make_statement);
 extern void appdb_plans_forget(void);
 
+/* probe.c: whether there are children at all */
+extern bool appdb_may_have_children(const AppdbLink *link, Relation child,
+									const pg_uuid_t *ids, int nids);
+
 /* soft_delete.c, rewrite.c: DELETE on a live view */
 extern ResultRelInfo *appdb_init_target(EState *estate, Relation rel, Bitmapset *updated);
 extern Oid	appdb_base_table(Relation view);

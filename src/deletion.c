@@ -99,6 +99,9 @@ typedef struct Cascade
  */
 #define FEW_IDS			100
 
+/* for as many it is worth while to see whether there are children at all */
+#define PROBED_IDS		4
+
 /* statements under way, the innermost first */
 static Deletion *deletions = NULL;
 
@@ -636,6 +639,12 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 	if (child->rd_rel->relkind == RELKIND_RELATION && ARR_DIMS(ids)[0] <= FEW_IDS)
 	{
 		kind |= APPDB_PLAN_FEW;
+		if (!restore && ARR_DIMS(ids)[0] <= PROBED_IDS &&
+			!appdb_may_have_children(link, child, (pg_uuid_t *) ARR_DATA_PTR(ids), ARR_DIMS(ids)[0]))
+		{
+			table_close(child, NoLock);
+			return;
+		}
 		size = RelationGetNumberOfBlocks(child);
 	}
 	table_close(child, NoLock);

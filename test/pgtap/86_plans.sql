@@ -1,6 +1,6 @@
 -- The statements that follow foreign keys are planned once in a session: they have to notice what changes meanwhile.
 BEGIN;
-SELECT plan(12);
+SELECT plan(20);
 
 CREATE SCHEMA garden;
 CREATE TABLE garden.trees (id uuid PRIMARY KEY, plot uuid NOT NULL DEFAULT '00000000-0000-4000-8000-000000000001', created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz, UNIQUE (plot, id));
@@ -79,6 +79,47 @@ INSERT INTO appdb.birds (oak_id) SELECT pg_temp.tree(n) FROM generate_series(100
 SELECT is(pg_temp.left_over(), ARRAY[30::bigint, 209], 'many trees');
 DELETE FROM appdb.trees WHERE id >= pg_temp.tree(1001);
 SELECT is(pg_temp.left_over(), ARRAY[30::bigint, 9], 'take their children along');
+
+-- == where a look into an index says whether there are children at all ======
+
+CREATE TABLE park.plots (id uuid PRIMARY KEY, n int UNIQUE, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+CREATE TABLE park.fences (id uuid PRIMARY KEY, plot_id uuid REFERENCES park.plots (id), old boolean NOT NULL DEFAULT false, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+SELECT appdb.manage('park.plots');
+SELECT appdb.manage('park.fences');
+INSERT INTO appdb.plots (id, n) SELECT pg_temp.tree(n), n FROM generate_series(1, 12) AS n;
+-- many that are deleted already before the one that is not
+INSERT INTO appdb.fences (id, plot_id) SELECT pg_temp.tree(100 * n + m), pg_temp.tree(n) FROM generate_series(1, 12) AS n, generate_series(1, 30) AS m;
+DELETE FROM appdb.fences WHERE id <> ALL (ARRAY(SELECT pg_temp.tree(100 * n + 30) FROM generate_series(1, 12) AS n));
+CREATE FUNCTION pg_temp.fences() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM appdb.fences';
+
+DELETE FROM appdb.plots WHERE n = 1;
+SELECT is(pg_temp.fences(), 11::bigint, 'without an index');
+CREATE INDEX some_fences ON park.fences (plot_id) WHERE old;
+DELETE FROM appdb.plots WHERE n = 2;
+SELECT is(pg_temp.fences(), 10::bigint, 'an index of some rows is not asked');
+DROP INDEX park.some_fences;
+CREATE INDEX fences_plot_id_idx ON park.fences (plot_id) WHERE plot_id IS NOT NULL;
+DELETE FROM appdb.plots WHERE n = 3;
+SELECT is(pg_temp.fences(), 9::bigint, 'an index of rows with a parent');
+DROP INDEX park.fences_plot_id_idx;
+CREATE INDEX fences_plot_id_idx ON park.fences (plot_id, id) WHERE deleted_at IS NULL;
+DELETE FROM appdb.plots WHERE n = 4;
+SELECT is(pg_temp.fences(), 8::bigint, 'an index of live rows');
+DROP INDEX park.fences_plot_id_idx;
+CREATE INDEX fences_plot_id_idx ON park.fences USING hash (plot_id);
+DELETE FROM appdb.plots WHERE n = 5;
+SELECT is(pg_temp.fences(), 7::bigint, 'another kind of index');
+CREATE INDEX fences_id_plot_id_idx ON park.fences (id, plot_id);
+DROP INDEX park.fences_plot_id_idx;
+DELETE FROM appdb.plots WHERE n = 6;
+SELECT is(pg_temp.fences(), 6::bigint, 'an index that begins with another column');
+CREATE INDEX fences_plot_id_idx ON park.fences (plot_id);
+DELETE FROM appdb.plots WHERE n IN (7, 8);
+SELECT is(pg_temp.fences(), 4::bigint, 'two parents');
+UPDATE appdb.fences SET plot_id = pg_temp.tree(9) WHERE plot_id <> pg_temp.tree(12);
+DELETE FROM appdb.plots WHERE n IN (10, 11);
+DELETE FROM appdb.plots WHERE n = 9;
+SELECT is(pg_temp.fences(), 1::bigint, 'parents whose children have left, and the one that they went to');
 
 SELECT * FROM finish();
 ROLLBACK;
