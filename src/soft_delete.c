@@ -99,11 +99,30 @@ need_attribute(Oid relid, const char *name)
 }
 
 /*
+ * Is the row live, with what this command has done so far?
+ */
+static bool
+is_live_now(Deleter *deleter, Datum id)
+{
+	IndexScanDesc scan;
+	ScanKeyData key;
+	bool		isnull = false;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, id);
+	scan = compat_index_beginscan(deleter->rel, deleter->index, SnapshotSelf, 1);
+	index_rescan(scan, &key, 1, NULL, 0);
+	if (index_getnext_slot(scan, ForwardScanDirection, deleter->oldslot))
+		(void) slot_getattr(deleter->oldslot, deleter->deleted_at, &isnull);
+	index_endscan(scan);
+	return isnull;
+}
+
+/*
  * Lock the last version of the row in oldslot, which the statement's snapshot
  * shows; false if it is not to be deleted any more.
  */
 static bool
-lock_row(Deleter *deleter)
+lock_row(Deleter *deleter, Datum id)
 {
 	TupleTableSlot *slot = deleter->oldslot;
 	TM_FailureData tmfd;
@@ -124,15 +143,11 @@ lock_row(Deleter *deleter)
 			return isnull;
 		case TM_SelfModified:
 			/* this statement has deleted it before, or a trigger was there first */
-			if (table_tuple_fetch_row_version(deleter->rel, &tmfd.ctid, SnapshotAny, slot))
-			{
-				(void) slot_getattr(slot, deleter->deleted_at, &isnull);
-				if (isnull)
-					ereport(ERROR,
-							(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-							 errmsg("tuple to be updated was already modified by an operation triggered by the current command"),
-							 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
-			}
+			if (is_live_now(deleter, id))
+				ereport(ERROR,
+						(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+						 errmsg("tuple to be updated was already modified by an operation triggered by the current command"),
+						 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
 			return false;
 		case TM_Updated:
 		case TM_Deleted:
@@ -249,14 +264,16 @@ static bool
 delete_row(Deleter *deleter, Datum id)
 {
 	ScanKeyData key;
-	bool		deleted = false;
+	MemoryContext oldcontext;
+	bool		found;
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, id);
+	/* what the scan allocates on its way is its own as long as it lasts */
+	oldcontext = MemoryContextSwitchTo(deleter->estate->es_query_cxt);
 	index_rescan(deleter->scan, &key, 1, NULL, 0);
-	if (index_getnext_slot(deleter->scan, ForwardScanDirection, deleter->oldslot) &&
-		lock_row(deleter))
-		deleted = mark_row(deleter);
-	return deleted;
+	found = index_getnext_slot(deleter->scan, ForwardScanDirection, deleter->oldslot);
+	MemoryContextSwitchTo(oldcontext);
+	return found && lock_row(deleter, id) && mark_row(deleter);
 }
 
 /*

@@ -118,6 +118,18 @@ SELECT count + CASE WHEN current_setting('appdb.rewrite_deletes')::bool THEN 0 E
 DELETE FROM appdb.sd_tree;
 SELECT * FROM sd.states();
 
+-- rows with dead versions in the index, which its scans come across
+CALL sd.reset();
+CREATE INDEX sd_tree_n ON sd.tree (n);
+INSERT INTO appdb.sd_tree (n) SELECT generate_series(1, 20);
+UPDATE sd.tree SET n = n + 1;
+UPDATE sd.tree SET n = n + 1;
+UPDATE sd.tree SET n = n + 1;
+DELETE FROM appdb.sd_tree WHERE n % 2 = 0;
+DELETE FROM appdb.sd_tree;
+SELECT * FROM sd.states();
+DROP INDEX sd.sd_tree_n;
+
 -- deeper than the stack
 CALL sd.reset();
 INSERT INTO appdb.sd_tree (id, parent_id, n)
