@@ -495,20 +495,40 @@ table_name(Oid relid)
 }
 
 /*
+ * The other tables that the statement for children names, after "keyword":
+ * the parents, where the foreign key has more columns than the key, and the
+ * ids, where they are many, since a set that is joined with takes less memory
+ * than an array that is searched.
+ */
+static void
+append_sources(StringInfo sql, const AppdbLink *link, const char *keyword, int kind)
+{
+	if (link->ncolumns > 1)
+	{
+		appendStringInfo(sql, "%s %s p", keyword, table_name(link->parent));
+		keyword = ",";
+	}
+	if ((kind & APPDB_PLAN_FEW) == 0)
+		appendStringInfo(sql, "%s pg_catalog.unnest($1) i (id)", keyword);
+}
+
+/*
  * The condition for children of the given parents: by the key alone if that is
  * all of the foreign key, otherwise by all columns, which is what its index
  * begins with.
  */
 static void
-append_children(StringInfo sql, const AppdbLink *link, bool join)
+append_children(StringInfo sql, const AppdbLink *link, int kind)
 {
-	if (!join)
+	const char *ids = (kind & APPDB_PLAN_FEW) != 0 ? "ANY ($1)" : "i.id";
+
+	if (link->ncolumns == 1)
 	{
-		appendStringInfo(sql, " c.%s OPERATOR(pg_catalog.=) ANY ($1)",
-						 quote_identifier(get_attname(link->child, link->child_columns[0], false)));
+		appendStringInfo(sql, " c.%s OPERATOR(pg_catalog.=) %s",
+						 quote_identifier(get_attname(link->child, link->child_columns[0], false)), ids);
 		return;
 	}
-	appendStringInfo(sql, " p.id OPERATOR(pg_catalog.=) ANY ($1)");
+	appendStringInfo(sql, " p.id OPERATOR(pg_catalog.=) %s", ids);
 	for (int i = 0; i < link->ncolumns; i++)
 		appendStringInfo(sql, " AND c.%s OPERATOR(pg_catalog.=) p.%s",
 						 quote_identifier(get_attname(link->child, link->child_columns[i], false)),
@@ -532,7 +552,7 @@ can_note_unlinked(Oid owner)
 }
 
 static char *
-unlink_statement(const AppdbLink *link, bool restore)
+unlink_statement(const AppdbLink *link, int kind)
 {
 	StringInfoData sql;
 	char	   *child = table_name(link->child);
@@ -542,7 +562,7 @@ unlink_statement(const AppdbLink *link, bool restore)
 	char	   *column_literal = quote_literal_cstr(name);
 
 	initStringInfo(&sql);
-	if (restore)
+	if ((kind & APPDB_PLAN_RESTORE) != 0)
 	{
 		appendStringInfo(&sql,
 						 "WITH l AS (DELETE FROM app_data.unlinked u "
@@ -557,10 +577,9 @@ unlink_statement(const AppdbLink *link, bool restore)
 		return sql.data;
 	}
 	appendStringInfo(&sql, "WITH o AS (SELECT c.id, c.%s AS parent_id FROM %s c", column, child);
-	if (link->ncolumns > 1)
-		appendStringInfo(&sql, ", %s p", table_name(link->parent));
+	append_sources(&sql, link, ",", kind);
 	appendStringInfoString(&sql, " WHERE");
-	append_children(&sql, link, link->ncolumns > 1);
+	append_children(&sql, link, kind);
 	if (link->child_deleted_at != InvalidAttrNumber)
 		appendStringInfoString(&sql, " AND c.deleted_at IS NULL");
 	appendStringInfo(&sql,
@@ -578,12 +597,10 @@ link_statement(const AppdbLink *link, int kind)
 {
 	StringInfoData sql;
 	bool		restore = (kind & APPDB_PLAN_RESTORE) != 0;
-	bool		join = link->ncolumns > 1;
 	char	   *child = table_name(link->child);
-	char	   *parent = table_name(link->parent);
 
 	if ((kind & APPDB_PLAN_NOTED) != 0)
-		return unlink_statement(link, restore);
+		return unlink_statement(link, kind);
 	initStringInfo(&sql);
 	switch (link->mode)
 	{
@@ -601,12 +618,11 @@ link_statement(const AppdbLink *link, int kind)
 			appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s c", child);
 			break;
 	}
-	if (join)
-		appendStringInfo(&sql, "%s %s p",
-						 link->mode == APPDB_PURGE ? " USING" :
-						 link->mode == APPDB_RESTRICT ? "," : " FROM", parent);
+	append_sources(&sql, link,
+				   link->mode == APPDB_PURGE ? " USING" :
+				   link->mode == APPDB_RESTRICT ? "," : " FROM", kind);
 	appendStringInfoString(&sql, " WHERE");
-	append_children(&sql, link, join);
+	append_children(&sql, link, kind);
 	if (restore)
 		appendStringInfoString(&sql, " AND c.deleted_at OPERATOR(pg_catalog.=) $2");
 	else if (link->child_deleted_at != InvalidAttrNumber && link->mode != APPDB_PURGE)
