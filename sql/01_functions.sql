@@ -264,6 +264,8 @@ BEGIN
 		EXECUTE format('COMMENT ON TRIGGER appdb_truncate ON app_data.%I IS %L', own.name,
 					   'Refuses TRUNCATE unless appdb.allow_drop is on');
 	END LOOP;
+
+	PERFORM appdb._attach_membership();
 END
 $$;
 COMMENT ON FUNCTION appdb.attach_domains() IS

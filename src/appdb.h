@@ -122,6 +122,10 @@ extern void appdb_deletion_begin(Relation rel);
 extern void appdb_deletion_part(Oid relid);
 extern void appdb_deletion_end(Relation rel);
 extern void **appdb_deletion_deleter(Oid relid, MemoryContext *context);
+extern bool appdb_cascading(void);
+
+/* as_owner.c: functions that work as the tables' owner */
+extern int	appdb_as_owner_depth;
 
 /* identity.c: who is asking */
 struct _SPI_plan;

@@ -9,6 +9,10 @@
  * with this one C function as its body, and does appdb._create_space(), which
  * has the same arguments and result, as the owner of schema app_data.  That
  * asks appdb.current_user_id() who is asking, and decides.
+ *
+ * Trigger functions can be declared so too: they work as the owner of the table
+ * that they are a trigger on, so that one put on somebody's own table gives
+ * them nothing.
  */
 #include "appdb.h"
 
@@ -16,10 +20,15 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
+
+/* how many of these functions are under way, one called by another */
+int			appdb_as_owner_depth = 0;
 
 PG_FUNCTION_INFO_V1(appdb_as_owner);
 
@@ -57,7 +66,7 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 	Oid			owner;
 	Oid			save_userid;
 	int			save_sec_context;
-	Datum		result;
+	Datum		result = (Datum) 0;
 
 	if (worker == NULL)
 	{
@@ -68,21 +77,36 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 		fcinfo->flinfo->fn_extra = worker;
 	}
 
-	tup = SearchSysCache1(NAMESPACENAME, CStringGetDatum(APPDB_DATA_SCHEMA));
-	if (!HeapTupleIsValid(tup))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_SCHEMA),
-				 errmsg("schema \"%s\" does not exist", APPDB_DATA_SCHEMA),
-				 errhint("SELECT appdb.install() makes it.")));
-	owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
-	ReleaseSysCache(tup);
+	if (CALLED_AS_TRIGGER(fcinfo))
+		owner = ((TriggerData *) fcinfo->context)->tg_relation->rd_rel->relowner;
+	else
+	{
+		tup = SearchSysCache1(NAMESPACENAME, CStringGetDatum(APPDB_DATA_SCHEMA));
+		if (!HeapTupleIsValid(tup))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_SCHEMA),
+					 errmsg("schema \"%s\" does not exist", APPDB_DATA_SCHEMA),
+					 errhint("SELECT appdb.install() makes it.")));
+		owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
+		ReleaseSysCache(tup);
+	}
 
-	InitFunctionCallInfoData(*call, worker, fcinfo->nargs, fcinfo->fncollation, NULL, NULL);
+	InitFunctionCallInfoData(*call, worker, fcinfo->nargs, fcinfo->fncollation,
+							 CALLED_AS_TRIGGER(fcinfo) ? fcinfo->context : NULL, NULL);
 	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
 
 	GetUserIdAndSecContext(&save_userid, &save_sec_context);
 	SetUserIdAndSecContext(owner, save_sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	result = FunctionCallInvoke(call);
+	appdb_as_owner_depth++;
+	PG_TRY();
+	{
+		result = FunctionCallInvoke(call);
+	}
+	PG_FINALLY();
+	{
+		appdb_as_owner_depth--;
+	}
+	PG_END_TRY();
 	SetUserIdAndSecContext(save_userid, save_sec_context);
 
 	fcinfo->isnull = call->isnull;

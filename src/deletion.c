@@ -400,6 +400,15 @@ appdb_is_restoring(void)
 	return current_restore != NULL;
 }
 
+/*
+ * Is a statement under way that a deletion or a restore has caused?
+ */
+bool
+appdb_cascading(void)
+{
+	return cascades != NULL;
+}
+
 /* ---- notes ---- */
 
 /*

@@ -1,0 +1,142 @@
+/*
+ * tenant.c
+ *		What memberships are judged by: an organization or a space as it is now.
+ *
+ * Who changes who belongs to it locks its row first, so that one comes after
+ * the other, and then looks with a snapshot of its own: that of a transaction
+ * under REPEATABLE READ or SERIALIZABLE would not show what the other has
+ * committed meanwhile, and locking a row that was not changed would not tell.
+ * Foreign keys do the same.
+ *
+ * The functions and triggers in sql/04_membership.sql ask; all runs with the
+ * rights of who calls.
+ */
+#include "appdb.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(appdb_tenant_now);
+PG_FUNCTION_INFO_V1(appdb_directly);
+
+static const char *const lock_organization =
+"SELECT FROM app_data.organizations o WHERE o.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE";
+
+static const char *const lock_space =
+"SELECT FROM app_data.spaces s WHERE s.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE";
+
+/* seats: what the largest subscription that is paid for gives */
+static const char *const ask_organization =
+"SELECT o.deleted_at IS NULL, "
+"(SELECT pg_catalog.count(*) FROM app_data.members m WHERE m.organization_id OPERATOR(pg_catalog.=) o.id"
+" AND m.deleted_at IS NULL AND m.role OPERATOR(pg_catalog.=) 'owner'), "
+"(SELECT pg_catalog.count(*) FROM app_data.members m WHERE m.organization_id OPERATOR(pg_catalog.=) o.id"
+" AND m.deleted_at IS NULL), "
+"(SELECT CASE WHEN pg_catalog.bool_and(s.seats IS NOT NULL) THEN pg_catalog.max(s.seats) END::pg_catalog.int8"
+" FROM app_data.subscriptions s WHERE s.organization_id OPERATOR(pg_catalog.=) o.id AND s.deleted_at IS NULL"
+" AND s.status OPERATOR(pg_catalog.=) ANY ('{active,trialing,past_due}')), "
+"(SELECT m.role::pg_catalog.text FROM app_data.members m WHERE m.organization_id OPERATOR(pg_catalog.=) o.id"
+" AND m.user_id OPERATOR(pg_catalog.=) $2 AND m.deleted_at IS NULL), "
+"NULL::pg_catalog.uuid "
+"FROM app_data.organizations o WHERE o.id OPERATOR(pg_catalog.=) $1";
+
+/*
+ * A space goes with its organization, or with the person whose it is, also
+ * where that deletion has not come to it yet.  The role is the highest of
+ * those that the user has in it, as the person whose it is, and as an owner or
+ * admin of its organization.
+ */
+static const char *const ask_space =
+"SELECT s.deleted_at IS NULL"
+" AND NOT EXISTS (SELECT FROM app_data.organizations o WHERE o.id OPERATOR(pg_catalog.=) s.organization_id AND o.deleted_at IS NOT NULL)"
+" AND NOT EXISTS (SELECT FROM app_data.users u WHERE u.id OPERATOR(pg_catalog.=) s.owner_id AND u.deleted_at IS NOT NULL), "
+"(SELECT pg_catalog.count(*) FROM app_data.space_members m WHERE m.space_id OPERATOR(pg_catalog.=) s.id"
+" AND m.deleted_at IS NULL AND m.role OPERATOR(pg_catalog.=) 'owner'), "
+"(SELECT pg_catalog.count(*) FROM app_data.space_members m WHERE m.space_id OPERATOR(pg_catalog.=) s.id"
+" AND m.deleted_at IS NULL), "
+"NULL::pg_catalog.int8, "
+"(SELECT r.role FROM ("
+"SELECT m.role::pg_catalog.text FROM app_data.space_members m WHERE m.space_id OPERATOR(pg_catalog.=) s.id"
+" AND m.user_id OPERATOR(pg_catalog.=) $2 AND m.deleted_at IS NULL"
+" UNION ALL SELECT m.role::pg_catalog.text FROM app_data.members m WHERE m.organization_id OPERATOR(pg_catalog.=) s.organization_id"
+" AND m.user_id OPERATOR(pg_catalog.=) $2 AND m.deleted_at IS NULL AND m.role OPERATOR(pg_catalog.=) ANY ('{owner,admin}')"
+" UNION ALL SELECT 'owner' WHERE s.owner_id OPERATOR(pg_catalog.=) $2) r (role)"
+" ORDER BY appdb._role_rank(r.role) DESC LIMIT 1), "
+"s.owner_id "
+"FROM app_data.spaces s WHERE s.id OPERATOR(pg_catalog.=) $1";
+
+static void
+execute_now(const char *sql, Datum *values, const char *nulls)
+{
+	Oid			types[2] = {UUIDOID, UUIDOID};
+	SPIPlanPtr	plan = SPI_prepare(sql, 2, types);
+	int			rc;
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	CommandCounterIncrement();
+	rc = SPI_execute_snapshot(plan, values, nulls, GetLatestSnapshot(), InvalidSnapshot, false, true, 0);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(rc));
+}
+
+/*
+ * appdb._tenant_now(organization_id uuid, space_id uuid, user_id uuid, locked bool) returns record
+ *		Say how an organization or a space stands, and lock it before if that
+ *		is wanted.  Without a row all is null.
+ */
+Datum
+appdb_tenant_now(PG_FUNCTION_ARGS)
+{
+	bool		space = PG_ARGISNULL(0);
+	Datum		args[2] = {0, 0};
+	char		nulls[3] = "  ";
+	TupleDesc	desc;
+	Datum		values[6];
+	bool		isnull[6];
+	Datum		result;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != lengthof(values))
+		elog(ERROR, "appdb._tenant_now() is declared with another result");
+	desc = BlessTupleDesc(desc);
+	memset(isnull, true, sizeof(isnull));
+	memset(values, 0, sizeof(values));
+
+	if ((PG_ARGISNULL(0) && PG_ARGISNULL(1)) || PG_ARGISNULL(3))
+		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, isnull)));
+	args[0] = PG_GETARG_DATUM(space ? 1 : 0);
+	if (PG_ARGISNULL(2))
+		nulls[1] = 'n';
+	else
+		args[1] = PG_GETARG_DATUM(2);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (PG_GETARG_BOOL(3))
+		execute_now(space ? lock_space : lock_organization, args, nulls);
+	execute_now(space ? ask_space : ask_organization, args, nulls);
+	if (SPI_processed > 0)
+	{
+		for (int i = 0; i < (int) lengthof(values); i++)
+			values[i] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull[i]);
+	}
+	result = SPI_datumTransfer(HeapTupleGetDatum(heap_form_tuple(desc, values, isnull)), false, -1);
+	SPI_finish();
+	PG_RETURN_DATUM(result);
+}
+
+/*
+ * appdb._directly() returns bool
+ *		Asked by a trigger that works as the tables' owner: is its row changed
+ *		by a statement of somebody's own, rather than by one of our functions
+ *		or by what a deletion or a restore does to children?
+ */
+Datum
+appdb_directly(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(appdb_as_owner_depth <= 1 && !appdb_cascading());
+}
