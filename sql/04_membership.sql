@@ -619,6 +619,11 @@ DECLARE
 	space uuid;
 	heir uuid;
 BEGIN
+	-- no way back by an older letter
+	UPDATE app_data.invitations AS i SET status = 'canceled' FROM app_data.users AS u
+	WHERE u.id = _end_membership.user_id AND lower(i.email) = lower(u.email) AND i.status = 'pending' AND i.deleted_at IS NULL
+	  AND (i.organization_id = _end_membership.id OR i.space_id = _end_membership.id
+		   OR i.space_id IN (SELECT s.id FROM app_data.spaces AS s WHERE s.organization_id = _end_membership.id));
 	IF kind = 'space' THEN
 		UPDATE app_data.space_members AS m SET deleted_at = now()
 		WHERE m.space_id = _end_membership.id AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL;

@@ -1,7 +1,7 @@
 -- Memberships and invitations: the functions, as a role that may execute them
 -- and nothing else, and the same rules for statements on the live views.
 BEGIN;
-SELECT plan(192);
+SELECT plan(193);
 
 CREATE ROLE regress_app;
 GRANT USAGE ON SCHEMA appdb TO regress_app;
@@ -247,10 +247,12 @@ SELECT is(public.roles(public.kept('acme')::uuid), 'Ann admin, Ben admin, Cem ow
 
 -- leaving an organization is leaving its spaces
 INSERT INTO appdb.space_members (space_id, user_id, role) VALUES (public.kept('team')::uuid, public.id_of('Dee'), 'editor');
+INSERT INTO appdb.invitations (space_id, email, expires_at) VALUES (public.kept('team')::uuid, 'dee@example.org', now() + interval '1 day');
 SELECT lives_ok($$SELECT public.act('Ann', 'SELECT appdb.leave(@acme@)')$$, 'the owner of a space leaves its organization');
 SELECT is(public.roles(public.kept('team')::uuid), 'Cem owner, Dee editor, Eva viewer', 'the organization''s owner has the space');
 SELECT lives_ok($$SELECT public.act('Cem', 'SELECT appdb.remove_member(@Dee@, @acme@)')$$, 'a member is removed');
 SELECT is(public.roles(public.kept('team')::uuid), 'Cem owner, Eva viewer', 'from the spaces too');
+SELECT is((SELECT count(*) FROM appdb.invitations AS i WHERE i.email = 'dee@example.org' AND i.status = 'pending'), 0::bigint, 'and has no invitation to come back by');
 SELECT lives_ok($$SELECT public.act('Eva', 'SELECT appdb.leave(space_id => @team@)')$$, 'a guest leaves a space');
 SELECT throws_ok($$SELECT public.act('Eva', $q$SELECT appdb.leave(space_id => @team@)$q$)$$, 'P0002', NULL, 'once');
 
