@@ -266,7 +266,14 @@ BEGIN
 	END LOOP;
 
 	PERFORM appdb._attach_membership();
+
+	-- of a row of the live view, which only exists now: not members
+	CREATE OR REPLACE FUNCTION appdb.path(appdb.folders) RETURNS text
+		LANGUAGE sql STABLE PARALLEL SAFE
+		AS 'SELECT appdb.folder_path($1.id)';
+	COMMENT ON FUNCTION appdb.path(appdb.folders) IS
+		'The names of the folder and of all above it, from the top, with slashes between';
 END
 $$;
 COMMENT ON FUNCTION appdb.attach_domains() IS
-	'Makes the triggers of the built-in tables that are theirs alone; appdb.install() calls it';
+	'Makes the triggers and functions of the built-in tables that are theirs alone; appdb.install() calls it';
