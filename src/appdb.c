@@ -88,6 +88,42 @@ _PG_init(void)
 
 	appdb_identity_init();
 
+	DefineCustomIntVariable("appdb.find_max_depth",
+							"How deep a query of appdb.find() may be nested.",
+							"Rows are at depth 1, what they are related to at 2, and so on.",
+							&appdb_find_max_depth,
+							10, 1, 1000,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("appdb.find_max_nodes",
+							"How many relations a query of appdb.find() may name.",
+							NULL,
+							&appdb_find_max_nodes,
+							100, 1, 100000,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("appdb.find_max_rows",
+							"How many rows a query of appdb.find() may ask for.",
+							"The greatest \"limit\"; where none is given, more rows are an error. 0 is no limit.",
+							&appdb_find_max_rows,
+							100000, 0, 1000000000,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("appdb.find_cache_size",
+							"How much memory a session may use to keep the plans of appdb.find().",
+							NULL,
+							&appdb_find_cache_size,
+							16384, 0, MAX_KILOBYTES,
+							PGC_USERSET,
+							GUC_UNIT_KB,
+							NULL, NULL, NULL);
+
 	MarkGUCPrefixReserved("appdb");
 
 	appdb_rewrite_init();

@@ -157,4 +157,10 @@ extern void appdb_rewrite_init(void);
 /* copy.c: COPY into a live view */
 extern void appdb_copy_init(void);
 
+/* find.c, find_compile.c: settings of appdb.find() */
+extern int	appdb_find_max_depth;
+extern int	appdb_find_max_nodes;
+extern int	appdb_find_max_rows;
+extern int	appdb_find_cache_size;
+
 #endif							/* APPDB_H */

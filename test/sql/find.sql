@@ -1,0 +1,276 @@
+-- appdb.find(): trees of rows by one call.  test/find/random.t compares it with an interpreter of the language; here is what each part of it means.
+\set ON_ERROR_ROLLBACK on
+\set VERBOSITY default
+\pset format unaligned
+\pset tuples_only on
+SET client_min_messages = warning;
+BEGIN;
+CREATE FUNCTION pg_temp.id(int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT format('40000000-0000-4000-8000-%s', lpad($1::text, 12, '0'))::uuid $$;
+INSERT INTO appdb.users (id, name, email, email_verified_at, metadata) VALUES
+	(pg_temp.id(1), 'Ann', 'ann@find.example', NULL, '{"tags": ["a", "b"], "level": 3}'),
+	(pg_temp.id(2), 'Ben', 'ben@find.example', '2020-01-01', '{"tags": ["b"]}'),
+	(pg_temp.id(3), NULL, 'cleo@find.example', NULL, '{}'),
+	(pg_temp.id(4), 'Dan', 'dan@find.example', NULL, '{}');
+INSERT INTO appdb.spaces (id, owner_id, name) VALUES (pg_temp.id(11), pg_temp.id(1), 'One'), (pg_temp.id(12), pg_temp.id(2), 'Two');
+INSERT INTO appdb.space_members (id, space_id, user_id, role) VALUES
+	(pg_temp.id(21), pg_temp.id(11), pg_temp.id(1), 'owner'), (pg_temp.id(22), pg_temp.id(11), pg_temp.id(2), 'editor'),
+	(pg_temp.id(23), pg_temp.id(12), pg_temp.id(2), 'owner');
+INSERT INTO appdb.chats (id, space_id, user_id, title) VALUES
+	(pg_temp.id(31), pg_temp.id(11), pg_temp.id(1), 'Plans'), (pg_temp.id(32), pg_temp.id(11), NULL, 'Empty');
+INSERT INTO appdb.messages (id, space_id, chat_id, user_id, role, content, input_tokens) VALUES
+	(pg_temp.id(41), pg_temp.id(11), pg_temp.id(31), pg_temp.id(1), 'user', 'first', NULL),
+	(pg_temp.id(42), pg_temp.id(11), pg_temp.id(31), NULL, 'assistant', 'second', 10),
+	(pg_temp.id(43), pg_temp.id(11), pg_temp.id(31), pg_temp.id(2), 'user', 'third', 20);
+INSERT INTO appdb.folders (id, space_id, parent_id, name) VALUES
+	(pg_temp.id(51), pg_temp.id(11), NULL, 'top'), (pg_temp.id(52), pg_temp.id(11), pg_temp.id(51), 'sub');
+INSERT INTO appdb.notes (id, space_id, folder_id, user_id, title) VALUES (pg_temp.id(61), pg_temp.id(11), pg_temp.id(52), pg_temp.id(2), 'deep');
+
+-- == columns ================================================================
+SELECT appdb.find('users', '{"columns": {"name": true, "email": true}, "where": {"email": "ann@find.example"}}');
+SELECT appdb.find('users', '{"columns": ["name"], "where": {"email": "ann@find.example"}}');
+SELECT appdb.find('space_members', '{"columns": {"created_at": false, "updated_at": false, "deleted_at": false}, "where": {"role": "editor"}}');
+SELECT appdb.find_one('users', '{"columns": ["name"], "where": {"email": "ben@find.example"}}');
+SELECT appdb.find_one('users', '{"where": {"email": "nobody@find.example"}}') IS NULL;
+SELECT appdb.find('users', '{"where": {"email": "nobody@find.example"}}');
+
+-- == with ===================================================================
+SELECT appdb.find('chats', '{"columns": ["title"], "orderBy": "title", "with": {
+	"author": {"columns": ["name"]}, "space": {"columns": ["name"], "with": {"owner": {"columns": ["name"]}}},
+	"messages": {"columns": ["content"], "limit": 2, "orderBy": {"id": "desc"}, "with": {"author": {"columns": ["name"]}}}}}');
+SELECT appdb.find('users', '{"columns": ["name"], "where": {"email": {"like": "%@find.example"}}, "orderBy": {"email": "asc"},
+	"with": {"spaces": {"columns": ["name"], "orderBy": {"name": "asc"}, "through": {"columns": ["role"]}}}}');
+SELECT appdb.find('users', '{"columns": ["name"], "where": {"email": {"like": "%@find.example"}}, "orderBy": {"email": "asc"},
+	"with": {"spaces": {"columns": ["name"], "through": {"columns": [], "where": {"role": "editor"}}}, "chats": false}}');
+SELECT appdb.find('folders', '{"columns": ["name"], "where": {"parent_id": null, "space_id": "40000000-0000-4000-8000-000000000011"}, "with": {"children": {"columns": ["name"], "with": {"parent": {"columns": ["name"]}, "notes": {"columns": ["title"]}}}}}');
+-- a to-one relation with a condition
+SELECT appdb.find('messages', '{"columns": ["content"], "where": {"chat": {"title": "Plans"}}, "orderBy": "id", "with": {"author": {"columns": ["name"], "where": {"name": "Ann"}}}}');
+
+-- == where ==================================================================
+CREATE FUNCTION pg_temp.users(condition json) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(COALESCE(u ->> 'name', 'null'), ' ') FROM json_array_elements(appdb.find('users', query =>
+		json_build_object('columns', json_build_array('name'), 'where', json_build_object('AND', json_build_array(condition, '{"email": {"like": "%@find.example"}}'::json)), 'orderBy', 'email'))) u
+$$;
+SELECT c, pg_temp.users(c::json) FROM (VALUES
+	('{}'), ('{"name": "Ann"}'), ('{"name": {"eq": "Ann"}}'), ('{"name": {"ne": "Ann"}}'), ('{"name": null}'), ('{"name": {"ne": null}}'),
+	('{"name": {"gt": "Ann", "lte": "Ben"}}'), ('{"name": {"gte": "Ben"}}'), ('{"name": {"lt": "Ben"}}'),
+	('{"name": {"in": ["Ann", "Dan"]}}'), ('{"name": {"in": []}}'), ('{"name": {"notIn": ["Ann"]}}'), ('{"name": {"notIn": []}}'),
+	('{"name": {"like": "_n%"}}'), ('{"name": {"ilike": "%N"}}'), ('{"name": {"notLike": "A%"}}'), ('{"name": {"notIlike": "a%"}}'),
+	('{"name": {"isNull": true}}'), ('{"name": {"isNull": false}}'), ('{"name": {"isNotNull": true}}'),
+	('{"OR": [{"name": "Ann"}, {"name": "Dan"}]}'), ('{"OR": []}'), ('{"AND": []}'), ('{"NOT": {"name": "Ann"}}'),
+	('{"name": {"OR": ["Ann", {"like": "B%"}]}}'), ('{"name": {"NOT": {"in": ["Ann"]}}}'), ('{"name": {"AND": [{"gt": "A"}, {"lt": "B"}]}}'),
+	('{"email_verified": true}'), ('{"email_verified": {"ne": true}}'), ('{"email_verified": {"in": [true]}}'),
+	('{"email_verified_at": {"lt": "2021-01-01T00:00:00Z"}}'),
+	('{"metadata": {"contains": {"tags": ["b"]}}}'), ('{"metadata": {"containedBy": {}}}'), ('{"metadata": {"hasKey": "level"}}'),
+	('{"metadata": {"hasAnyKey": ["level", "x"]}}'), ('{"metadata": {"hasAllKeys": ["level", "tags"]}}'),
+	('{"id": {"in": ["40000000-0000-4000-8000-000000000001"]}}'),
+	-- of related rows
+	('{"spaces": true}'), ('{"spaces": false}'), ('{"spaces": {"name": "Two"}}'), ('{"NOT": {"spaces": {"name": "Two"}}}'),
+	('{"messages": {"chat": {"title": "Plans", "space": {"name": "One"}}}}'), ('{"messages": {"input_tokens": {"gte": 20}}}'),
+	('{"personal_spaces": {"OR": [{"name": "One"}, {"chats": true}]}}')) v (c);
+
+-- == order, limit, offset ===================================================
+SELECT appdb.find('users', '{"columns": ["name"], "where": {"email": {"like": "%@find.example"}}, "orderBy": [{"name": "desc"}], "limit": 2}');
+SELECT appdb.find('users', '{"columns": ["name"], "where": {"email": {"like": "%@find.example"}}, "orderBy": [{"name": {"direction": "desc", "nulls": "last"}}], "limit": 2, "offset": 1}');
+SELECT appdb.find('users', '{"columns": ["name"], "where": {"email": {"like": "%@find.example"}}, "orderBy": {"name": "asc nulls first"}, "limit": 1, "offset": 0}');
+SELECT appdb.find('messages', '{"columns": ["content"], "where": {"space_id": "40000000-0000-4000-8000-000000000011"}, "orderBy": [{"author": {"name": "desc nulls last"}}, {"id": "asc"}]}');
+SELECT appdb.find('users', '{"columns": ["name"], "limit": 0}');
+
+-- == counts =================================================================
+SELECT appdb.find('chats', '{"columns": ["title"], "orderBy": "title", "count": {"messages": true, "*": true}, "limit": 1}');
+SELECT appdb.find('chats', '{"columns": ["title"], "orderBy": "title", "count": {"messages": {"where": {"role": "user"}}}}');
+SELECT appdb.find('chats', '{"columns": ["title"], "where": {"title": "Plans"}, "with": {"messages": {"columns": ["content"], "limit": 1, "count": true, "orderBy": "id"}}}');
+SELECT appdb.find('spaces', '{"columns": ["name"], "where": {"name": "One"}, "count": {"users": {"where": {"name": "Ben"}}, "chats": true}}');
+
+-- == cursors ================================================================
+-- every order, both ways, against the whole list
+CREATE FUNCTION pg_temp.walk(ordering json, backward bool) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	cursor text;
+	page json;
+	seen text := '';
+BEGIN
+	FOR i IN 1..10 LOOP
+		page := appdb.find('users', query => json_build_object('columns', json_build_array('name'), 'where', '{"email": {"like": "%@find.example"}}'::json,
+			'orderBy', ordering, 'limit', 1, 'cursor', true, CASE WHEN backward THEN 'before' ELSE 'after' END, cursor));
+		EXIT WHEN json_array_length(page) = 0;
+		seen := seen || ' ' || COALESCE(page -> 0 ->> 'name', 'null');
+		cursor := page -> 0 ->> '_cursor';
+		IF i = 1 AND backward THEN
+			-- from the end
+			page := appdb.find('users', query => json_build_object('columns', json_build_array('name'), 'where', '{"email": {"like": "%@find.example"}}'::json,
+				'orderBy', ordering, 'cursor', true));
+			cursor := page -> (json_array_length(page) - 1) ->> '_cursor';
+			seen := ' ' || COALESCE(page -> (json_array_length(page) - 1) ->> 'name', 'null');
+		END IF;
+	END LOOP;
+	RETURN ltrim(seen);
+END
+$$;
+SELECT o, pg_temp.walk(o::json, false), pg_temp.walk(o::json, true) FROM (VALUES
+	('{"email": "asc"}'), ('{"email": "desc"}'), ('{"name": "asc"}'), ('{"name": "desc"}'), ('{"name": "asc nulls first"}'), ('{"name": "desc nulls last"}'),
+	('[{"email_verified": "asc"}, {"name": "desc"}]'), ('[{"email_verified": "desc"}, {"email": "asc"}]'), ('[{"email_verified_at": "asc"}, {"name": "asc nulls first"}]')) v (o);
+SELECT appdb.find('chats', query => json_build_object('columns', json_build_array('title'), 'orderBy', 'title', 'with', json_build_object('messages',
+	json_build_object('columns', json_build_array('content'), 'orderBy', 'id', 'limit', 2, 'after',
+		appdb.find_one('messages', '{"columns": ["id"], "where": {"content": "first"}, "orderBy": "id", "cursor": true}') ->> '_cursor'))));
+SELECT appdb.find('users', '{"after": "xyz!"}');
+SELECT appdb.find('users', '{"after": "AAAAAA"}');
+SELECT appdb.find('users', query => json_build_object('orderBy', 'name', 'after', appdb.find_one('users', '{"orderBy": "email", "cursor": true}') ->> '_cursor'));
+
+-- == distinct ===============================================================
+SELECT appdb.find('messages', '{"columns": ["role"], "distinct": true, "orderBy": "role", "where": {"space_id": "40000000-0000-4000-8000-000000000011"}}');
+SELECT appdb.find('messages', '{"columns": ["role", "content"], "distinct": ["role"], "orderBy": [{"id": "desc"}], "with": {"author": {"columns": ["name"]}}, "where": {"space_id": "40000000-0000-4000-8000-000000000011"}}');
+
+-- == deleted rows ===========================================================
+DELETE FROM appdb.messages WHERE content = 'second';
+SELECT appdb.find('messages', '{"columns": ["content"], "orderBy": "id", "where": {"space_id": "40000000-0000-4000-8000-000000000011"}}');
+SELECT appdb.find('messages', '{"columns": ["content"], "orderBy": "id", "where": {"space_id": "40000000-0000-4000-8000-000000000011"}, "deleted": "include"}');
+SELECT appdb.find('chats', '{"columns": ["title"], "where": {"title": "Plans"}, "with": {"messages": {"columns": ["content"], "deleted": "only"}}}');
+SELECT appdb.find('sessions', '{"deleted": "only"}');
+
+-- == functions of a row =====================================================
+CREATE FUNCTION appdb.shout_title(appdb.notes) RETURNS text LANGUAGE sql STABLE AS $$ SELECT upper($1.title) $$;
+SELECT appdb.find('notes', '{"columns": ["title"], "where": {"title": "deep"}, "extras": ["shout_title"]}');
+SELECT appdb.find('folders', '{"columns": [], "where": {"name": "sub"}, "with": {"notes": {"columns": [], "extras": {"shout_title": true}, "limit": 3, "orderBy": "id", "with": {"author": {"columns": ["name"]}}}}}');
+
+SELECT appdb.find('notes', '{"columns": ["title"], "where": {"title": "deep"}, "with": {"folder": {"columns": [], "extras": ["path"]}}}');
+
+-- == names ==================================================================
+SELECT appdb.find('spaceMembers', '{"case": "camel", "columns": ["spaceId", "role"], "where": {"role": "editor", "userId": "40000000-0000-4000-8000-000000000002"}, "with": {"user": {"columns": {"emailVerifiedAt": true}, "count": {"sentInvitations": true}}}}');
+
+-- == json, jsonb, text, parameters ==========================================
+SELECT pg_typeof(appdb.find('users', '{"limit": 0}')), pg_typeof(appdb.find('users', '{"limit": 0}'::json)), pg_typeof(appdb.find('users', '{"limit": 0}'::jsonb)), pg_typeof(appdb.find('users', '{"limit": 0}'::text)),
+	pg_typeof(appdb.find_one('users', '{}')), pg_typeof(appdb.find_one('users', '{}'::jsonb));
+PREPARE untyped AS SELECT appdb.find($1, $2);
+PREPARE named AS SELECT appdb.find(entity => $1, query => $2);
+SELECT name, parameter_types FROM pg_prepared_statements WHERE name IN ('untyped', 'named') ORDER BY 1;
+EXECUTE untyped ('spaces', '{"columns": ["name"], "where": {"name": "One"}}');
+DEALLOCATE untyped;
+DEALLOCATE named;
+SELECT appdb.find('users', '{"columns": ["name"], "where": {"email": {"in": ["ben@find.example"]}}}'::jsonb);
+SELECT appdb.find('users', '{"orderBy": {"name": "asc", "email": "asc"}}'::jsonb);
+SELECT appdb.find('users', '{"columns": ["name"], "orderBy": [{"name": "asc"}, {"email": "asc"}], "limit": 1}'::jsonb);
+SELECT appdb.find('users', NULL::json) IS NOT NULL;
+SELECT appdb.find(NULL, '{}');
+SELECT appdb.find('users', '[object Object]');
+SELECT appdb.find('users', '{"limit": }');
+SELECT appdb.find('spaces', E'{"columns": ["name"], "where": {"name": "\\u004fne"}}');
+SELECT appdb.find('spaces', E'{"where": {"name": "\\u0000"}}');
+
+-- == errors =================================================================
+CREATE FUNCTION pg_temp.refused(query text, entity text DEFAULT 'chats') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	message text;
+	detail text;
+	hint text;
+BEGIN
+	PERFORM appdb.find(entity, query::json);
+	RETURN 'NOT REFUSED: ' || query;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	RETURN concat_ws(E'\n    ', SQLSTATE || ' ' || message, NULLIF(regexp_replace(detail, '^(.{60}).*', '\1…'), ''), NULLIF(hint, ''));
+END
+$$;
+SELECT pg_temp.refused(q) FROM (VALUES
+	('[]'), ('"x"'), ('{"wiht": {}}'), ('{"limit": "5"}'), ('{"limit": -1}'), ('{"limit": 1.5}'), ('{"limit": 99999999999999999999}'), ('{"limit": 100001}'), ('{"offset": -1}'), ('{"offset": "a"}'), ('{"offset": 1.5}'),
+	('{"columns": ["titel"]}'), ('{"columns": {"title": 1}}'), ('{"columns": "title"}'), ('{"columns": [1]}'),
+	('{"with": {"mesages": true}}'), ('{"with": {"messages": 5}}'), ('{"with": {"messages": {"limit": "x"}}}'), ('{"with": ["messages"]}'), ('{"with": {"author": {"limit": 1}}}'),
+	('{"with": {"messages": {"with": {"author": {"with": {"nothing": true}}}}}}'), ('{"with": {"messages": {"through": true}}}'), ('{"with": {"messages": {"case": "camel"}}}'),
+	('{"where": {"title": {"equals": "a"}}}'), ('{"where": {"title": ["a"]}}'), ('{"where": {"title": 5}}'), ('{"where": {"id": "x"}}'), ('{"where": {"id": {"in": ["x"]}}}'), ('{"where": {"id": {"in": "x"}}}'), ('{"where": {"id": {"in": [null]}}}'),
+	('{"where": {"id": {"in": [["x"]]}}}'), ('{"where": {"id": true}}'), ('{"where": {"id": {"eq": {}}}}'), ('{"where": {"id": {"gt": null}}}'), ('{"where": {"id": {"like": "a"}}}'), ('{"where": {"title": {"like": 5}}}'), ('{"where": {"title": {"isNull": "x"}}}'), ('{"where": {"title": {"contains": "x"}}}'),
+	('{"where": {"metadata": {"eq": {"a": 1}}}}'), ('{"where": {"visibility": "nowhere"}}'), ('{"where": {"AND": {}}}'), ('{"where": {"OR": [5]}}'), ('{"where": {"NOT": []}}'), ('{"where": {"contains": {"a": 1}}}'), ('{"where": {"author": 5}}'), ('{"where": {"author": {"nam": "x"}}}'), ('{"where": []}'), ('{"where": {"title": "a", "title": "b"}}'),
+	('{"orderBy": {"titel": "asc"}}'), ('{"orderBy": {"title": "up"}}'), ('{"orderBy": {"title": {"direction": "up"}}}'), ('{"orderBy": {"title": {"by": "up"}}}'), ('{"orderBy": {"messages": {"id": "asc"}}}'), ('{"orderBy": {"metadata": {"id": "asc"}}}'), ('{"orderBy": [5]}'), ('{"orderBy": 5}'), ('{"orderBy": {"author": "asc"}}'),
+	('{"count": 5}'), ('{"count": {"mesages": true}}'), ('{"count": {"messages": {"limit": 1}}}'), ('{"cursor": 1}'), ('{"after": 5}'), ('{"after": "AAAAAA", "before": "AAAAAA"}'), ('{"distinct": "title"}'), ('{"distinct": []}'), ('{"distinct": true, "with": {"author": true}}'), ('{"distinct": ["title"], "cursor": true}'), ('{"distinct": true, "columns": ["title"], "orderBy": "id"}'),
+	('{"extras": ["x"]}'), ('{"extras": 5}'), ('{"deleted": "all"}'), ('{"case": "upper"}'), ('{"columns": ["title"], "extras": ["messages"]}')) v (q);
+SELECT pg_temp.refused('{}', 'chat');
+SELECT pg_temp.refused('{}', 'pg_class');
+SELECT pg_temp.refused('{}', 'chats; DROP TABLE app_data.chats');
+-- nothing pasted reaches SQL
+SELECT appdb.find('chats', '{"columns": ["title"], "where": {"title": "a''; DROP TABLE app_data.chats; --"}}');
+SELECT pg_temp.refused('{"columns": ["title\" FROM app_data.chats; --"]}');
+-- limits are settings
+SET LOCAL appdb.find_max_depth = 2;
+SELECT pg_temp.refused('{"with": {"messages": {"with": {"author": true}}}}');
+SELECT pg_temp.refused('{"where": {"messages": {"author": {"name": "x"}}}}');
+RESET appdb.find_max_depth;
+SET LOCAL appdb.find_max_nodes = 2;
+SELECT pg_temp.refused('{"with": {"messages": true, "author": true}}');
+RESET appdb.find_max_nodes;
+SET LOCAL appdb.find_max_rows = 2;
+SELECT pg_temp.refused('{"limit": 3}');
+SELECT pg_temp.refused('{"columns": ["content"], "deleted": "include"}', 'messages');
+SELECT appdb.find('chats', '{"columns": ["title"], "orderBy": "title"}');
+RESET appdb.find_max_rows;
+SELECT pg_temp.refused('{"where": ' || repeat('{"NOT": ', 100000) || '{}' || repeat('}', 100000) || '}') LIKE '54001%';
+
+-- == what can be asked ======================================================
+SELECT name, entity, label, soft_delete, relations FROM appdb.entities WHERE name = 'notes';
+SELECT kind, name, type, "to", nullable FROM appdb.describe('notes');
+SELECT appdb.describe('note');
+SELECT s ->> '$ref', json_typeof(s -> '$defs' -> 'notes.where'), s -> '$defs' -> 'notes.one' -> 'properties' ->> 'columns' FROM appdb.find_schema('notes') s;
+-- every reference in it leads somewhere
+SELECT DISTINCT r[1] FROM appdb.find_schema('notes') s, regexp_matches(s::text, '"\$ref"\s*:\s*"#/\$defs/([^"]*)"', 'g') r WHERE s -> '$defs' -> r[1] IS NULL;
+SELECT regexp_replace(x, '\(cost.*', '') FROM appdb.explain_find('spaces', '{"columns": ["name"], "where": {"id": "40000000-0000-4000-8000-000000000011"}}') x LIMIT 2;
+SELECT count(*) > 3 FROM appdb.explain_find('spaces', '{"with": {"users": true}}', true) x;
+
+-- == the cache ==============================================================
+SELECT appdb.find('spaces', '{"columns": ["name"], "where": {"name": {"in": ["One"]}}}');
+CREATE TEMP TABLE before AS SELECT * FROM appdb.find_stats();
+SELECT appdb.find('spaces', '{"columns": ["name"], "where": {"name": {"in": ["One", "Two"]}}, "orderBy": "name"}');
+SELECT appdb.find('spaces', '{"columns": ["name"], "where": {"name": {"in": ["Two"]}}}');
+SELECT s.hits - b.hits AS hits, s.misses - b.misses AS misses, s.shapes - b.shapes AS shapes, s.memory > 0 AS memory FROM appdb.find_stats() s, before b;
+-- DDL: a new column, a new relation, a new table, a name that is gone
+CREATE TABLE app_data.find_things (id uuid PRIMARY KEY, space_id uuid NOT NULL REFERENCES app_data.spaces (id), name text, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+CREATE INDEX ON app_data.find_things (space_id);
+SELECT appdb.manage('app_data.find_things');
+INSERT INTO appdb.find_things (id, space_id, name) VALUES (pg_temp.id(71), pg_temp.id(11), 'thing');
+SELECT appdb.find('spaces', '{"columns": ["name"], "where": {"name": "One"}, "with": {"find_things": {"columns": ["name"]}}}');
+ALTER TABLE app_data.find_things ADD COLUMN size int DEFAULT 7;
+SELECT appdb.find('find_things', '{"columns": {"created_at": false, "updated_at": false}}');
+ALTER TABLE app_data.find_things RENAME COLUMN name TO title;
+SELECT appdb.find('find_things', '{"columns": ["title"]}');
+SELECT pg_temp.refused('{"columns": ["name"]}', 'find_things');
+SELECT appdb.unmanage('app_data.find_things');
+SELECT pg_temp.refused('{}', 'find_things');
+-- room is made by dropping what has not been used for longest
+SET LOCAL appdb.find_cache_size = '500kB';
+SELECT count(appdb.find('spaces', query => json_build_object('limit', n, 'with', '{"users": true}'::json))) FROM generate_series(1, 50) n;
+SELECT shapes < 20 AS few, memory <= memory_limit AS within, evictions > 30 AS evicted FROM appdb.find_stats();
+RESET appdb.find_cache_size;
+-- a function of a row that asks itself, with no room for both
+CREATE FUNCTION appdb.members_found(appdb.spaces) RETURNS json LANGUAGE sql STABLE AS $$ SELECT appdb.find('space_members', query => json_build_object('columns', json_build_array('role'), 'orderBy', 'role', 'where', json_build_object('space_id', $1.id))) $$;
+SET LOCAL appdb.find_cache_size = 0;
+SELECT appdb.find('spaces', '{"columns": ["name"], "extras": ["members_found"], "orderBy": "name"}');
+SELECT appdb.find('spaces', '{"columns": ["name"], "extras": ["members_found"], "orderBy": "name", "limit": 1}');
+RESET appdb.find_cache_size;
+
+-- == as whom ================================================================
+-- one cached shape serves different roles, each by its own row security
+CREATE TABLE app_data.find_secrets (id uuid PRIMARY KEY, of name NOT NULL, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+ALTER TABLE app_data.find_secrets ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON app_data.find_secrets USING (of = CURRENT_USER);
+SELECT appdb.manage('app_data.find_secrets');
+CREATE ROLE find_a;
+CREATE ROLE find_b;
+GRANT SELECT ON appdb.find_secrets, app_data.find_secrets TO find_a, find_b;
+INSERT INTO appdb.find_secrets (of) VALUES ('find_a'), ('find_b');
+SELECT appdb.find('find_secrets', '{"columns": ["of"], "orderBy": "of"}');
+CREATE TEMP TABLE before_roles AS SELECT * FROM appdb.find_stats();
+GRANT SELECT ON before_roles TO find_a, find_b;
+SET LOCAL ROLE find_a;
+SELECT appdb.find('find_secrets', '{"columns": ["of"], "orderBy": "of"}');
+SET LOCAL ROLE find_b;
+SELECT appdb.find('find_secrets', '{"columns": ["of"], "orderBy": "of"}');
+SET LOCAL ROLE find_a;
+SELECT appdb.find('find_secrets', '{"columns": ["of"], "orderBy": "of", "count": true}');
+SELECT appdb.find('find_secrets', '{"columns": ["of"], "orderBy": "of"}');
+RESET ROLE;
+SELECT appdb.find('find_secrets', '{"columns": ["of"], "orderBy": "of"}');
+SELECT s.misses - b.misses AS misses FROM appdb.find_stats() s, before_roles b;
+SELECT appdb.find('spaces', '{"columns": ["name"], "orderBy": "name"}');
+CREATE ROLE find_reader;
+GRANT SELECT ON appdb.spaces, app_data.spaces TO find_reader;
+SET LOCAL ROLE find_reader;
+SELECT pg_temp.refused('{"columns": ["name"], "orderBy": "name"}', 'users');
+SELECT appdb.find('spaces', '{"columns": ["name"], "orderBy": "name"}') IS NOT NULL;
+RESET ROLE;
+ROLLBACK;
