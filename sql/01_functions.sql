@@ -142,73 +142,6 @@ $$;
 COMMENT ON FUNCTION appdb.subscription_reference() IS
 	'Trigger function: fills reference_id of a subscription from organization_id or user_id, or them from it';
 
--- == task ===================================================================
-
-CREATE FUNCTION appdb.enqueue(
-	kind text,
-	payload jsonb DEFAULT '{}',
-	queue text DEFAULT 'default',
-	priority integer DEFAULT 0,
-	run_at timestamptz DEFAULT NULL,
-	max_attempts integer DEFAULT 20,
-	dedupe_key text DEFAULT NULL,
-	space_id uuid DEFAULT NULL,
-	user_id uuid DEFAULT NULL)
-	RETURNS uuid
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-#variable_conflict use_column
-DECLARE
-	task uuid;
-BEGIN
-	IF enqueue.dedupe_key IS NULL THEN
-		INSERT INTO appdb.tasks (kind, payload, queue, priority, run_at, max_attempts, space_id, user_id)
-		VALUES (enqueue.kind, enqueue.payload, enqueue.queue, enqueue.priority, coalesce(enqueue.run_at, now()),
-			enqueue.max_attempts, enqueue.space_id, enqueue.user_id)
-		RETURNING id INTO task;
-		RETURN task;
-	END IF;
-
-	-- the task that is in the way may be finished before it is read: then try again
-	FOR attempt IN 1 .. 10 LOOP
-		INSERT INTO appdb.tasks (kind, payload, queue, priority, run_at, max_attempts, dedupe_key, space_id, user_id)
-		VALUES (enqueue.kind, enqueue.payload, enqueue.queue, enqueue.priority, coalesce(enqueue.run_at, now()),
-			enqueue.max_attempts, enqueue.dedupe_key, enqueue.space_id, enqueue.user_id)
-		ON CONFLICT (space_id, kind, dedupe_key)
-			WHERE dedupe_key IS NOT NULL AND status IN ('pending', 'running') AND deleted_at IS NULL
-			DO NOTHING
-		RETURNING id INTO task;
-		IF FOUND THEN
-			RETURN task;
-		END IF;
-		SELECT t.id INTO task FROM appdb.tasks AS t
-		WHERE t.kind = enqueue.kind AND t.dedupe_key = enqueue.dedupe_key AND t.space_id IS NOT DISTINCT FROM enqueue.space_id
-			AND t.status IN ('pending', 'running');
-		IF FOUND THEN
-			RETURN task;
-		END IF;
-	END LOOP;
-	RAISE unique_violation USING
-		MESSAGE = format('task "%s" with dedupe key "%s" is there already', enqueue.kind, enqueue.dedupe_key),
-		DETAIL = 'It could not be read: it belongs to somebody else, or others come and go too fast.',
-		HINT = 'Try again, or give another dedupe_key.';
-END
-$$;
-COMMENT ON FUNCTION appdb.enqueue(text, jsonb, text, integer, timestamptz, integer, text, uuid, uuid) IS
-	'Adds a task and returns its id; with a dedupe_key that waits or runs already, the id of that task';
-
-CREATE FUNCTION appdb.task_status(task_id uuid)
-	RETURNS TABLE (status text, progress real, progress_message text, attempts integer, result jsonb, last_error text, finished_at timestamptz)
-	LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 1
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-	SELECT t.status::text, t.progress, t.progress_message, t.attempts, t.result, t.last_error, t.finished_at
-	FROM appdb.tasks AS t WHERE t.id = task_status.task_id
-$$;
-COMMENT ON FUNCTION appdb.task_status(uuid) IS
-	'Where a task stands: a row, or none where there is no such task';
-
 -- == the domains' own triggers ==============================================
 
 CREATE FUNCTION appdb.attach_domains() RETURNS void
@@ -273,6 +206,14 @@ BEGIN
 		AS 'SELECT appdb.folder_path($1.id)';
 	COMMENT ON FUNCTION appdb.path(appdb.folders) IS
 		'The names of the folder and of all above it, from the top, with slashes between';
+
+	-- whoever sets a status by hand need not know what goes with it
+	CREATE OR REPLACE TRIGGER appdb_task_state
+		BEFORE INSERT OR UPDATE OF status ON app_data.tasks
+		FOR EACH ROW WHEN ((NEW.status IN ('completed', 'canceled', 'dead')) IS DISTINCT FROM (NEW.finished_at IS NOT NULL AND NOT NEW.queued))
+		EXECUTE FUNCTION appdb.task_state();
+	COMMENT ON TRIGGER appdb_task_state ON app_data.tasks IS
+		'A task that is finished is not in the queue, and says when it was';
 END
 $$;
 COMMENT ON FUNCTION appdb.attach_domains() IS

@@ -101,4 +101,22 @@
 #define compat_guc_malloc(size) malloc(size)
 #endif
 
+/* which indexes a new version of a row goes into: all or none; 16 knows summarizing ones */
+#if PG_VERSION_NUM >= 160000
+#define compat_update_indexes TU_UpdateIndexes
+#define compat_ExecInsertIndexTuples(relinfo, slot, estate, which) \
+	((void) ExecInsertIndexTuples(relinfo, slot, estate, true, false, NULL, NIL, (which) == TU_Summarizing))
+#else
+#define compat_update_indexes bool
+#define compat_ExecInsertIndexTuples(relinfo, slot, estate, which) \
+	((void) ExecInsertIndexTuples(relinfo, slot, estate, true, false, NULL, NIL))
+#endif
+
+/* a stronger lock counts too, if wanted, from 18 */
+#if PG_VERSION_NUM >= 180000
+#define compat_LockHeldByMe(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define compat_LockHeldByMe(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
 #endif							/* APPDB_COMPAT_H */

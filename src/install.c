@@ -176,7 +176,15 @@ grant_to_owner(Oid owner)
 					 "appdb.unmanage(pg_catalog.regclass), appdb._unmanage(pg_catalog.regclass), "
 					 "appdb._sync_relations(pg_catalog.regclass, pg_catalog.name), appdb.attach_domains(), "
 					 "appdb._purge_stretch(pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int8, pg_catalog.int4), "
-					 "appdb.hold(pg_catalog.uuid, pg_catalog.text), appdb.release(pg_catalog.uuid) TO %s",
+					 "appdb.hold(pg_catalog.uuid, pg_catalog.text), appdb.release(pg_catalog.uuid), "
+					 "appdb.claim(pg_catalog.text[], pg_catalog.text, pg_catalog.int4, pg_catalog.interval), "
+					 "appdb.heartbeat(pg_catalog.uuid, pg_catalog.int4, pg_catalog.interval), "
+					 "appdb.progress(pg_catalog.uuid, pg_catalog.int4, pg_catalog.float4, pg_catalog.text), "
+					 "appdb.complete(pg_catalog.uuid, pg_catalog.int4, pg_catalog.jsonb), "
+					 "appdb.complete_many(pg_catalog.uuid[], pg_catalog.int4[], pg_catalog.jsonb[]), "
+					 "appdb.fail(pg_catalog.uuid, pg_catalog.int4, pg_catalog.text, pg_catalog.interval), "
+					 "appdb.snooze(pg_catalog.uuid, pg_catalog.int4, pg_catalog.interval), "
+					 "appdb.idle(pg_catalog.text[]) TO %s",
 					 role));
 	run_sql(psprintf("GRANT EXECUTE ON PROCEDURE appdb.purge(pg_catalog.interval, pg_catalog.int4) TO %s", role));
 }

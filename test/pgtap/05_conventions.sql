@@ -25,7 +25,7 @@ CREATE TEMPORARY VIEW fkey AS
 -- == what there is ==========================================================
 
 SELECT set_eq('SELECT name FROM base', ARRAY['users', 'sessions', 'accounts', 'verifications', 'organizations', 'members', 'spaces', 'space_members', 'invitations',
-	'chats', 'messages', 'message_files', 'files', 'file_permissions', 'folders', 'notes', 'subscriptions', 'tasks'], 'the tables of the eight domains');
+	'chats', 'messages', 'message_files', 'files', 'file_permissions', 'folders', 'notes', 'subscriptions', 'tasks', 'schedules'], 'the tables of the eight domains');
 SELECT set_eq('SELECT name FROM base WHERE tenant', ARRAY['space_members', 'chats', 'messages', 'message_files', 'files', 'file_permissions', 'folders', 'notes'],
 	'those whose every row is in a space');
 

@@ -1,0 +1,871 @@
+-- The task queue: enqueueing, what workers call, schedules, maintenance.  queue.c and cron.c have the parts in C.
+--
+-- Whoever enqueues does so with their own rights on appdb.tasks. Workers act with the rights of the tables' owner, once they have EXECUTE on the
+-- worker's functions, which nobody has by default: the C function behind each switches to the owner and calls the function of the same name
+-- with an underscore.
+
+-- == enqueue ================================================================
+
+CREATE FUNCTION appdb.enqueue(
+	kind text,
+	payload jsonb DEFAULT '{}',
+	queue text DEFAULT 'default',
+	priority integer DEFAULT 0,
+	run_at timestamptz DEFAULT NULL,
+	max_attempts integer DEFAULT 20,
+	dedupe_key text DEFAULT NULL,
+	space_id uuid DEFAULT NULL,
+	user_id uuid DEFAULT NULL,
+	on_duplicate text DEFAULT 'ignore',
+	backoff interval DEFAULT '10 seconds',
+	group_key text DEFAULT NULL,
+	group_limit integer DEFAULT 1,
+	expires_at timestamptz DEFAULT NULL,
+	depends_on uuid[] DEFAULT NULL)
+	RETURNS uuid
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_enqueue';
+COMMENT ON FUNCTION appdb.enqueue(text, jsonb, text, integer, timestamptz, integer, text, uuid, uuid, text, interval, text, integer, timestamptz, uuid[]) IS
+'Adds a task, in the caller''s transaction, and returns its id; with a dedupe_key that waits or runs already in the space, the id of that task.
+queue: where workers look; priority: higher first; run_at: not before (default now); max_attempts: then it is dead; backoff: wait after the first failure, doubled each time;
+on_duplicate: ignore (the task that waits stays as it is), replace (it gets what was given now), reschedule (it gets the new run_at): of one that runs nothing changes;
+group_key, group_limit: no more of the group run at a time; expires_at: canceled if not begun by then; depends_on: begins when all of these tasks are completed, is canceled when one cannot be.
+Takes INSERT on appdb.tasks; replace and reschedule UPDATE. Errors: 23503 no such space, user or task to depend on; 23514 a value out of bounds.';
+
+-- What appdb.enqueue() does itself where none of the rarer options is given.
+CREATE FUNCTION appdb._enqueue(
+	kind text, payload jsonb, queue text, priority integer, run_at timestamptz, max_attempts integer, dedupe_key text, space_id uuid,
+	user_id uuid, on_duplicate text, backoff interval, group_key text, group_limit integer, expires_at timestamptz, depends_on uuid[])
+	RETURNS uuid
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+#variable_conflict use_column
+DECLARE
+	task uuid;
+	old record;
+	starts timestamptz(3) := date_trunc('milliseconds', coalesce(_enqueue.run_at, now()));
+	parents uuid[] := ARRAY(SELECT DISTINCT d FROM unnest(_enqueue.depends_on) AS d ORDER BY d);
+	waits integer := 0;
+	added boolean;
+BEGIN
+	IF _enqueue.on_duplicate IS NULL OR _enqueue.on_duplicate NOT IN ('ignore', 'replace', 'reschedule') THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('on_duplicate cannot be "%s"', _enqueue.on_duplicate),
+			HINT = 'It is ignore, replace or reschedule.';
+	END IF;
+	IF cardinality(parents) > 0 THEN
+		-- those that the caller may see; the function that is called locks them
+		IF (SELECT count(*) FROM appdb.tasks AS t WHERE t.id = ANY (parents)) < cardinality(parents) THEN
+			RAISE foreign_key_violation USING
+				MESSAGE = format('task "%s" cannot depend on task %s: there is no such task', _enqueue.kind,
+					(SELECT p FROM unnest(parents) AS p WHERE NOT EXISTS (SELECT FROM appdb.tasks AS t WHERE t.id = p) LIMIT 1)),
+				HINT = 'Enqueue the tasks that it depends on first.';
+		END IF;
+		waits := appdb._task_await(_enqueue.kind, parents);
+	END IF;
+
+	-- the task that is in the way may be finished before it is read: then try again
+	FOR attempt IN 1 .. 10 LOOP
+		IF _enqueue.dedupe_key IS NULL THEN
+			INSERT INTO appdb.tasks (kind, payload, queue, priority, run_at, max_attempts, space_id, user_id, queued, backoff, group_key, group_limit, expires_at, depends_on, waits_for)
+			VALUES (_enqueue.kind, _enqueue.payload, _enqueue.queue, _enqueue.priority, starts, _enqueue.max_attempts, _enqueue.space_id, _enqueue.user_id,
+				starts <= now() AND waits = 0, _enqueue.backoff, _enqueue.group_key, _enqueue.group_limit, _enqueue.expires_at, nullif(parents, '{}'), waits)
+			RETURNING id INTO task;
+		ELSE
+			INSERT INTO appdb.tasks (kind, payload, queue, priority, run_at, max_attempts, dedupe_key, space_id, user_id, queued, backoff, group_key, group_limit, expires_at, depends_on, waits_for)
+			VALUES (_enqueue.kind, _enqueue.payload, _enqueue.queue, _enqueue.priority, starts, _enqueue.max_attempts, _enqueue.dedupe_key, _enqueue.space_id, _enqueue.user_id,
+				starts <= now() AND waits = 0, _enqueue.backoff, _enqueue.group_key, _enqueue.group_limit, _enqueue.expires_at, nullif(parents, '{}'), waits)
+			ON CONFLICT (space_id, kind, dedupe_key)
+				WHERE dedupe_key IS NOT NULL AND finished_at IS NULL AND deleted_at IS NULL
+				DO NOTHING
+			RETURNING id INTO task;
+		END IF;
+		added := FOUND;
+		IF NOT added AND _enqueue.on_duplicate = 'ignore' THEN
+			SELECT t.id INTO task FROM appdb.tasks AS t
+			WHERE t.kind = _enqueue.kind AND t.dedupe_key = _enqueue.dedupe_key AND t.space_id IS NOT DISTINCT FROM _enqueue.space_id
+				AND t.finished_at IS NULL;
+			IF FOUND THEN
+				RETURN task;
+			END IF;
+		ELSIF NOT added THEN
+			SELECT t.id, t.status INTO old FROM appdb.tasks AS t
+			WHERE t.kind = _enqueue.kind AND t.dedupe_key = _enqueue.dedupe_key AND t.space_id IS NOT DISTINCT FROM _enqueue.space_id
+				AND t.finished_at IS NULL
+			FOR NO KEY UPDATE;
+			IF FOUND THEN
+				task := old.id;
+				IF old.status <> 'pending' THEN
+					RETURN task;
+				ELSIF _enqueue.on_duplicate = 'replace' THEN
+					UPDATE appdb.tasks AS t SET payload = _enqueue.payload, queue = _enqueue.queue, priority = _enqueue.priority, run_at = starts, max_attempts = _enqueue.max_attempts,
+						user_id = _enqueue.user_id, queued = starts <= now() AND waits = 0, backoff = _enqueue.backoff, group_key = _enqueue.group_key, group_limit = _enqueue.group_limit,
+						expires_at = _enqueue.expires_at, depends_on = nullif(parents, '{}'), waits_for = waits
+					WHERE t.id = task;
+				ELSE
+					UPDATE appdb.tasks AS t SET run_at = starts, queued = starts <= now() AND t.waits_for = 0
+					WHERE t.id = task RETURNING t.waits_for INTO waits;
+				END IF;
+				added := true;
+			END IF;
+		END IF;
+		IF added THEN
+			IF starts <= now() AND waits = 0 THEN
+				PERFORM appdb._wake(_enqueue.queue);
+			END IF;
+			RETURN task;
+		END IF;
+	END LOOP;
+	RAISE unique_violation USING
+		MESSAGE = format('task "%s" with dedupe key "%s" is there already', _enqueue.kind, _enqueue.dedupe_key),
+		DETAIL = 'It could not be read: it belongs to somebody else, or others come and go too fast.',
+		HINT = 'Try again, or give another dedupe_key.';
+END
+$$;
+
+CREATE FUNCTION appdb.enqueue_many(
+	kind text,
+	payloads jsonb[],
+	queue text DEFAULT 'default',
+	priority integer DEFAULT 0,
+	run_at timestamptz DEFAULT NULL,
+	max_attempts integer DEFAULT 20,
+	space_id uuid DEFAULT NULL,
+	user_id uuid DEFAULT NULL,
+	backoff interval DEFAULT '10 seconds')
+	RETURNS uuid[]
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_enqueue_many';
+COMMENT ON FUNCTION appdb.enqueue_many(text, jsonb[], text, integer, timestamptz, integer, uuid, uuid, interval) IS
+'Adds a task for each payload, in the caller''s transaction, and returns their ids in the same order: the fast way for many tasks that are alike. Arguments and errors as of appdb.enqueue().';
+
+CREATE FUNCTION appdb._enqueue_many(
+	kind text, payloads jsonb[], queue text, priority integer, run_at timestamptz, max_attempts integer, space_id uuid, user_id uuid, backoff interval)
+	RETURNS uuid[]
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	starts timestamptz(3) := date_trunc('milliseconds', coalesce(_enqueue_many.run_at, now()));
+	tasks uuid[];
+BEGIN
+	WITH added AS (
+		INSERT INTO appdb.tasks AS t (id, kind, payload, queue, priority, run_at, max_attempts, space_id, user_id, queued, backoff)
+		SELECT appdb.uuidv7(), _enqueue_many.kind, p.payload, _enqueue_many.queue, _enqueue_many.priority, starts, _enqueue_many.max_attempts,
+			_enqueue_many.space_id, _enqueue_many.user_id, starts <= now(), _enqueue_many.backoff
+		FROM unnest(payloads) WITH ORDINALITY AS p (payload, n) ORDER BY p.n
+		RETURNING t.id)
+	-- ids of a session increase
+	SELECT coalesce(array_agg(a.id ORDER BY a.id), '{}') INTO tasks FROM added AS a;
+	IF starts <= now() AND tasks <> '{}' THEN
+		PERFORM appdb._wake(_enqueue_many.queue);
+	END IF;
+	RETURN tasks;
+END
+$$;
+
+CREATE FUNCTION appdb.enqueue_many(tasks jsonb)
+	RETURNS uuid[]
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	task jsonb;
+	unknown text;
+	ids uuid[] := '{}';
+BEGIN
+	FOR task IN SELECT jsonb_array_elements(tasks) LOOP
+		SELECT k INTO unknown FROM jsonb_object_keys(task) AS k
+		WHERE k NOT IN ('kind', 'payload', 'queue', 'priority', 'run_at', 'max_attempts', 'dedupe_key', 'space_id', 'user_id', 'on_duplicate', 'backoff', 'group_key',
+			'group_limit', 'expires_at', 'depends_on');
+		IF FOUND THEN
+			RAISE invalid_parameter_value USING
+				MESSAGE = format('a task has no "%s"', unknown),
+				HINT = 'The members of the objects are the arguments of appdb.enqueue().';
+		END IF;
+		ids := ids || appdb.enqueue(
+			task ->> 'kind',
+			coalesce(task -> 'payload', '{}'),
+			coalesce(task ->> 'queue', 'default'),
+			coalesce((task ->> 'priority')::integer, 0),
+			(task ->> 'run_at')::timestamptz,
+			coalesce((task ->> 'max_attempts')::integer, 20),
+			task ->> 'dedupe_key',
+			(task ->> 'space_id')::uuid,
+			(task ->> 'user_id')::uuid,
+			coalesce(task ->> 'on_duplicate', 'ignore'),
+			coalesce((task ->> 'backoff')::interval, '10 seconds'),
+			task ->> 'group_key',
+			coalesce((task ->> 'group_limit')::integer, 1),
+			(task ->> 'expires_at')::timestamptz,
+			-- a number is the place in this array of a task before
+			CASE WHEN jsonb_typeof(task -> 'depends_on') = 'array' THEN
+				ARRAY(SELECT CASE jsonb_typeof(d) WHEN 'number' THEN ids[(d #>> '{}')::integer + 1] ELSE (d #>> '{}')::uuid END
+					  FROM jsonb_array_elements(task -> 'depends_on') AS d) END);
+	END LOOP;
+	RETURN ids;
+END
+$$;
+COMMENT ON FUNCTION appdb.enqueue_many(jsonb) IS
+'Adds a task for each object of an array, in the caller''s transaction, and returns their ids in the same order. The objects'' members are the arguments of appdb.enqueue();
+a number in depends_on stands for a task before in the same array, counted from 0. Errors as of appdb.enqueue(), and 22023 for an unknown member.';
+
+CREATE FUNCTION appdb._wake(queue text)
+	RETURNS void
+	LANGUAGE c STRICT
+	AS 'MODULE_PATHNAME', 'appdb_wake';
+COMMENT ON FUNCTION appdb._wake(text) IS 'Internal: notifies the workers that wait for tasks of a queue, if there are any';
+
+CREATE FUNCTION appdb.task_status(task_id uuid)
+	RETURNS TABLE (status text, progress real, progress_message text, attempts integer, result jsonb, last_error text, finished_at timestamptz)
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 1
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT t.status::text, t.progress, t.progress_message, t.attempts, t.result, t.last_error, t.finished_at
+	FROM appdb.tasks AS t WHERE t.id = task_status.task_id
+$$;
+COMMENT ON FUNCTION appdb.task_status(uuid) IS
+	'Where a task stands: a row, or none where there is no such task';
+
+CREATE FUNCTION appdb.task_state() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	IF NEW.status IN ('completed', 'canceled', 'dead') THEN
+		NEW.queued := false;
+		NEW.finished_at := coalesce(NEW.finished_at, clock_timestamp());
+		NEW.group_slot := NULL;
+		NEW.locked_until := NULL;
+	ELSE
+		NEW.finished_at := NULL;
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION appdb.task_state() IS
+	'Trigger function: a task that is finished is not in the queue, and says when it was';
+
+-- == what workers call ======================================================
+
+CREATE FUNCTION appdb.claim(
+	queues text[] DEFAULT '{default}',
+	worker text DEFAULT NULL,
+	max integer DEFAULT 1,
+	lease interval DEFAULT '5 minutes',
+	OUT id uuid, OUT ticket integer, OUT kind text, OUT queue text, OUT payload jsonb, OUT attempt integer, OUT max_attempts integer,
+	OUT space_id uuid, OUT user_id uuid, OUT locked_until timestamptz)
+	RETURNS SETOF record
+	LANGUAGE c ROWS 10
+	AS 'MODULE_PATHNAME', 'appdb_claim';
+COMMENT ON FUNCTION appdb.claim(text[], text, integer, interval) IS
+'Takes up to max tasks that are ready and returns them; commit before beginning with them. Nobody else gets them until the lease ends, which heartbeat() prolongs.
+queues: looked through in this order; in each, higher priorities first, spaces in turn, then by run_at. worker: a name for people to see.
+Show the ticket to complete(), fail() and the others. A task whose lease has ended is taken again; after its last attempt it is dead.';
+
+CREATE FUNCTION appdb._claim_due(queue text, batch integer)
+	RETURNS integer
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_bitmapscan = off
+	AS $$
+DECLARE
+	n integer;
+BEGIN
+	UPDATE app_data.tasks AS t SET queued = true
+	WHERE t.id = ANY (ARRAY(
+		SELECT d.id FROM app_data.tasks AS d
+		WHERE d.queue = _claim_due.queue AND d.run_at <= clock_timestamp() AND NOT d.queued AND d.finished_at IS NULL AND d.waits_for = 0
+		ORDER BY d.run_at LIMIT batch FOR NO KEY UPDATE SKIP LOCKED));
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION appdb._claim_due(text, integer) IS 'Internal: puts tasks whose time has come into their queue';
+
+-- One claimed task, where triggers of the user's have to fire.
+CREATE FUNCTION appdb._claim_one(id uuid, ticket integer, worker text, until timestamptz, slot integer)
+	RETURNS boolean
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	PERFORM FROM app_data.tasks AS t WHERE t.id = _claim_one.id AND t.ticket = _claim_one.ticket FOR NO KEY UPDATE SKIP LOCKED;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	UPDATE app_data.tasks AS t SET status = 'running', ticket = t.ticket + 1, attempts = t.attempts + 1, locked_by = worker, locked_until = until, group_slot = slot, progress = 0
+	WHERE t.id = _claim_one.id AND t.ticket = _claim_one.ticket AND t.finished_at IS NULL AND t.deleted_at IS NULL;
+	RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION appdb._claim_one(uuid, integer, text, timestamptz, integer) IS 'Internal: claims a task by an UPDATE, so that triggers fire';
+
+CREATE FUNCTION appdb._group_slots(group_key text)
+	RETURNS integer[]
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	AS $$
+BEGIN
+	RETURN ARRAY(SELECT t.group_slot FROM app_data.tasks AS t
+				 WHERE t.group_key = _group_slots.group_key AND t.group_slot IS NOT NULL AND t.deleted_at IS NULL);
+END
+$$;
+COMMENT ON FUNCTION appdb._group_slots(text) IS 'Internal: the places of a group that are taken';
+
+-- Tasks that cannot be begun any more: expired, or lost with their last attempt.
+CREATE FUNCTION appdb._bury(ids uuid[])
+	RETURNS integer
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	task record;
+	n integer := 0;
+BEGIN
+	FOR task IN
+		SELECT t.id, t.status, t.cancel_requested, t.locked_by, t.attempts, t.max_attempts FROM app_data.tasks AS t
+		WHERE t.id = ANY (ids) AND t.deleted_at IS NULL AND t.finished_at IS NULL
+			AND (t.status = 'pending' AND t.expires_at <= clock_timestamp() OR t.status = 'running' AND t.locked_until <= clock_timestamp())
+		ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED
+	LOOP
+		IF task.status = 'pending' THEN
+			PERFORM appdb._task_end(task.id, 'canceled', NULL, 'expired before it was begun');
+		ELSIF task.cancel_requested THEN
+			PERFORM appdb._task_end(task.id, 'canceled', NULL, 'its worker went silent');
+		ELSIF task.attempts >= task.max_attempts THEN
+			PERFORM appdb._task_end(task.id, 'dead', NULL, 'its worker went silent');
+		ELSE
+			UPDATE app_data.tasks AS t SET status = 'pending', locked_until = NULL, group_slot = NULL,
+				last_error = 'its worker went silent', errors = appdb._add_error(t.errors, t.attempts, t.locked_by, 'its worker went silent')
+			WHERE t.id = task.id;
+		END IF;
+		n := n + 1;
+	END LOOP;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION appdb._bury(uuid[]) IS 'Internal: ends what can not be begun any more, and takes back what a silent worker had';
+
+CREATE FUNCTION appdb._add_error(errors jsonb, attempt integer, worker text, error text)
+	RETURNS jsonb
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT CASE WHEN jsonb_array_length(errors) >= 100 THEN errors - 0 ELSE coalesce(errors, '[]') END
+		|| jsonb_build_object('at', clock_timestamp()::timestamptz(3), 'attempt', attempt, 'worker', worker, 'error', left(error, 10000))
+$$;
+COMMENT ON FUNCTION appdb._add_error(jsonb, integer, text, text) IS 'Internal: the history of errors with one more';
+
+-- Ends a task that the caller has locked, and tells those that wait for it.
+CREATE FUNCTION appdb._task_end(id uuid, status text, result jsonb, error text)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	task record;
+BEGIN
+	UPDATE app_data.tasks AS t SET status = _task_end.status::app_data.task_status, queued = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
+		result = coalesce(_task_end.result, t.result), progress = CASE WHEN _task_end.status = 'completed' THEN 1 ELSE t.progress END,
+		last_error = coalesce(left(error, 100000), t.last_error),
+		errors = CASE WHEN error IS NULL THEN t.errors ELSE appdb._add_error(t.errors, t.attempts, t.locked_by, error) END
+	WHERE t.id = _task_end.id
+	RETURNING t.queue, t.group_key, t.has_dependents INTO task;
+	IF task.has_dependents THEN
+		PERFORM appdb._task_dependents(_task_end.id, _task_end.status);
+	END IF;
+	IF task.group_key IS NOT NULL THEN
+		PERFORM appdb._wake(task.queue);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION appdb._task_end(uuid, text, jsonb, text) IS 'Internal: ends a task, and tells those that wait for it';
+
+CREATE FUNCTION appdb._task_dependents(id uuid, status text)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	child record;
+	waits integer;
+	reason text;
+BEGIN
+	FOR child IN
+		SELECT t.id, t.queue, t.run_at FROM app_data.tasks AS t
+		WHERE t.depends_on @> ARRAY[_task_dependents.id] AND t.waits_for > 0 AND t.finished_at IS NULL ORDER BY t.id FOR NO KEY UPDATE
+	LOOP
+		IF _task_dependents.status = 'completed' THEN
+			UPDATE app_data.tasks AS t SET waits_for = t.waits_for - 1, queued = t.waits_for = 1 AND t.run_at <= clock_timestamp()
+			WHERE t.id = child.id RETURNING t.waits_for INTO waits;
+			IF waits = 0 THEN
+				PERFORM appdb._wake(child.queue);
+			END IF;
+		ELSE
+			reason := format('task %s, on which it depends, is %s', _task_dependents.id, _task_dependents.status);
+			UPDATE app_data.tasks AS t SET waits_for = 0 WHERE t.id = child.id;
+			PERFORM appdb._task_end(child.id, 'canceled', NULL, reason);
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb._task_dependents(uuid, text) IS 'Internal: lets tasks begin that waited for one, or cancels them';
+
+-- Called by the rights of the tables' owner, see _task_await().
+CREATE FUNCTION appdb.__task_await(kind text, parents uuid[])
+	RETURNS integer
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	parent record;
+	waits integer := 0;
+BEGIN
+	FOR parent IN SELECT t.id, t.status::text AS status FROM app_data.tasks AS t WHERE t.id = ANY (parents) ORDER BY t.id FOR NO KEY UPDATE LOOP
+		IF parent.status IN ('canceled', 'dead') THEN
+			RAISE foreign_key_violation USING
+				MESSAGE = format('task "%s" cannot depend on task %s: that is %s', kind, parent.id, parent.status),
+				HINT = 'appdb.retry() gives it another chance.';
+		ELSIF parent.status <> 'completed' THEN
+			waits := waits + 1;
+			UPDATE app_data.tasks AS t SET has_dependents = true WHERE t.id = parent.id AND NOT t.has_dependents;
+		END IF;
+	END LOOP;
+	RETURN waits;
+END
+$$;
+COMMENT ON FUNCTION appdb.__task_await(text, uuid[]) IS 'Internal: notes that a task waits for others, and returns for how many';
+
+CREATE FUNCTION appdb._task_await(kind text, parents uuid[])
+	RETURNS integer
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_task_as_owner';
+COMMENT ON FUNCTION appdb._task_await(text, uuid[]) IS 'Internal: the same by the rights of the tables'' owner; takes INSERT on appdb.tasks';
+
+-- The error for a worker that shows a ticket which is not the task's any more.
+CREATE FUNCTION appdb._lost(id uuid, ticket integer)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	task record;
+BEGIN
+	SELECT t.status::text AS status, t.ticket, t.locked_by, t.deleted_at INTO task FROM app_data.tasks AS t WHERE t.id = _lost.id;
+	IF NOT FOUND OR task.deleted_at IS NOT NULL THEN
+		RAISE no_data_found USING
+			MESSAGE = format('there is no task %s', _lost.id),
+			DETAIL = 'It never was, or it has been deleted.';
+	END IF;
+	RAISE object_not_in_prerequisite_state USING
+		MESSAGE = format('the lease on task %s is lost', _lost.id),
+		DETAIL = CASE
+			WHEN task.status = 'running' THEN format('Worker "%s" has it now, with ticket %s; this one''s ticket is %s.', task.locked_by, task.ticket, _lost.ticket)
+			WHEN task.status = 'pending' THEN 'It waits for another attempt.'
+			ELSE format('It is %s.', task.status) END,
+		HINT = 'Drop what was done. Longer leases, or more heartbeats, prevent this.';
+END
+$$;
+COMMENT ON FUNCTION appdb._lost(uuid, integer) IS 'Internal: says that a lease is lost';
+
+CREATE FUNCTION appdb.heartbeat(id uuid, ticket integer, lease interval DEFAULT '5 minutes')
+	RETURNS boolean
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.heartbeat(uuid, integer, interval) IS
+'Prolongs the lease of a running task, from now on. Returns whether the task was canceled meanwhile: then stop, and call fail() or complete().
+Errors: 55000 the lease is lost, P0002 no such task.';
+
+CREATE FUNCTION appdb._heartbeat(id uuid, ticket integer, lease interval)
+	RETURNS boolean
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	canceled boolean;
+BEGIN
+	UPDATE app_data.tasks AS t SET locked_until = clock_timestamp() + lease
+	WHERE t.id = _heartbeat.id AND t.ticket = _heartbeat.ticket AND t.status = 'running' AND t.deleted_at IS NULL
+	RETURNING t.cancel_requested INTO canceled;
+	IF NOT FOUND THEN
+		PERFORM appdb._lost(id, ticket);
+	END IF;
+	RETURN canceled;
+END
+$$;
+
+CREATE FUNCTION appdb.progress(id uuid, ticket integer, fraction real, message text DEFAULT NULL)
+	RETURNS boolean
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.progress(uuid, integer, real, text) IS
+'Says how far a running task has come (0 to 1) and what it is doing, for people to see. Returns whether it was canceled meanwhile. Errors: 55000 the lease is lost, P0002 no such task.';
+
+CREATE FUNCTION appdb._progress(id uuid, ticket integer, fraction real, message text)
+	RETURNS boolean
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	canceled boolean;
+BEGIN
+	UPDATE app_data.tasks AS t SET progress = fraction, progress_message = message
+	WHERE t.id = _progress.id AND t.ticket = _progress.ticket AND t.status = 'running' AND t.deleted_at IS NULL
+	RETURNING t.cancel_requested INTO canceled;
+	IF NOT FOUND THEN
+		PERFORM appdb._lost(id, ticket);
+	END IF;
+	RETURN canceled;
+END
+$$;
+
+CREATE FUNCTION appdb.complete(id uuid, ticket integer, result jsonb DEFAULT NULL)
+	RETURNS void
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.complete(uuid, integer, jsonb) IS
+'Says that a task is done, and what came of it; tasks that waited for it may begin. In the same transaction as what was done, both happen or neither.
+Errors: 55000 the lease is lost, P0002 no such task.';
+
+CREATE FUNCTION appdb._complete(id uuid, ticket integer, result jsonb)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	has_dependents boolean;
+	group_key text;
+	queue text;
+BEGIN
+	UPDATE app_data.tasks AS t SET status = 'completed', queued = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
+		result = _complete.result, progress = 1
+	WHERE t.id = _complete.id AND t.ticket = _complete.ticket AND t.status = 'running' AND t.deleted_at IS NULL
+	RETURNING t.has_dependents, t.group_key, t.queue INTO has_dependents, group_key, queue;
+	IF NOT FOUND THEN
+		PERFORM appdb._lost(id, ticket);
+	END IF;
+	IF has_dependents THEN
+		PERFORM appdb._task_dependents(id, 'completed');
+	END IF;
+	IF group_key IS NOT NULL THEN
+		PERFORM appdb._wake(queue);
+	END IF;
+END
+$$;
+
+CREATE FUNCTION appdb.complete_many(ids uuid[], tickets integer[], results jsonb[] DEFAULT NULL)
+	RETURNS integer
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.complete_many(uuid[], integer[], jsonb[]) IS
+'Says that tasks are done, all or none, and returns how many: ids, their tickets and, where given, their results, in the same order. Errors as of complete(), for the first that is lost.';
+
+CREATE FUNCTION appdb._complete_many(ids uuid[], tickets integer[], results jsonb[])
+	RETURNS integer
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_hashjoin = off
+	SET enable_mergejoin = off
+	AS $$
+DECLARE
+	n integer;
+	completed uuid[];
+	done uuid[];
+	task record;
+BEGIN
+	IF cardinality(ids) <> cardinality(tickets) OR cardinality(results) <> cardinality(ids) THEN
+		RAISE array_subscript_error USING
+			MESSAGE = 'ids, tickets and results must be of the same length',
+			HINT = 'Each id needs the ticket that claim() returned with it.';
+	END IF;
+	WITH done AS (
+		UPDATE app_data.tasks AS t SET status = 'completed', queued = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
+			result = d.result, progress = 1
+		FROM unnest(ids, tickets, results) AS d (id, ticket, result)
+		WHERE t.id = d.id AND t.ticket = d.ticket AND t.status = 'running' AND t.deleted_at IS NULL
+		RETURNING t.id, t.has_dependents, t.group_key IS NOT NULL AS grouped)
+	SELECT array_agg(d.id), array_agg(d.id) FILTER (WHERE d.has_dependents OR d.grouped) INTO completed, done FROM done AS d;
+	n := coalesce(cardinality(completed), 0);
+	IF n < cardinality(ids) THEN
+		SELECT d.id, d.ticket INTO task FROM unnest(ids, tickets) WITH ORDINALITY AS d (id, ticket, n)
+		WHERE d.id <> ALL (coalesce(completed, '{}')) ORDER BY d.n LIMIT 1;
+		IF FOUND THEN
+			PERFORM appdb._lost(task.id, task.ticket);
+		END IF;
+		RAISE cardinality_violation USING
+			MESSAGE = 'a task was given more than once',
+			HINT = 'Give each id once.';
+	END IF;
+	FOR task IN SELECT t.id, t.has_dependents, t.group_key, t.queue FROM app_data.tasks AS t WHERE t.id = ANY (done) ORDER BY t.id LOOP
+		IF task.has_dependents THEN
+			PERFORM appdb._task_dependents(task.id, 'completed');
+		END IF;
+		IF task.group_key IS NOT NULL THEN
+			PERFORM appdb._wake(task.queue);
+		END IF;
+	END LOOP;
+	RETURN n;
+END
+$$;
+
+CREATE FUNCTION appdb.fail(id uuid, ticket integer, error text, retry_in interval DEFAULT NULL)
+	RETURNS timestamptz
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.fail(uuid, integer, text, interval) IS
+'Says that an attempt failed, and why. Returns when the task is tried again: after retry_in, or after its backoff, doubled with each attempt, at most a day, give or take a tenth; null if it is dead now, or canceled.
+Errors: 55000 the lease is lost, P0002 no such task.';
+
+CREATE FUNCTION appdb._fail(id uuid, ticket integer, error text, retry_in interval)
+	RETURNS timestamptz
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	task record;
+	again timestamptz(3);
+BEGIN
+	SELECT t.attempts, t.max_attempts, t.backoff, t.cancel_requested, t.queue, t.group_key INTO task FROM app_data.tasks AS t
+	WHERE t.id = _fail.id AND t.ticket = _fail.ticket AND t.status = 'running' AND t.deleted_at IS NULL FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		PERFORM appdb._lost(id, ticket);
+	END IF;
+	IF task.cancel_requested OR task.attempts >= task.max_attempts THEN
+		PERFORM appdb._task_end(id, CASE WHEN task.cancel_requested THEN 'canceled' ELSE 'dead' END, NULL, coalesce(error, 'failed'));
+		RETURN NULL;
+	END IF;
+	again := date_trunc('milliseconds', clock_timestamp() + coalesce(retry_in,
+		least(task.backoff * power(2, least(task.attempts - 1, 30)), interval '1 day') * (0.9 + 0.2 * random())));
+	UPDATE app_data.tasks AS t SET status = 'pending', queued = again <= clock_timestamp(), run_at = again, locked_until = NULL, group_slot = NULL,
+		last_error = left(coalesce(error, 'failed'), 100000), errors = appdb._add_error(t.errors, t.attempts, t.locked_by, coalesce(error, 'failed'))
+	WHERE t.id = _fail.id;
+	IF again <= clock_timestamp() OR task.group_key IS NOT NULL THEN
+		PERFORM appdb._wake(task.queue);
+	END IF;
+	RETURN again;
+END
+$$;
+
+CREATE FUNCTION appdb.snooze(id uuid, ticket integer, wait interval)
+	RETURNS timestamptz
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.snooze(uuid, integer, interval) IS
+'Puts a running task back for a while, without counting the attempt. Returns when it is ready again. Errors: 55000 the lease is lost, P0002 no such task.';
+
+CREATE FUNCTION appdb._snooze(id uuid, ticket integer, wait interval)
+	RETURNS timestamptz
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	task record;
+	again timestamptz(3) := date_trunc('milliseconds', clock_timestamp() + wait);
+BEGIN
+	UPDATE app_data.tasks AS t SET status = 'pending', queued = again <= clock_timestamp(), run_at = again, locked_until = NULL, group_slot = NULL,
+		attempts = greatest(t.attempts - 1, 0)
+	WHERE t.id = _snooze.id AND t.ticket = _snooze.ticket AND t.status = 'running' AND t.deleted_at IS NULL
+	RETURNING t.queue, t.group_key INTO task;
+	IF NOT FOUND THEN
+		PERFORM appdb._lost(id, ticket);
+	END IF;
+	IF again <= clock_timestamp() OR task.group_key IS NOT NULL THEN
+		PERFORM appdb._wake(task.queue);
+	END IF;
+	RETURN again;
+END
+$$;
+
+CREATE FUNCTION appdb.idle(queues text[] DEFAULT '{default}')
+	RETURNS interval
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_idle';
+COMMENT ON FUNCTION appdb.idle(text[]) IS
+'What a worker calls that got nothing from claim(), after LISTEN appdb_tasks: returns how long it should wait for a notification before it claims again (0: something is ready; at most 30 seconds).
+From then until the session''s next claim(), whoever enqueues in these queues notifies channel appdb_tasks, with the queue as payload. Call it outside of a transaction block, on a connection of the worker''s own.';
+
+CREATE FUNCTION appdb._idle(queues text[], woken boolean)
+	RETURNS interval
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_bitmapscan = off
+	AS $$
+DECLARE
+	q text;
+	next timestamptz;
+	wait interval := CASE WHEN woken THEN '30 seconds' ELSE '50 ms' END;
+BEGIN
+	FOREACH q IN ARRAY queues LOOP
+		IF EXISTS (SELECT FROM app_data.tasks AS t WHERE t.queue = q AND t.queued AND t.status = 'pending' AND t.run_at <= clock_timestamp()
+				   AND t.group_key IS NULL AND t.deleted_at IS NULL) THEN
+			RETURN '0';
+		END IF;
+		SELECT min(n.at) INTO next FROM (
+			(SELECT t.run_at AS at FROM app_data.tasks AS t WHERE t.queue = q AND NOT t.queued AND t.finished_at IS NULL AND t.waits_for = 0 ORDER BY t.run_at LIMIT 1)
+			UNION ALL
+			-- inserted by hand for later, or of a group that has no place: which may change without notice
+			(SELECT greatest(t.run_at, clock_timestamp() + interval '1 second') FROM app_data.tasks AS t
+			 WHERE t.queue = q AND t.queued AND t.status = 'pending' AND t.deleted_at IS NULL LIMIT 1)) AS n;
+		wait := least(wait, greatest(next - clock_timestamp(), '0'));
+	END LOOP;
+	RETURN wait;
+END
+$$;
+COMMENT ON FUNCTION appdb._idle(text[], boolean) IS 'Internal: how long there is nothing to do in some queues';
+
+-- == what people call =======================================================
+
+CREATE FUNCTION appdb.cancel(id uuid)
+	RETURNS text
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	task record;
+BEGIN
+	-- the caller's own rights: they can update it, or there is no such task for them
+	SELECT t.status::text AS status INTO task FROM appdb.tasks AS t WHERE t.id = cancel.id FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		RAISE no_data_found USING
+			MESSAGE = format('there is no task %s', cancel.id),
+			DETAIL = 'It never was, it has been deleted, or it is somebody else''s.';
+	END IF;
+	IF task.status = 'running' THEN
+		UPDATE appdb.tasks AS t SET cancel_requested = true WHERE t.id = cancel.id;
+		RETURN 'running';
+	ELSIF task.status = 'pending' THEN
+		PERFORM appdb._task_cancel(id);
+		RETURN 'canceled';
+	END IF;
+	RETURN task.status;
+END
+$$;
+COMMENT ON FUNCTION appdb.cancel(uuid) IS
+'Calls a task off: one that waits is canceled at once, with those that depend on it; the worker of one that runs is told at its next heartbeat. Returns the task''s status afterwards.
+Takes UPDATE on appdb.tasks. Errors: P0002 no such task.';
+
+CREATE FUNCTION appdb.__task_cancel(id uuid)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	UPDATE app_data.tasks AS t SET waits_for = 0 WHERE t.id = __task_cancel.id AND t.waits_for > 0;
+	PERFORM appdb._task_end(id, 'canceled', NULL, NULL);
+END
+$$;
+COMMENT ON FUNCTION appdb.__task_cancel(uuid) IS 'Internal: cancels a task that waits';
+
+CREATE FUNCTION appdb._task_cancel(id uuid)
+	RETURNS void
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_task_as_owner';
+COMMENT ON FUNCTION appdb._task_cancel(uuid) IS 'Internal: the same by the rights of the tables'' owner; takes UPDATE on appdb.tasks';
+
+CREATE FUNCTION appdb.retry(id uuid, run_at timestamptz DEFAULT NULL)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	task record;
+	starts timestamptz(3) := date_trunc('milliseconds', coalesce(retry.run_at, now()));
+BEGIN
+	SELECT t.status::text AS status, t.queue INTO task FROM appdb.tasks AS t WHERE t.id = retry.id FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		RAISE no_data_found USING
+			MESSAGE = format('there is no task %s', retry.id),
+			DETAIL = 'It never was, it has been deleted, or it is somebody else''s.';
+	ELSIF task.status = 'running' THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('task %s is running', retry.id),
+			HINT = 'It is tried again by itself if it fails.';
+	END IF;
+	UPDATE appdb.tasks AS t SET status = 'pending', queued = starts <= now() AND t.waits_for = 0, run_at = starts, finished_at = NULL, cancel_requested = false, result = NULL,
+		progress = 0, progress_message = NULL, expires_at = NULL, max_attempts = greatest(t.max_attempts, t.attempts + 1)
+	WHERE t.id = retry.id;
+	IF starts <= now() THEN
+		PERFORM appdb._wake(task.queue);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION appdb.retry(uuid, timestamptz) IS
+'Gives a task another attempt, whatever became of it, now or at run_at; its errors so far are kept. Takes UPDATE on appdb.tasks. Errors: P0002 no such task, 55000 it is running, 23505 another with its dedupe key waits.';
+
+CREATE FUNCTION appdb._task_overview(
+	OUT queue text, OUT waiting bigint, OUT scheduled bigint, OUT running bigint, OUT late bigint, OUT silent bigint, OUT dead bigint,
+	OUT oldest timestamptz, OUT completed_last_minute bigint, OUT completed_last_hour bigint, OUT failed_last_hour bigint)
+	RETURNS SETOF record
+	LANGUAGE plpgsql STABLE ROWS 10
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	RETURN QUERY
+	SELECT q.queue, sum(q.waiting)::bigint, sum(q.scheduled)::bigint, sum(q.running)::bigint, sum(q.late)::bigint, sum(q.silent)::bigint, sum(q.dead)::bigint,
+		min(q.oldest), sum(q.last_minute)::bigint, sum(q.last_hour)::bigint, sum(q.failed)::bigint
+	FROM (
+		SELECT t.queue,
+			count(*) FILTER (WHERE t.status = 'pending' AND t.run_at <= now()) AS waiting, 0 AS scheduled,
+			count(*) FILTER (WHERE t.status = 'running') AS running,
+			count(*) FILTER (WHERE t.status = 'pending' AND t.run_at < now() - interval '1 minute') AS late,
+			count(*) FILTER (WHERE t.status = 'running' AND t.locked_until < now()) AS silent, 0 AS dead,
+			min(t.run_at) FILTER (WHERE t.status = 'pending' AND t.run_at <= now()) AS oldest, 0 AS last_minute, 0 AS last_hour, 0 AS failed
+		FROM appdb.tasks AS t WHERE t.queued GROUP BY t.queue
+		UNION ALL
+		SELECT t.queue, 0, count(*), 0, 0, 0, 0, NULL, 0, 0, 0 FROM appdb.tasks AS t WHERE NOT t.queued AND t.finished_at IS NULL GROUP BY t.queue
+		UNION ALL
+		SELECT t.queue, 0, 0, 0, 0, 0, count(*), NULL, 0, 0, 0 FROM appdb.tasks AS t WHERE t.finished_at IS NOT NULL AND t.status = 'dead' GROUP BY t.queue
+		UNION ALL
+		SELECT t.queue, 0, 0, 0, 0, 0, 0, NULL,
+			count(*) FILTER (WHERE t.status = 'completed' AND t.finished_at > now() - interval '1 minute'),
+			count(*) FILTER (WHERE t.status = 'completed'), count(*) FILTER (WHERE t.status = 'dead')
+		FROM appdb.tasks AS t WHERE t.finished_at > now() - interval '1 hour' GROUP BY t.queue) AS q
+	GROUP BY q.queue ORDER BY q.queue;
+END
+$$;
+COMMENT ON FUNCTION appdb._task_overview() IS 'Internal: the rows of appdb.task_overview';
+
+CREATE VIEW appdb.task_overview WITH (security_invoker = true) AS
+	SELECT o.queue, o.waiting, o.scheduled, o.running, o.late, o.silent, o.dead, o.oldest, o.completed_last_minute, o.completed_last_hour, o.failed_last_hour
+	FROM appdb._task_overview() AS o;
+COMMENT ON VIEW appdb.task_overview IS 'How the queues stand, a row each: of the tasks that its reader may read';
+COMMENT ON COLUMN appdb.task_overview.queue IS 'The queue';
+COMMENT ON COLUMN appdb.task_overview.waiting IS 'Tasks that are ready to begin';
+COMMENT ON COLUMN appdb.task_overview.scheduled IS 'Tasks that wait for their time or for other tasks';
+COMMENT ON COLUMN appdb.task_overview.running IS 'Tasks that workers have';
+COMMENT ON COLUMN appdb.task_overview.late IS 'Of those that are ready, how many have been so for more than a minute';
+COMMENT ON COLUMN appdb.task_overview.silent IS 'Of those that workers have, how many have no lease any more';
+COMMENT ON COLUMN appdb.task_overview.dead IS 'Tasks that were given up after their last attempt';
+COMMENT ON COLUMN appdb.task_overview.oldest IS 'Since when the oldest that is ready has been so';
+COMMENT ON COLUMN appdb.task_overview.completed_last_minute IS 'Tasks completed within the last minute';
+COMMENT ON COLUMN appdb.task_overview.completed_last_hour IS 'Tasks completed within the last hour';
+COMMENT ON COLUMN appdb.task_overview.failed_last_hour IS 'Tasks given up within the last hour';
+GRANT SELECT ON appdb.task_overview TO PUBLIC;
+
+-- == rights =================================================================
+
+COMMENT ON FUNCTION appdb._enqueue(text, jsonb, text, integer, timestamptz, integer, text, uuid, uuid, text, interval, text, integer, timestamptz, uuid[]) IS 'Internal: appdb.enqueue() with all its options';
+COMMENT ON FUNCTION appdb._enqueue_many(text, jsonb[], text, integer, timestamptz, integer, uuid, uuid, interval) IS 'Internal: appdb.enqueue_many() by an INSERT';
+COMMENT ON FUNCTION appdb._heartbeat(uuid, integer, interval) IS 'Internal: appdb.heartbeat() as the tables'' owner';
+COMMENT ON FUNCTION appdb._progress(uuid, integer, real, text) IS 'Internal: appdb.progress() as the tables'' owner';
+COMMENT ON FUNCTION appdb._complete(uuid, integer, jsonb) IS 'Internal: appdb.complete() as the tables'' owner';
+COMMENT ON FUNCTION appdb._complete_many(uuid[], integer[], jsonb[]) IS 'Internal: appdb.complete_many() as the tables'' owner';
+COMMENT ON FUNCTION appdb._fail(uuid, integer, text, interval) IS 'Internal: appdb.fail() as the tables'' owner';
+COMMENT ON FUNCTION appdb._snooze(uuid, integer, interval) IS 'Internal: appdb.snooze() as the tables'' owner';
+
+REVOKE EXECUTE ON FUNCTION
+	appdb.claim(text[], text, integer, interval),
+	appdb.heartbeat(uuid, integer, interval),
+	appdb.progress(uuid, integer, real, text),
+	appdb.complete(uuid, integer, jsonb),
+	appdb.complete_many(uuid[], integer[], jsonb[]),
+	appdb.fail(uuid, integer, text, interval),
+	appdb.snooze(uuid, integer, interval),
+	appdb.idle(text[])
+FROM PUBLIC;

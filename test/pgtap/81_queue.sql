@@ -1,0 +1,207 @@
+-- The task queue: what workers and people do with tasks.
+BEGIN;
+SELECT plan(96);
+
+INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
+INSERT INTO appdb.spaces (id, owner_id, name) VALUES
+	('00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-0000000000a1', 'one'),
+	('00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-0000000000a1', 'two'),
+	('00000000-0000-4000-8000-000000000003', '00000000-0000-4000-8000-0000000000a1', 'three');
+
+-- the kinds of what a claim gets, in its order
+CREATE FUNCTION pg_temp.kinds(queue text, max integer DEFAULT 1) RETURNS text LANGUAGE sql
+	AS $$ SELECT string_agg(c.kind, ' ' ORDER BY c.n) FROM appdb.claim(ARRAY[queue], 'w', max, '1 min') WITH ORDINALITY AS c (id, ticket, kind, queue, payload, attempt, max_attempts, space_id, user_id, locked_until, n) $$;
+CREATE FUNCTION pg_temp.state(task uuid) RETURNS text LANGUAGE sql
+	AS $$ SELECT concat_ws(' ', t.status, t.queued, t.finished_at IS NOT NULL, t.group_slot) FROM appdb.tasks AS t WHERE t.id = task $$;
+CREATE FUNCTION pg_temp.silence(task uuid) RETURNS void LANGUAGE sql
+	AS $$ UPDATE app_data.tasks SET locked_until = now() - interval '1 s' WHERE id = task $$;
+
+-- == claim ==================================================================
+
+SELECT appdb.enqueue('one', '{"n": 1}', queue => 'a', max_attempts => 3) AS one \gset
+SELECT is_empty($$SELECT FROM appdb.claim('{b}', 'w')$$, 'another queue is empty');
+SELECT * FROM appdb.claim('{a}', 'w1', 1, '1 hour') \gset c_
+SELECT is(:'c_id'::uuid, :'one'::uuid, 'a task is claimed');
+SELECT is(ROW(:'c_ticket'::int, :'c_kind'::text, :'c_queue'::text, :'c_payload'::jsonb, :'c_attempt'::int, :'c_max_attempts'::int)::text, ROW(1, 'one'::text, 'a'::text, '{"n": 1}'::jsonb, 1, 3)::text, 'with what is needed to do it');
+SELECT ok(:'c_locked_until'::timestamptz BETWEEN clock_timestamp() + interval '59 min' AND clock_timestamp() + interval '1 hour', 'for as long as was asked for');
+SELECT results_eq(format('SELECT status::text, attempts, ticket, locked_by, queued FROM appdb.tasks WHERE id = %L', :'one'), $$VALUES ('running', 1, 1, 'w1', true)$$, 'it runs');
+SELECT is_empty($$SELECT FROM appdb.claim('{a}', 'w2')$$, 'nobody else gets it');
+SELECT is(appdb.heartbeat(:'one', 1, '2 hours'), false, 'a heartbeat says that it is not canceled');
+SELECT ok(locked_until > clock_timestamp() + interval '119 min', 'and prolongs the lease') FROM appdb.tasks WHERE id = :'one';
+SELECT is(appdb.progress(:'one', 1, 0.5, 'half'), false, 'so does progress');
+SELECT results_eq(format('SELECT progress, progress_message FROM appdb.task_status(%L)', :'one'), $$VALUES (0.5::real, 'half')$$, 'which people see');
+SELECT throws_ok(format('SELECT appdb.progress(%L, 1, 2)', :'one'), '23514', NULL, 'to the end and no further');
+SELECT throws_ok(format('SELECT appdb.complete(%L, 2)', :'one'), '55000', format('the lease on task %s is lost', :'one'), 'a wrong ticket is refused');
+SELECT lives_ok(format('SELECT appdb.complete(%L, 1, %L)', :'one', '{"ok": 1}'), 'the right one completes it');
+SELECT is(pg_temp.state(:'one'), 'completed f t', 'it is done');
+SELECT results_eq(format('SELECT progress, result FROM appdb.task_status(%L)', :'one'), $$VALUES (1::real, '{"ok": 1}'::jsonb)$$, 'with its result');
+SELECT throws_ok(format('SELECT appdb.complete(%L, 1)', :'one'), '55000', NULL, 'once');
+SELECT throws_ok(format('SELECT appdb.heartbeat(%L, 1)', :'one'), '55000', NULL, 'then its lease is gone');
+SELECT throws_ok($$SELECT appdb.complete('00000000-0000-4000-8000-0000000000ff', 1)$$, 'P0002', NULL, 'a task that never was');
+SELECT throws_ok($$SELECT * FROM appdb.claim('{}', 'w')$$, '22023', NULL, 'some queue must be named');
+SELECT throws_ok($$SELECT * FROM appdb.claim('{a}', 'w', 0)$$, '22023', NULL, 'nothing cannot be claimed');
+SELECT throws_ok($$SELECT * FROM appdb.claim('{a}', 'w', 1, '0')$$, '22023', NULL, 'nor for no time');
+
+-- == order ==================================================================
+
+SELECT appdb.enqueue_many('[{"kind": "low", "queue": "o", "priority": -1}, {"kind": "b", "queue": "o"}, {"kind": "c", "queue": "o"},
+	{"kind": "a", "queue": "o", "run_at": "2020-01-01 00:00+00"}, {"kind": "high", "queue": "o", "priority": 10}, {"kind": "later", "queue": "o", "priority": 20, "run_at": "2100-01-01 00:00+00"}]') IS NOT NULL AS done \gset
+SELECT is(pg_temp.kinds('o', 3), 'high a b', 'priority, then time');
+SELECT is(pg_temp.kinds('o', 10), 'c low', 'to the end, without what is for later');
+SELECT is(pg_temp.state((SELECT id FROM appdb.tasks WHERE kind = 'later')), 'pending f f', 'that is not in the queue');
+UPDATE app_data.tasks SET run_at = now() WHERE kind = 'later';
+SELECT is(pg_temp.kinds('o', 10), 'later', 'until its time has come');
+SELECT appdb.enqueue('p', queue => 'q1') IS NOT NULL AND appdb.enqueue('q', queue => 'q2', priority => 5) IS NOT NULL AS done \gset
+SELECT is((SELECT string_agg(kind, ' ') FROM appdb.claim('{q1,q2}', 'w', 5)), 'p q', 'queues in the order in which they are named');
+
+-- one space has much to do, others little
+SELECT cardinality(appdb.enqueue_many('much', array_fill('{}'::jsonb, '{50}'), 'fair', space_id => '00000000-0000-4000-8000-000000000001')) AS done \gset
+SELECT appdb.enqueue('two', queue => 'fair', space_id => '00000000-0000-4000-8000-000000000002') IS NOT NULL AS done \gset
+SELECT appdb.enqueue('three', queue => 'fair', space_id => '00000000-0000-4000-8000-000000000003') IS NOT NULL AS done \gset
+SELECT appdb.enqueue('none', queue => 'fair') IS NOT NULL AS done \gset
+SELECT is(pg_temp.kinds('fair'), 'much', 'spaces take turns: the first');
+SELECT is(pg_temp.kinds('fair'), 'two', 'the second');
+SELECT is(pg_temp.kinds('fair'), 'three', 'the third');
+SELECT is(pg_temp.kinds('fair'), 'none', 'what belongs to none');
+SELECT is(pg_temp.kinds('fair'), 'much', 'and again');
+SELECT appdb.enqueue('two', queue => 'fair', space_id => '00000000-0000-4000-8000-000000000002') IS NOT NULL AS done \gset
+SELECT is(pg_temp.kinds('fair', 4), 'two much much much', 'in one claim, too');
+SELECT is((SELECT count(*) FROM appdb.claim('{fair}', 'w', 1000)), 45::bigint, 'all of it in the end');
+-- a walk that is long is not repeated, and nothing is lost by it
+SELECT cardinality(appdb.enqueue_many('n', ARRAY(SELECT to_jsonb(g) FROM generate_series(1, 1000) AS g), 'long')) AS done \gset
+SELECT is((SELECT count(*) FROM generate_series(1, 700) AS g, appdb.claim('{long}', 'w' || g)), 700::bigint, 'many claims in one statement');
+SELECT is((SELECT count(DISTINCT payload) FROM appdb.tasks WHERE queue = 'long' AND status = 'running'), 700::bigint, 'each gets another task');
+SELECT is((SELECT max(payload::text::int) FROM appdb.tasks WHERE queue = 'long' AND status = 'running'), 700, 'in their order');
+SELECT appdb.enqueue('urgent', queue => 'long', priority => 1) IS NOT NULL AS done \gset
+SELECT is(pg_temp.kinds('long'), 'urgent', 'what this session adds comes in its place nevertheless');
+
+-- == fail, retry, snooze ====================================================
+
+SELECT appdb.enqueue('f', queue => 'f', max_attempts => 3, backoff => '1 min') AS f \gset
+SELECT ticket AS t FROM appdb.claim('{f}', 'w1') \gset
+SELECT appdb.fail(:'f', :t, 'first') AS again \gset
+SELECT ok(:'again'::timestamptz BETWEEN now() + interval '50 s' AND clock_timestamp() + interval '70 s', 'a failed task waits for its backoff');
+SELECT is(pg_temp.state(:'f'), 'pending f f', 'outside of the queue');
+SELECT is_empty($$SELECT FROM appdb.claim('{f}', 'w1')$$, 'nobody gets it before');
+UPDATE app_data.tasks SET run_at = now() WHERE id = :'f';
+SELECT ticket AS t, attempt AS a FROM appdb.claim('{f}', 'w2') \gset
+SELECT is(ROW(:t, :a), ROW(2, 2), 'then it is tried again');
+SELECT appdb.fail(:'f', :t, 'second') AS again \gset
+SELECT ok(:'again'::timestamptz BETWEEN now() + interval '100 s' AND clock_timestamp() + interval '140 s', 'the wait doubles');
+SELECT appdb.retry(:'f');
+SELECT ticket AS t FROM appdb.claim('{f}', 'w2') \gset
+SELECT ok(appdb.snooze(:'f', :t, '0') <= clock_timestamp(), 'it can be put back');
+SELECT ticket AS t, attempt AS a FROM appdb.claim('{f}', 'w2') \gset
+SELECT is(:a, 3, 'which does not count');
+SELECT throws_ok(format('SELECT appdb.fail(%L, 2, %L)', :'f', 'late'), '55000', NULL, 'an old ticket cannot fail it');
+SELECT is(appdb.fail(:'f', :t, 'third', '1 s'), NULL, 'after the last attempt there is no other');
+SELECT is(pg_temp.state(:'f'), 'dead f t', 'it is dead');
+SELECT is((SELECT jsonb_agg(e - 'at') FROM appdb.tasks AS t, jsonb_array_elements(t.errors) AS e WHERE t.id = :'f'),
+	'[{"attempt": 1, "worker": "w1", "error": "first"}, {"attempt": 2, "worker": "w2", "error": "second"}, {"attempt": 3, "worker": "w2", "error": "third"}]', 'and keeps the history of its errors');
+SELECT lives_ok(format('SELECT appdb.retry(%L)', :'f'), 'it can be given another chance');
+SELECT ticket AS t FROM appdb.claim('{f}', 'w3') \gset
+SELECT throws_ok(format('SELECT appdb.retry(%L)', :'f'), '55000', NULL, 'not while it runs');
+SELECT is(appdb.fail(:'f', :t, 'fourth'), NULL, 'one');
+SELECT appdb.enqueue('g', queue => 'g', backoff => '1 h') AS g \gset
+SELECT ticket AS t FROM appdb.claim('{g}', 'w') \gset
+SELECT appdb.fail(:'g', :t, 'x', '5 s') AS again \gset
+SELECT ok(:'again'::timestamptz BETWEEN now() + interval '4 s' AND clock_timestamp() + interval '5 s', 'the worker may say when');
+
+-- == leases =================================================================
+
+SELECT appdb.enqueue('l', queue => 'l', max_attempts => 2) AS l \gset
+SELECT ticket AS t1 FROM appdb.claim('{l}', 'w1') \gset
+SELECT pg_temp.silence(:'l');
+SELECT ticket AS t2, attempt AS a FROM appdb.claim('{l}', 'w2') \gset
+SELECT is(:a, 2, 'a task whose worker is silent is claimed by another');
+SELECT throws_ok(format('SELECT appdb.complete(%L, %s)', :'l', :t1), '55000', NULL, 'who had it cannot complete it');
+SELECT is((SELECT errors -> 0 ->> 'error' FROM appdb.tasks WHERE id = :'l'), 'its worker went silent', 'it is in the history');
+SELECT pg_temp.silence(:'l');
+SELECT is_empty($$SELECT FROM appdb.claim('{l}', 'w3')$$, 'after the last attempt it is not claimed');
+SELECT is(pg_temp.state(:'l'), 'dead f t', 'but dead');
+
+-- == cancel =================================================================
+
+SELECT appdb.enqueue('c', queue => 'c') AS c1 \gset
+SELECT is(appdb.cancel(:'c1'), 'canceled', 'what waits is canceled');
+SELECT is(pg_temp.state(:'c1'), 'canceled f t', 'at once');
+SELECT appdb.enqueue('c', queue => 'c') AS c2 \gset
+SELECT ticket AS t FROM appdb.claim('{c}', 'w') \gset
+SELECT is(appdb.cancel(:'c2'), 'running', 'what runs goes on');
+SELECT is(appdb.heartbeat(:'c2', :t), true, 'until its worker is told');
+SELECT is(appdb.fail(:'c2', :t, 'stopped'), NULL, 'and stops');
+SELECT is(pg_temp.state(:'c2'), 'canceled f t', 'it is not tried again');
+SELECT throws_ok($$SELECT appdb.cancel('00000000-0000-4000-8000-0000000000ff')$$, 'P0002', NULL, 'only a task can be canceled');
+SELECT appdb.enqueue('e', queue => 'e', expires_at => now() - interval '1 s') AS e \gset
+SELECT is_empty($$SELECT FROM appdb.claim('{e}', 'w')$$, 'what has expired is not begun');
+SELECT is(pg_temp.state(:'e'), 'canceled f t', 'but canceled');
+
+-- == dedupe keys ============================================================
+
+SELECT appdb.enqueue('d', '{"n": 1}', queue => 'd', dedupe_key => 'k') AS d \gset
+SELECT is(appdb.enqueue('d', '{"n": 2}', queue => 'd', priority => 7, dedupe_key => 'k', on_duplicate => 'replace'), :'d'::uuid, 'a duplicate can replace');
+SELECT results_eq(format('SELECT payload, priority FROM appdb.tasks WHERE id = %L', :'d'), $$VALUES ('{"n": 2}'::jsonb, 7)$$, 'what was given');
+SELECT is(appdb.enqueue('d', '{"n": 3}', queue => 'd', run_at => '2100-01-01 00:00+00', dedupe_key => 'k', on_duplicate => 'reschedule'), :'d'::uuid, 'or put off');
+SELECT results_eq(format('SELECT payload, run_at, queued FROM appdb.tasks WHERE id = %L', :'d'), $$VALUES ('{"n": 2}'::jsonb, '2100-01-01 00:00+00'::timestamptz, false)$$, 'what is there');
+SELECT appdb.enqueue('d', queue => 'd', dedupe_key => 'k', on_duplicate => 'reschedule') IS NOT NULL AS done \gset
+SELECT ticket AS t FROM appdb.claim('{d}', 'w') \gset
+SELECT is(appdb.enqueue('d', '{"n": 4}', queue => 'd', dedupe_key => 'k', on_duplicate => 'replace'), :'d'::uuid, 'one that runs');
+SELECT is(payload, '{"n": 2}', 'stays as it is') FROM appdb.tasks WHERE id = :'d';
+SELECT throws_ok($$SELECT appdb.enqueue('d', dedupe_key => 'k', on_duplicate => 'forget')$$, '22023', NULL, 'nothing else can be done');
+
+-- == groups =================================================================
+
+SELECT appdb.enqueue('g1', queue => 'grp', group_key => 'x') AS g1 \gset
+SELECT appdb.enqueue('g2', queue => 'grp', group_key => 'x') AS g2 \gset
+SELECT appdb.enqueue('h', queue => 'grp', group_key => 'y') AS h \gset
+SELECT appdb.enqueue('free', queue => 'grp') AS free \gset
+SELECT is(pg_temp.kinds('grp', 10), 'g1 h free', 'one of each group at a time');
+SELECT is(pg_temp.kinds('grp', 10), NULL, 'the other has to wait');
+SELECT appdb.complete(:'g1', 1);
+SELECT is(pg_temp.kinds('grp', 10), 'g2', 'until the first is done');
+SELECT cardinality(appdb.enqueue_many((SELECT jsonb_agg(jsonb_build_object('kind', 'z' || g, 'queue', 'z', 'group_key', 'z', 'group_limit', 3)) FROM generate_series(1, 5) AS g))) AS done \gset
+SELECT is(pg_temp.kinds('z', 10), 'z1 z2 z3', 'or as many as the limit says');
+SELECT is((SELECT string_agg(group_slot::text, ' ' ORDER BY id) FROM appdb.tasks WHERE queue = 'z' AND status = 'running'), '1 2 3', 'each has its place');
+
+-- == dependencies ===========================================================
+
+SELECT (appdb.enqueue_many('[{"kind": "p1", "queue": "dep"}, {"kind": "p2", "queue": "dep"}, {"kind": "child", "queue": "dep", "priority": 9, "depends_on": [0, 1]}]'))[3] AS child \gset
+SELECT is(pg_temp.kinds('dep', 10), 'p1 p2', 'a task waits for others');
+SELECT appdb.complete(id, 1) FROM appdb.tasks WHERE kind = 'p1';
+SELECT is(pg_temp.kinds('dep', 10), NULL, 'for all of them');
+SELECT is(appdb.complete_many(ARRAY(SELECT id FROM appdb.tasks WHERE kind = 'p2'), '{1}'), 1, 'the last is done');
+SELECT is(pg_temp.kinds('dep', 10), 'child', 'then it begins');
+SELECT appdb.enqueue('p3', queue => 'dep2') AS p3 \gset
+SELECT appdb.enqueue('child2', queue => 'dep2', depends_on => ARRAY[:'p3'::uuid]) AS child2 \gset
+SELECT appdb.enqueue('child3', queue => 'dep2', depends_on => ARRAY[:'child2'::uuid]) AS child3 \gset
+SELECT is(appdb.cancel(:'p3'), 'canceled', 'where one is canceled');
+SELECT is(pg_temp.state(:'child2') || ', ' || pg_temp.state(:'child3'), 'canceled f t, canceled f t', 'so are those that wait for it, however far');
+SELECT throws_ok(format('SELECT appdb.enqueue(%L, depends_on => ARRAY[%L::uuid])', 'child4', :'p3'), '23503', NULL, 'nothing new can wait for it');
+SELECT throws_ok($$SELECT appdb.enqueue('x', depends_on => '{00000000-0000-4000-8000-0000000000ff}')$$, '23503', NULL, 'nor for what never was');
+SELECT lives_ok(format('SELECT appdb.enqueue(%L, queue => %L, depends_on => ARRAY[%L::uuid])', 'child5', 'dep3', (SELECT id FROM appdb.tasks WHERE kind = 'p1')), 'but for what is done');
+SELECT is(pg_temp.kinds('dep3', 10), 'child5', 'and begins at once');
+
+-- == complete_many ==========================================================
+
+SELECT appdb.enqueue_many('m', ARRAY['{"n": 1}', '{"n": 2}']::jsonb[], 'm') AS m \gset
+SELECT array_agg(c.ticket ORDER BY c.id) AS tickets FROM appdb.claim('{m}', 'w', 2) AS c \gset
+SELECT throws_ok(format('SELECT appdb.complete_many(%L, %L)', :'m', '{1,9}'), '55000', NULL, 'all or none');
+SELECT is(appdb.complete_many(:'m', :'tickets', ARRAY['1', '2']::jsonb[]), 2, 'all');
+SELECT results_eq(format('SELECT payload -> %L, result FROM appdb.tasks WHERE id = ANY (%L) ORDER BY id', 'n', :'m'), $$VALUES ('1'::jsonb, '1'::jsonb), ('2', '2')$$, 'each with its result');
+
+-- == other ways =============================================================
+
+UPDATE appdb.tasks SET status = 'completed' WHERE id = :'free';
+SELECT is(pg_temp.state(:'free'), 'completed f t', 'a status set by hand brings what goes with it');
+SELECT results_eq($$SELECT waiting, scheduled, running, dead FROM appdb.task_overview WHERE queue IN ('z', 'f', 'g') ORDER BY queue$$,
+	$$VALUES (0::bigint, 0::bigint, 0::bigint, 1::bigint), (0, 1, 0, 0), (2, 0, 3, 0)$$, 'people see how the queues stand');
+-- a trigger of the user's
+CREATE FUNCTION pg_temp.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.progress_message := TG_OP; RETURN NEW; END $$;
+CREATE TRIGGER note BEFORE INSERT OR UPDATE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION pg_temp.note();
+SELECT appdb.enqueue('t', queue => 't') AS t1 \gset
+SELECT is(progress_message, 'INSERT', 'a trigger on the table fires when a task is added') FROM appdb.tasks WHERE id = :'t1';
+SELECT is(pg_temp.kinds('t'), 't', 'it is claimed');
+SELECT is(progress_message || ticket, 'UPDATE1', 'and the trigger fires') FROM appdb.tasks WHERE id = :'t1';
+
+SELECT * FROM finish();
+ROLLBACK;
