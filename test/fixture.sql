@@ -68,6 +68,7 @@ INSERT INTO appdb.subscriptions (user_id, plan, status, provider_subscription_id
 	('00000000-0000-7000-8000-000000000002', 'solo', 'canceled', 'sub_2');
 SELECT appdb.enqueue('index', '{"n": 1}', dedupe_key => 'k', space_id => '00000000-0000-7000-8000-000000000021') AS task \gset
 SELECT appdb.enqueue('mail', user_id => '00000000-0000-7000-8000-000000000001') AS task \gset
+INSERT INTO appdb.schedules (name, cron, kind, next_run_at, user_id) VALUES ('nightly', '0 3 * * *', 'report', '2030-01-01 03:00+00', '00000000-0000-7000-8000-000000000001');
 COMMIT;
 
 -- what was deleted, in operations of their own
