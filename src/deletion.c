@@ -28,6 +28,7 @@
  */
 #include "appdb.h"
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -304,6 +305,47 @@ remember_id(Deletion *deletion, const pg_uuid_t *id)
 }
 
 /*
+ * Does this transaction have the row locked FOR UPDATE?  It has where "id" is
+ * among the columns that the statement sets, as it is in those that rewrite.c
+ * makes, and where soft_delete.c has found the row.
+ */
+static bool
+is_locked(Relation rel, HeapTupleHeader tup)
+{
+	return rel->rd_tableam == GetHeapamTableAmRoutine() &&
+		(tup->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0 &&
+		HEAP_XMAX_IS_LOCKED_ONLY(tup->t_infomask) &&
+		HEAP_XMAX_IS_EXCL_LOCKED(tup->t_infomask) &&
+		(tup->t_infomask2 & HEAP_KEYS_UPDATED) != 0 &&
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(tup));
+}
+
+/* Lock a row FOR UPDATE. */
+static void
+lock_row(Deletion *deletion, Relation rel, HeapTuple tuple)
+{
+	TM_FailureData tmfd;
+
+	/* rows of several partitions can come in turn */
+	if (deletion->slot != NULL && deletion->slot->tts_tupleDescriptor != RelationGetDescr(rel))
+	{
+		ExecDropSingleTupleTableSlot(deletion->slot);
+		deletion->slot = NULL;
+	}
+	if (deletion->slot == NULL)
+	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(deletion->context);
+
+		deletion->slot = table_slot_create(rel, NULL);
+		MemoryContextSwitchTo(oldcontext);
+	}
+	(void) table_tuple_lock(rel, &tuple->t_self, GetActiveSnapshot(), deletion->slot,
+							GetCurrentCommandId(true), LockTupleExclusive,
+							LockWaitBlock, 0, &tmfd);
+	ExecClearTuple(deletion->slot);
+}
+
+/*
  * A row is about to be deleted: it is locked against UPDATE already, since a
  * BEFORE trigger sees it.  Returns the stamp to give it.
  */
@@ -330,26 +372,9 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id)
 
 	if (appdb_get_links(rel)->nchildren > 0)
 	{
-		TM_FailureData tmfd;
-
-		/* rows of several partitions can come in turn */
-		if (deletion->slot != NULL && deletion->slot->tts_tupleDescriptor != RelationGetDescr(rel))
-		{
-			ExecDropSingleTupleTableSlot(deletion->slot);
-			deletion->slot = NULL;
-		}
-		if (deletion->slot == NULL)
-		{
-			MemoryContext oldcontext = MemoryContextSwitchTo(deletion->context);
-
-			deletion->slot = table_slot_create(rel, NULL);
-			MemoryContextSwitchTo(oldcontext);
-		}
 		/* keep out those who would add a child, and wait for those who have */
-		(void) table_tuple_lock(rel, &oldtup->t_self, GetActiveSnapshot(), deletion->slot,
-								GetCurrentCommandId(true), LockTupleExclusive,
-								LockWaitBlock, 0, &tmfd);
-		ExecClearTuple(deletion->slot);
+		if (!is_locked(rel, oldtup->t_data))
+			lock_row(deletion, rel, oldtup);
 		remember_id(deletion, id);
 	}
 	appdb_guard_forget();

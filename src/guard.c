@@ -38,16 +38,18 @@ PG_FUNCTION_INFO_V1(appdb_guard);
  * for the same ones again and again.  They stay live unless we delete them
  * ourselves, so each deletion of ours forgets them all.
  */
-#define NREMEMBERED 64			/* a power of two */
+#define NREMEMBERED 1024		/* a power of two */
 
 typedef struct Remembered
 {
-	SubTransactionId subid;		/* InvalidSubTransactionId: free */
+	uint32		epoch;			/* of no use in another one */
+	SubTransactionId subid;
 	Oid			parent;
 	pg_uuid_t	id;
 } Remembered;
 
 static Remembered remembered[NREMEMBERED];
+static uint32 epoch = 1;
 
 static void
 forget_at_xact_end(XactEvent event, void *arg)
@@ -58,7 +60,11 @@ forget_at_xact_end(XactEvent event, void *arg)
 void
 appdb_guard_forget(void)
 {
-	memset(remembered, 0, sizeof(remembered));
+	if (unlikely(++epoch == 0))
+	{
+		memset(remembered, 0, sizeof(remembered));
+		epoch = 1;
+	}
 }
 
 /* Where a parent would be remembered; the last bytes of a UUID are random. */
@@ -132,7 +138,8 @@ parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 	bool		live = true;
 	Remembered *memory = remembered_slot(link->parent, DatumGetUUIDP(id));
 
-	if (memory->subid == GetCurrentSubTransactionId() && memory->parent == link->parent &&
+	if (memory->epoch == epoch && memory->subid == GetCurrentSubTransactionId() &&
+		memory->parent == link->parent &&
 		memcmp(&memory->id, DatumGetUUIDP(id), sizeof(pg_uuid_t)) == 0)
 		return true;
 
@@ -181,6 +188,7 @@ parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 					RegisterXactCallback(forget_at_xact_end, NULL);
 					registered = true;
 				}
+				memory->epoch = epoch;
 				memory->subid = GetCurrentSubTransactionId();
 				memory->parent = link->parent;
 				memory->id = *DatumGetUUIDP(id);
@@ -206,7 +214,8 @@ parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 	index_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, AccessShareLock);
+	/* there will be more of them */
+	index_close(index, NoLock);
 	table_close(parent, NoLock);
 	return live;
 }

@@ -278,11 +278,11 @@ appdb_may_have_children(const AppdbLink *link, Relation child, const pg_uuid_t *
 
 	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, AccessShareLock);
+	index_close(index, NoLock);
 	if (parent_index != NULL)
 	{
 		ExecDropSingleTupleTableSlot(parent_slot);
-		index_close(parent_index, AccessShareLock);
+		index_close(parent_index, NoLock);
 		table_close(parent, NoLock);
 	}
 	return found;
