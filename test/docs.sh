@@ -72,10 +72,15 @@ DROP DATABASE IF EXISTS appdb_docs;
 DROP ROLE IF EXISTS appdb_docs_owner, web;
 CREATE ROLE appdb_docs_owner LOGIN CREATEROLE;
 SQL
-for file in README.md docs/operations.md docs/patterns/database-design.md; do
+for file in README.md docs/operations.md docs/memberships.md docs/patterns/database-design.md; do
 	run_psql -d postgres -c 'CREATE DATABASE appdb_docs OWNER appdb_docs_owner TEMPLATE template0'
 	PGUSER=appdb_docs_owner PGOPTIONS='-c client_min_messages=warning' run_psql -v ON_ERROR_STOP=1 -d appdb_docs \
 		-c 'CREATE EXTENSION appdb' -f demo/fill.sql >"$work/err" 2>&1 || not_ok "$file: the demo's rows" <"$work/err"
+	# what a role of an application has; the installation gives it to nobody
+	run_psql -d appdb_docs >/dev/null 2>"$work/err" <<-'SQL'
+		SELECT format('GRANT EXECUTE ON FUNCTION %s TO appdb_docs_owner', f)
+		FROM unnest(appdb._app_functions() || 'appdb.impersonate(uuid, bool)'::regprocedure) AS f \gexec
+	SQL
 	sql_of "$file" >"$work/doc.sql"
 	PGUSER=appdb_docs_owner run_psql -d appdb_docs -f "$work/doc.sql" >"$work/out" 2>&1
 	sed -n 's/^.*ERROR: /ERROR: /p' "$work/out" | sort >"$work/got"
