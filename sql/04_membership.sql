@@ -931,6 +931,81 @@ CREATE FUNCTION appdb.invitation_rules() RETURNS trigger
 COMMENT ON FUNCTION appdb.invitation_rules() IS
 	'Trigger function: an invitation is answered once, in time, and by whom it was sent to';
 
+-- Whose a space is is more than any role in it: BEFORE each row.
+CREATE FUNCTION appdb._space_rules() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	me uuid := appdb.current_user_id();
+	own text;
+BEGIN
+	IF NOT appdb._directly() THEN
+		RETURN NEW;
+	END IF;
+	IF TG_OP = 'UPDATE' THEN
+		IF (NEW.organization_id, NEW.owner_id) IS NOT DISTINCT FROM (OLD.organization_id, OLD.owner_id) THEN
+			RETURN NEW;
+		END IF;
+		SELECT n.role INTO own FROM appdb._tenant_now(NULL, OLD.id, me, false) AS n;
+		IF own IS DISTINCT FROM 'owner' THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'insufficient_privilege',
+				MESSAGE = format('permission denied to give space %s to somebody else', OLD.id),
+				DETAIL = 'This takes the role owner.';
+		END IF;
+	END IF;
+	IF NEW.organization_id IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.organization_id IS DISTINCT FROM OLD.organization_id) THEN
+		SELECT n.role INTO own FROM appdb._tenant_now(NEW.organization_id, NULL, me, false) AS n;
+		IF appdb._role_rank(own) < appdb._role_rank('admin') THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'insufficient_privilege',
+				MESSAGE = format('permission denied for spaces of organization %s', NEW.organization_id),
+				DETAIL = 'This takes the role admin.';
+		END IF;
+	ELSIF TG_OP = 'INSERT' AND NEW.owner_id IS DISTINCT FROM me THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'insufficient_privilege',
+			MESSAGE = 'permission denied to make a personal space of somebody else''s';
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION appdb._space_rules() IS 'Internal: appdb.space_rules()';
+CREATE FUNCTION appdb.space_rules() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.space_rules() IS
+	'Trigger function: nobody who is signed in gives a space away but its owners, or makes one for others';
+
+-- An invitation goes to whoever has its address: so nobody says of themselves
+-- that an address is theirs.
+CREATE FUNCTION appdb._own_address() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF appdb._directly() THEN
+		IF lower(NEW.email) IS DISTINCT FROM lower(OLD.email) THEN
+			NEW.email_verified := false;
+			NEW.email_verified_at := NULL;
+		ELSIF NOT OLD.email_verified AND (NEW.email_verified OR NEW.email_verified_at IS NOT NULL) THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'insufficient_privilege',
+				MESSAGE = format('permission denied to verify the e-mail address of user %s', OLD.id),
+				HINT = 'The application does that while nobody is signed in.';
+		END IF;
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION appdb._own_address() IS 'Internal: appdb.own_address()';
+CREATE FUNCTION appdb.own_address() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.own_address() IS
+	'Trigger function: whoever is signed in can change their e-mail address, which is not verified then, but not verify it';
+
 -- Rows of a dump pass: they are inserted, and by nobody who is signed in.
 CREATE FUNCTION appdb._attach_membership() RETURNS void
 	LANGUAGE plpgsql
@@ -963,6 +1038,17 @@ BEGIN
 		FOR EACH ROW EXECUTE FUNCTION appdb.invitation_rules();
 	COMMENT ON TRIGGER appdb_invitation_rules ON app_data.invitations IS
 		'An invitation is answered once, in time, and by whom it was sent to';
+	CREATE OR REPLACE TRIGGER appdb_space_rules
+		BEFORE INSERT OR UPDATE ON app_data.spaces
+		FOR EACH ROW WHEN (appdb.current_user_id() IS NOT NULL) EXECUTE FUNCTION appdb.space_rules();
+	COMMENT ON TRIGGER appdb_space_rules ON app_data.spaces IS
+		'Nobody who is signed in gives a space away but its owners';
+	-- before appdb_email_verified, which keeps the two columns in step
+	CREATE OR REPLACE TRIGGER appdb_email_own
+		BEFORE UPDATE ON app_data.users
+		FOR EACH ROW WHEN (appdb.current_user_id() IS NOT NULL) EXECUTE FUNCTION appdb.own_address();
+	COMMENT ON TRIGGER appdb_email_own ON app_data.users IS
+		'Nobody who is signed in verifies an e-mail address';
 END
 $$;
 COMMENT ON FUNCTION appdb._attach_membership() IS 'Internal: makes the triggers; appdb.attach_domains() calls it';

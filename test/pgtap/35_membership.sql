@@ -1,7 +1,7 @@
 -- Memberships and invitations: the functions, as a role that may execute them
 -- and nothing else, and the same rules for statements on the live views.
 BEGIN;
-SELECT plan(193);
+SELECT plan(208);
 
 CREATE ROLE regress_app;
 GRANT USAGE ON SCHEMA appdb TO regress_app;
@@ -319,6 +319,29 @@ INSERT INTO appdb.invitations (id, organization_id, email, expires_at) VALUES ('
 SELECT throws_ok($$UPDATE appdb.invitations SET status = 'accepted' WHERE id = '00000000-0000-4000-8000-000000000e01'$$, '55000', NULL, 'in time, whoever asks');
 SELECT lives_ok($$UPDATE appdb.invitations SET status = 'canceled' WHERE id = '00000000-0000-4000-8000-000000000e01'$$, 'an old one is tidied away');
 
+-- spaces
+SELECT throws_ok(format('SELECT public.dml(%L, %L)', v.who, v.statement), v.code, NULL, v.who || ': ' || v.statement)
+FROM (VALUES
+	('Ben', $$UPDATE appdb.spaces SET owner_id = @Ben@, organization_id = NULL, visibility = 'private' WHERE id = @team@$$, '42501'),
+	('Eva', $$UPDATE appdb.spaces SET owner_id = @Eva@ WHERE id = @own@$$, '42501'),
+	('Dee', $$UPDATE appdb.spaces SET owner_id = NULL, organization_id = @globex@ WHERE id = @own@$$, '42501'),
+	('Eva', $$INSERT INTO appdb.spaces (organization_id, name) VALUES (@acme@, 'x')$$, '42501'),
+	('Eva', $$INSERT INTO appdb.spaces (owner_id, name) VALUES (@Ben@, 'x')$$, '42501')) AS v (who, statement, code);
+SELECT is(public.dml('Ben', $$UPDATE appdb.spaces SET name = 'Team 2' WHERE id = @team@ RETURNING name$$), 'Team 2', 'an admin renames a space');
+SELECT is(public.dml('Cem', $$WITH moved AS (UPDATE appdb.spaces SET owner_id = @Cem@, organization_id = NULL, visibility = 'private' WHERE id = @team@ RETURNING owner_id)
+	SELECT (owner_id = @Cem@)::text FROM moved$$), 'true', 'its owner takes it out of the organization');
+SELECT is(public.dml('Cem', $$UPDATE appdb.spaces SET owner_id = NULL, organization_id = @acme@, visibility = 'organization' WHERE id = @team@ RETURNING name$$), 'Team 2', 'and puts it back');
+SELECT is(public.dml('Eva', $$INSERT INTO appdb.spaces (owner_id, name) VALUES (@Eva@, 'Mine') RETURNING name$$), 'Mine', 'one''s own personal space');
+SELECT is(public.dml('Eva', $$INSERT INTO appdb.space_members (space_id, user_id, role) SELECT s.id, @Eva@, 'owner' FROM appdb.spaces AS s WHERE s.name = 'Mine' RETURNING role$$), 'owner', 'of which one is the owner');
+
+-- addresses
+SELECT throws_ok($$SELECT public.dml('Una', 'UPDATE appdb.users SET email_verified = true WHERE id = @Una@')$$, '42501', NULL, 'nobody verifies their own address');
+SELECT throws_ok($$SELECT public.dml('Una', 'UPDATE appdb.users SET email_verified_at = now() WHERE id = @Una@')$$, '42501', NULL, 'in either way');
+SELECT is(public.dml('Eva', $$UPDATE appdb.users SET name = 'Eva' WHERE id = @Eva@ RETURNING email_verified$$), 'true', 'other columns are one''s own');
+SELECT is(public.dml('Eva', $$UPDATE appdb.users SET email = 'new@example.org' WHERE id = @Eva@ RETURNING email_verified$$), 'false', 'a new address is not verified');
+SELECT is(public.dml('Eva', $$UPDATE appdb.users SET email = 'eva@example.org', name = 'Eva' WHERE id = @Eva@ RETURNING email_verified_at$$), NULL, 'nor is the old one then');
+UPDATE appdb.users SET email_verified = true WHERE name = 'Eva';
+
 -- == owners, when nobody is signed in =======================================
 
 SELECT is(public.roles(public.kept('acme')::uuid), 'Ben admin, Cem owner', 'one owner');
@@ -341,7 +364,7 @@ SELECT lives_ok($$SELECT appdb.restore('app_data.users', u.id) FROM app_data.use
 SELECT is(public.roles(public.kept('globex')::uuid), 'Eva owner', 'as its owner');
 SELECT lives_ok($$DELETE FROM appdb.members WHERE organization_id = public.kept('globex')::uuid$$, 'an administrator empties an organization');
 SELECT lives_ok($$DELETE FROM appdb.organizations WHERE slug = 'acme'$$, 'an organization goes with its members and spaces');
-SELECT is((SELECT count(*) FROM appdb.members) + (SELECT count(*) FROM appdb.space_members), 0::bigint, 'all of them');
+SELECT is(concat(public.roles(public.kept('acme')::uuid), public.roles(public.kept('team')::uuid)), '', 'all of them');
 SELECT lives_ok($$SELECT appdb.restore('app_data.organizations', public.kept('acme')::uuid)$$, 'and comes back');
 SELECT is(public.roles(public.kept('acme')::uuid), 'Ben owner', 'as it was');
 
@@ -369,10 +392,10 @@ DROP TRIGGER appdb_keep_owner ON app_data.members;
 SELECT appdb.attach_domains();
 SELECT appdb.attach_domains();
 SELECT is((SELECT string_agg(t.tgrelid::regclass || '.' || t.tgname, ' ' ORDER BY t.tgrelid::regclass::text, t.tgname) FROM pg_trigger AS t
-	WHERE t.tgname IN ('appdb_keep_owner', 'appdb_keep_owner_delete', 'appdb_membership_rank', 'appdb_invitation_rules')),
+	WHERE t.tgname IN ('appdb_keep_owner', 'appdb_keep_owner_delete', 'appdb_membership_rank', 'appdb_invitation_rules', 'appdb_space_rules', 'appdb_email_own')),
 	'app_data.invitations.appdb_invitation_rules app_data.members.appdb_keep_owner app_data.members.appdb_keep_owner_delete '
 	'app_data.members.appdb_membership_rank app_data.space_members.appdb_keep_owner app_data.space_members.appdb_keep_owner_delete '
-	'app_data.space_members.appdb_membership_rank', 'when the extension does');
+	'app_data.space_members.appdb_membership_rank app_data.spaces.appdb_space_rules app_data.users.appdb_email_own', 'when the extension does');
 
 SELECT * FROM finish();
 ROLLBACK;
