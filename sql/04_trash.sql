@@ -40,98 +40,58 @@ AS $$
 $$;
 COMMENT ON FUNCTION appdb._link_condition(pg_catalog.name[], pg_catalog.name[]) IS 'Internal: the join condition of a foreign key';
 
--- How many rows would come back with a deleted row.
 CREATE FUNCTION appdb._deleted_with(entity pg_catalog.regclass, id pg_catalog.uuid, deleted_at pg_catalog.timestamptz)
 	RETURNS pg_catalog.int8
-	LANGUAGE plpgsql STABLE
-	SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	todo jsonb := jsonb_build_array(jsonb_build_object('entity', entity::oid, 'ids', jsonb_build_array(id)));
-	seen jsonb := '{}';
-	step record;
-	link record;
-	ids uuid[];
-	total bigint := 0;
-BEGIN
-	-- level by level; a row is reached once although several paths lead there
-	WHILE jsonb_array_length(todo) > 0 LOOP
-		SELECT (t ->> 'entity')::oid::regclass AS entity,
-			   ARRAY(SELECT i::uuid FROM jsonb_array_elements_text(t -> 'ids') i) AS ids
-		INTO step FROM jsonb_array_elements(todo) t LIMIT 1;
-		todo := todo - 0;
-		FOR link IN
-			SELECT child.entity AS child, appdb._link_condition(r.columns, r.to_columns) AS condition
-			FROM appdb._relations() r
-			JOIN appdb._managed_tables() child ON child.view = r."from"
-			JOIN appdb._managed_tables() parent ON parent.view = r."to"
-			WHERE r.kind = 'one' AND r.on_delete = 'cascade' AND parent.entity = step.entity
-		LOOP
-			EXECUTE format('SELECT ARRAY(SELECT c.id FROM %s c JOIN %s p ON %s WHERE p.id = ANY ($1) AND c.deleted_at = $2)',
-						   link.child, step.entity, link.condition)
-			INTO ids USING step.ids, deleted_at;
-			ids := ARRAY(SELECT i FROM unnest(ids) i WHERE NOT seen ? i::text AND i <> _deleted_with.id);
-			IF cardinality(ids) > 0 THEN
-				total := total + cardinality(ids);
-				seen := seen || (SELECT jsonb_object_agg(i, true) FROM unnest(ids) i);
-				todo := todo || jsonb_build_array(jsonb_build_object('entity', link.child::oid, 'ids', to_jsonb(ids)));
-			END IF;
-		END LOOP;
-	END LOOP;
-	RETURN total;
-END
-$$;
+	LANGUAGE c STABLE STRICT
+	AS 'MODULE_PATHNAME', 'appdb__deleted_with';
 COMMENT ON FUNCTION appdb._deleted_with(pg_catalog.regclass, pg_catalog.uuid, pg_catalog.timestamptz) IS 'Internal: how many rows were deleted with a row, below it';
 
--- The rows that were deleted themselves, not with a parent.
+-- The rows that were deleted themselves, not with a parent, as far as the
+-- caller may read them.
 CREATE FUNCTION appdb._trash(
 	OUT entity pg_catalog.regclass, OUT id pg_catalog.uuid, OUT label pg_catalog.text,
 	OUT deleted_at pg_catalog.timestamptz, OUT role pg_catalog.name, OUT user_id pg_catalog.uuid,
 	OUT purged_at pg_catalog.timestamptz)
 	RETURNS SETOF pg_catalog.record
-	LANGUAGE plpgsql STABLE ROWS 100
-	SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	m record;
-BEGIN
-	FOR m IN
-		SELECT t.entity, t.label,
-			   (SELECT string_agg(format(' AND NOT EXISTS (SELECT FROM %s p WHERE %s AND p.deleted_at = c.deleted_at)',
-										 parent.entity, appdb._link_condition(r.columns, r.to_columns)), '')
-				FROM appdb._relations() r JOIN appdb._managed_tables() parent ON parent.view = r."to"
-				WHERE r."from" = t.view AND r.kind = 'one' AND r.on_delete = 'cascade') AS no_parent
-		FROM appdb._managed_tables() t
-		WHERE EXISTS (SELECT FROM pg_attribute a
-					  WHERE a.attrelid = t.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped)
-		  AND has_table_privilege(t.entity, 'SELECT')
-		ORDER BY t.view
-	LOOP
-		RETURN QUERY EXECUTE format(
-			'SELECT $1, c.id, %s, c.deleted_at, d.role, d.user_id, d.purged_at '
-			'FROM %s c LEFT JOIN LATERAL (SELECT * FROM app_data.deletions d '
-			'WHERE d.deleted_at = c.deleted_at ORDER BY d.entity = $1 DESC LIMIT 1) d ON true '
-			'WHERE c.deleted_at IS NOT NULL%s',
-			CASE WHEN m.label IS NULL THEN 'c.id::text' ELSE format('c.%I::text', m.label) END,
-			m.entity, m.no_parent)
-		USING m.entity;
-	END LOOP;
-END
-$$;
+	LANGUAGE c STABLE ROWS 100
+	AS 'MODULE_PATHNAME', 'appdb__trash';
 COMMENT ON FUNCTION appdb._trash() IS 'Internal: the rows of appdb.trash';
 
 CREATE FUNCTION appdb.retention() RETURNS pg_catalog.interval
-	LANGUAGE sql STABLE
-AS $$
-	SELECT pg_catalog.current_setting('appdb.retention')::pg_catalog.interval
-$$;
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'appdb_retention_interval';
 COMMENT ON FUNCTION appdb.retention() IS 'How long deleted rows are kept: the setting appdb.retention';
+
+-- Is a row under a legal hold?  (The work is done as the owner of the tables.)
+CREATE FUNCTION appdb._held(entity pg_catalog.regclass, id pg_catalog.uuid)
+	RETURNS pg_catalog.bool
+	LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb._held(pg_catalog.regclass, pg_catalog.uuid) IS 'Internal: whether a row is under a legal hold';
+
+CREATE FUNCTION appdb.__held(entity pg_catalog.regclass, id pg_catalog.uuid)
+	RETURNS pg_catalog.bool
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	held bool;
+BEGIN
+	IF NOT EXISTS (SELECT FROM app_data.legal_holds) THEN
+		RETURN false;
+	END IF;
+	EXECUTE format('SELECT EXISTS (SELECT FROM %s c WHERE c.id = $1 AND (%s))', entity, appdb._held_condition(entity, 'c'))
+	INTO held USING id;
+	RETURN held;
+END
+$$;
+COMMENT ON FUNCTION appdb.__held(pg_catalog.regclass, pg_catalog.uuid) IS 'Internal: the work of appdb._held()';
 
 CREATE VIEW appdb.trash WITH (security_invoker = true) AS
 	SELECT t.entity, t.id, t.label, t.deleted_at, t.role AS deleted_by_role, t.user_id AS deleted_by,
 		   appdb._deleted_with(t.entity, t.id, t.deleted_at) AS rows_with_it,
-		   t.deleted_at OPERATOR(pg_catalog.+) appdb.retention() AS purge_at,
-		   t.purged_at IS NULL AS restorable
+		   CASE WHEN NOT appdb._held(t.entity, t.id) THEN t.deleted_at OPERATOR(pg_catalog.+) appdb.retention() END AS purge_at,
+		   t.purged_at IS NULL OR appdb._held(t.entity, t.id) AS restorable
 	FROM appdb._trash() t;
 COMMENT ON VIEW appdb.trash IS 'What appdb.restore() can bring back: rows that were deleted themselves, not with a parent';
 COMMENT ON COLUMN appdb.trash.entity IS 'Their base table';
@@ -141,77 +101,321 @@ COMMENT ON COLUMN appdb.trash.deleted_at IS 'When it was deleted';
 COMMENT ON COLUMN appdb.trash.deleted_by_role IS 'The database role that deleted it';
 COMMENT ON COLUMN appdb.trash.deleted_by IS 'The application''s user who deleted it, where one was signed in';
 COMMENT ON COLUMN appdb.trash.rows_with_it IS 'How many rows, of all tables, were deleted with it and would come back';
-COMMENT ON COLUMN appdb.trash.purge_at IS 'From when on a purge by the setting appdb.retention removes it';
-COMMENT ON COLUMN appdb.trash.restorable IS 'False once its purge has begun';
+COMMENT ON COLUMN appdb.trash.purge_at IS 'From when on a purge by the setting appdb.retention removes it; null while it is under a legal hold';
+COMMENT ON COLUMN appdb.trash.restorable IS 'False once its purge has begun, unless a legal hold keeps it';
 -- what it shows is what its reader may read in the base tables
 GRANT SELECT ON appdb.trash TO PUBLIC;
 
--- The organization that a row belongs to must not be on hold.
-CREATE FUNCTION appdb._not_held(entity pg_catalog.regclass)
+-- The condition that a row (under this alias) belongs to an organization that
+-- is under a legal hold, by its own columns or by the rows that it goes with;
+-- 'false' for a table whose rows belong to none.
+CREATE FUNCTION appdb._held_condition(
+	entity pg_catalog.regclass, alias pg_catalog.text, path pg_catalog.regclass[] DEFAULT '{}')
+	RETURNS pg_catalog.text
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	conditions text[] := '{}';
+	link record;
+	condition text;
+	parent text := 'p' || cardinality(path);
+BEGIN
+	IF entity = to_regclass('app_data.organizations') THEN
+		conditions := ARRAY[format('EXISTS (SELECT FROM app_data.legal_holds h WHERE h.organization_id OPERATOR(pg_catalog.=) %s.id)', alias)];
+	END IF;
+	SELECT conditions || COALESCE(array_agg(CASE a.attname
+		WHEN 'organization_id' THEN format('EXISTS (SELECT FROM app_data.legal_holds h WHERE h.organization_id OPERATOR(pg_catalog.=) %s.organization_id)', alias)
+		ELSE format('EXISTS (SELECT FROM app_data.legal_holds h JOIN app_data.spaces s ON s.organization_id OPERATOR(pg_catalog.=) h.organization_id WHERE s.id OPERATOR(pg_catalog.=) %s.space_id)', alias) END
+		ORDER BY a.attnum), '{}')
+	INTO conditions
+	FROM pg_attribute a
+	WHERE a.attrelid = entity AND NOT a.attisdropped AND a.atttypid = 'uuid'::regtype
+	  AND a.attname IN ('organization_id', 'space_id');
+
+	FOR link IN
+		SELECT m.entity AS parent, r.columns, r.to_columns
+		FROM appdb._relations() r
+		JOIN appdb._managed_tables() m ON m.view = r."to"
+		JOIN appdb._managed_tables() child ON child.view = r."from" AND child.entity = _held_condition.entity
+		WHERE r.kind = 'one' AND r.on_delete = 'cascade' AND m.entity <> ALL (path || child.entity)
+		  AND NOT r.columns && '{organization_id,space_id}'::name[]
+	LOOP
+		condition := appdb._held_condition(link.parent, parent, path || entity);
+		IF condition <> 'false' THEN
+			conditions := conditions || format('EXISTS (SELECT FROM %s %s WHERE %s AND (%s))', link.parent, parent,
+				(SELECT string_agg(format('%s.%I OPERATOR(pg_catalog.=) %s.%I', alias, u.c, parent, u.p), ' AND ')
+				 FROM unnest(link.columns, link.to_columns) u (c, p)),
+				condition);
+		END IF;
+	END LOOP;
+	RETURN COALESCE(array_to_string(NULLIF(conditions, '{}'), ' OR '), 'false');
+END
+$$;
+COMMENT ON FUNCTION appdb._held_condition(pg_catalog.regclass, pg_catalog.text, pg_catalog.regclass[]) IS 'Internal: the condition that a row is under a legal hold';
+
+-- The condition that a row (under this alias) can be purged: deleted long enough ago,
+-- its operation noted as being purged, under no hold.  $3 is the time.
+CREATE FUNCTION appdb._purge_condition(entity pg_catalog.regclass, held pg_catalog.bool, alias pg_catalog.text DEFAULT 'c')
 	RETURNS pg_catalog.text
 	LANGUAGE sql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT COALESCE(string_agg(' AND NOT EXISTS (SELECT FROM app_data.legal_holds h WHERE h.organization_id = ' ||
-		CASE WHEN c.relname = 'organizations' AND a.attname = 'id' THEN 'c.id)'
-			 WHEN a.attname = 'organization_id' THEN 'c.organization_id)'
-			 ELSE '(SELECT s.organization_id FROM app_data.spaces s WHERE s.id = c.space_id))' END, ''), '')
-	FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped AND a.atttypid = 'uuid'::regtype
-	WHERE c.oid = entity
-	  AND (a.attname IN ('organization_id', 'space_id')
-		   OR (a.attname = 'id' AND c.relname = 'organizations' AND c.relnamespace = 'app_data'::regnamespace))
+	SELECT format('%1$s.deleted_at OPERATOR(pg_catalog.<) $3 AND NOT EXISTS '
+		'(SELECT FROM app_data.deletions d WHERE d.deleted_at OPERATOR(pg_catalog.=) %1$s.deleted_at AND d.purged_at IS NULL)', alias) ||
+		CASE WHEN held THEN format(' AND NOT (%s)', appdb._held_condition(entity, alias)) ELSE '' END
 $$;
-COMMENT ON FUNCTION appdb._not_held(pg_catalog.regclass) IS 'Internal: the condition that a row (alias c) is under no legal hold';
+COMMENT ON FUNCTION appdb._purge_condition(pg_catalog.regclass, pg_catalog.bool, pg_catalog.text) IS 'Internal: the condition that a row can be purged';
 
--- Removes what can go of one stretch of a table; returns how many rows went
--- and where the next stretch begins (null: the table ends).
+-- The foreign keys that refer to a table, with the condition that ties the
+-- row r to the row c, and the column that has the id of c, if one has.
+CREATE FUNCTION appdb._references(
+	entity pg_catalog.regclass,
+	OUT child pg_catalog.regclass, OUT condition pg_catalog.text, OUT id_column pg_catalog.name, OUT keeps pg_catalog.bool,
+	OUT columns pg_catalog.name[], OUT to_columns pg_catalog.name[])
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE sql STABLE ROWS 5
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT f.conrelid, string_agg(format('r.%I OPERATOR(pg_catalog.=) c.%I', a.attname, p.attname), ' AND '),
+		   min(a.attname::text) FILTER (WHERE p.attname = 'id'), f.confdeltype IN ('a', 'r'),
+		   array_agg(a.attname), array_agg(p.attname)
+	FROM pg_constraint f
+	CROSS JOIN LATERAL unnest(f.conkey, f.confkey) u (child, parent)
+	JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = u.child
+	JOIN pg_attribute p ON p.attrelid = f.confrelid AND p.attnum = u.parent
+	WHERE f.confrelid = entity AND f.contype = 'f' AND f.conparentid = 0
+	GROUP BY f.oid, f.conrelid, f.confdeltype
+	ORDER BY f.oid
+$$;
+COMMENT ON FUNCTION appdb._references(pg_catalog.regclass) IS 'Internal: the foreign keys that refer to a table';
+
+-- The statement that purges a stretch of a table or partition: $1 and $2 are
+-- its ends, $3 the time, $4 further rows to look at.  It returns how many rows
+-- went, and which rows of the same table they referred to.  What is referred
+-- to by a row that does not go at the same time stays.
+CREATE FUNCTION appdb._purge_statement(entity pg_catalog.regclass, part pg_catalog.regclass, held pg_catalog.bool)
+	RETURNS pg_catalog.text
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	purgeable text := appdb._purge_condition(entity, held);
+	reference record;
+	condition text;
+	blocked text[] := '{}';
+	upwards text[] := '{}';
+	names name[] := '{id}';
+	parents text[] := '{}';
+BEGIN
+	FOR reference IN SELECT * FROM appdb._references(entity) LOOP
+		IF reference.keeps AND reference.child = entity THEN
+			blocked := blocked || format('EXISTS (SELECT FROM %s r WHERE %s AND NOT EXISTS (SELECT FROM candidate x WHERE x.id OPERATOR(pg_catalog.=) r.id))',
+										 entity, reference.condition);
+			upwards := upwards || format('(%s)', reference.condition);
+			names := names || reference.columns || reference.to_columns;
+			IF reference.id_column IS NOT NULL THEN
+				parents := parents || format('g.%I', reference.id_column);
+			END IF;
+		ELSIF reference.keeps THEN
+			purgeable := purgeable || format(' AND NOT EXISTS (SELECT FROM %s r WHERE %s)', reference.child, reference.condition);
+		ELSIF held AND reference.child <> entity THEN
+			-- what would forget the row, or go with it, but must stay as it is
+			condition := appdb._held_condition(reference.child, 'r');
+			IF condition <> 'false' THEN
+				purgeable := purgeable || format(' AND NOT EXISTS (SELECT FROM %s r WHERE %s AND (%s))',
+												 reference.child, reference.condition, condition);
+			END IF;
+		END IF;
+	END LOOP;
+
+	IF blocked = '{}' THEN
+		RETURN format(
+			'WITH candidate AS (SELECT c.ctid AS place FROM ONLY %1$s c '
+			'WHERE c.ctid OPERATOR(pg_catalog.>=) $1 AND c.ctid OPERATOR(pg_catalog.<) $2 AND %2$s FOR UPDATE OF c SKIP LOCKED), '
+			'gone AS (DELETE FROM ONLY %1$s c USING candidate k WHERE c.ctid OPERATOR(pg_catalog.=) k.place RETURNING c.id) '
+			'SELECT pg_catalog.count(*), NULL::pg_catalog.uuid[] FROM gone',
+			part, purgeable);
+	END IF;
+	RETURN format(
+		'WITH RECURSIVE near AS (SELECT c.ctid AS place, %3$s FROM ONLY %1$s c '
+		'WHERE c.ctid OPERATOR(pg_catalog.>=) $1 AND c.ctid OPERATOR(pg_catalog.<) $2 AND %2$s FOR UPDATE OF c SKIP LOCKED), '
+		'far AS (SELECT c.ctid AS place, %3$s FROM ONLY %1$s c '
+		'WHERE c.id OPERATOR(pg_catalog.=) ANY ($4) AND NOT (c.ctid OPERATOR(pg_catalog.>=) $1 AND c.ctid OPERATOR(pg_catalog.<) $2) AND %2$s FOR UPDATE OF c SKIP LOCKED), '
+		'candidate AS MATERIALIZED (SELECT * FROM near UNION ALL SELECT * FROM far), '
+		'blocked AS (SELECT c.* FROM candidate c WHERE %4$s '
+		'UNION SELECT c.* FROM blocked r JOIN candidate c ON %5$s), '
+		'gone AS (DELETE FROM ONLY %1$s c USING candidate k '
+		'WHERE c.ctid OPERATOR(pg_catalog.=) k.place AND NOT EXISTS (SELECT FROM blocked b WHERE b.id OPERATOR(pg_catalog.=) k.id) RETURNING c.*) '
+		'SELECT (SELECT pg_catalog.count(*) FROM gone), ARRAY(SELECT DISTINCT p FROM gone g CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[%6$s]::pg_catalog.uuid[]) p '
+		'WHERE p IS NOT NULL AND NOT EXISTS (SELECT FROM gone x WHERE x.id OPERATOR(pg_catalog.=) p))',
+		part, purgeable,
+		(SELECT string_agg(DISTINCT format('c.%I', n), ', ') FROM unnest(names) n),
+		array_to_string(blocked, ' OR '), array_to_string(upwards, ' OR '), array_to_string(parents, ', '));
+END
+$$;
+COMMENT ON FUNCTION appdb._purge_statement(pg_catalog.regclass, pg_catalog.regclass, pg_catalog.bool) IS 'Internal: the statement that purges a stretch of a table';
+
+-- Where a stretch begins that has about as many rows as a batch.
+CREATE FUNCTION appdb._purge_first_page(part pg_catalog.regclass, end_page pg_catalog.int8, batch pg_catalog.int4)
+	RETURNS pg_catalog.int8
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT GREATEST(end_page - GREATEST((batch / CASE WHEN c.reltuples > 0 AND c.relpages > 0
+													  THEN GREATEST(c.reltuples / c.relpages, 1) ELSE 100 END)::bigint, 1), 0)
+	FROM pg_class c WHERE c.oid = part
+$$;
+COMMENT ON FUNCTION appdb._purge_first_page(pg_catalog.regclass, pg_catalog.int8, pg_catalog.int4) IS 'Internal: where a stretch of a table begins';
+
+-- Purges a stretch of a table that ends before a page; "rest" are rows that
+-- the last one has left to look at again.  Returns how many rows went, and
+-- where the next stretch ends (0: there is none).  No SET clause here, since
+-- the table's triggers are to run with the settings of the caller.
 CREATE FUNCTION appdb._purge_stretch(
-	entity pg_catalog.regclass, cutoff pg_catalog.timestamptz, first_page pg_catalog.int8, batch pg_catalog.int4,
-	OUT purged pg_catalog.int8, OUT next_page pg_catalog.int8)
+	part pg_catalog.regclass, statements pg_catalog.text[], cutoff pg_catalog.timestamptz, batch pg_catalog.int4,
+	INOUT end_page pg_catalog.int8, INOUT rest pg_catalog.uuid[], OUT purged pg_catalog.int8)
+	RETURNS pg_catalog.record
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	first_page pg_catalog.int8 := end_page;
+	looked_at pg_catalog.uuid[] := rest;
+BEGIN
+	-- a hold that is put from here on waits for the end of this transaction
+	LOCK TABLE app_data.legal_holds IN SHARE MODE;
+
+	IF pg_catalog.cardinality(rest) OPERATOR(pg_catalog.<) batch THEN
+		first_page := appdb._purge_first_page(part, end_page, batch);
+	END IF;
+
+	FOR try IN 1..3 LOOP
+		BEGIN
+			EXECUTE statements[CASE WHEN EXISTS (SELECT FROM app_data.legal_holds) THEN 2 ELSE 1 END]
+			INTO purged, rest
+			USING pg_catalog.format('(%s,0)', first_page)::pg_catalog.tid, pg_catalog.format('(%s,0)', end_page)::pg_catalog.tid, cutoff, looked_at;
+			EXIT;
+		EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
+			-- somebody has begun to refer to a row just now
+			purged := 0;
+			rest := '{}';
+		END;
+	END LOOP;
+	rest := COALESCE(rest, '{}');
+	end_page := first_page;
+END
+$$;
+COMMENT ON FUNCTION appdb._purge_stretch(pg_catalog.regclass, pg_catalog.text[], pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.int8, pg_catalog.uuid[]) IS 'Internal: purges one stretch of a table';
+
+-- Rows that refer to each other in a circle, which no order of tables undoes:
+-- all that refers to a row, directly or not, goes in one statement, if all of
+-- it can.  Returns that statement and how many rows it removes, or nulls.
+CREATE FUNCTION appdb._purge_circle(
+	entity pg_catalog.regclass, id pg_catalog.uuid, cutoff pg_catalog.timestamptz,
+	OUT statement pg_catalog.text, OUT rows pg_catalog.int8)
 	RETURNS pg_catalog.record
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	pages bigint := pg_relation_size(entity) / current_setting('block_size')::bigint;
-	density float8;
-	unreferenced text;
+	held bool;
+	tables regclass[] := ARRAY[entity];
+	ids uuid[] := ARRAY[id];
+	place int := 1;
+	reference record;
+	condition text;
+	found_ids uuid[];
+	stays bool;
+	part record;
+	locked bigint;
+	sql text := '';
 BEGIN
-	SELECT GREATEST(c.reltuples / GREATEST(c.relpages, 1), 1) INTO density FROM pg_class c WHERE c.oid = entity;
-	next_page := LEAST(first_page + GREATEST((batch / density)::bigint, 1), 4294967295);
+	held := EXISTS (SELECT FROM app_data.legal_holds);
+	WHILE place <= cardinality(ids) LOOP
+		FOR reference IN SELECT * FROM appdb._references(tables[place]) LOOP
+			IF NOT reference.keeps THEN
+				-- forgets the row, or goes with it, unless it must stay as it is
+				CONTINUE WHEN NOT held;
+				condition := appdb._held_condition(reference.child, 'r');
+			ELSIF EXISTS (SELECT FROM appdb._managed_tables() m JOIN pg_attribute a ON a.attrelid = m.entity
+						  WHERE m.entity = reference.child AND a.attname = 'deleted_at' AND NOT a.attisdropped)
+			THEN
+				condition := '(' || appdb._purge_condition(reference.child, held, 'r') || ') IS NOT TRUE';
+			ELSE
+				condition := 'true';
+			END IF;
+			EXECUTE format('SELECT %s, bool_or(%s) FROM %s c JOIN %s r ON %s WHERE c.id = $1',
+						   CASE WHEN condition = 'true' OR NOT reference.keeps THEN 'NULL::uuid[]' ELSE 'array_agg(r.id)' END,
+						   condition, tables[place], reference.child, reference.condition)
+			INTO found_ids, stays USING ids[place], NULL::text, cutoff;
+			IF stays THEN
+				RETURN;
+			END IF;
+			CONTINUE WHEN NOT reference.keeps;
+			found_ids := ARRAY(SELECT f.i FROM unnest(found_ids) f (i)
+							   WHERE NOT EXISTS (SELECT FROM unnest(tables, ids) m (t, i) WHERE m.t = reference.child AND m.i = f.i));
+			tables := tables || array_fill(reference.child, ARRAY[cardinality(found_ids)]);
+			ids := ids || found_ids;
+		END LOOP;
+		place := place + 1;
+	END LOOP;
 
-	-- what still refers to the row, whoever's table that is, keeps it
-	SELECT COALESCE(string_agg(format(' AND NOT EXISTS (SELECT FROM %s r WHERE %s)', f.conrelid::regclass, f.condition), ''), '')
-	INTO unreferenced
-	FROM (
-		SELECT c.conrelid, string_agg(format('r.%I = c.%I', a.attname, p.attname), ' AND ') AS condition
-		FROM pg_constraint c
-		CROSS JOIN LATERAL unnest(c.conkey, c.confkey) u (child, parent)
-		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = u.child
-		JOIN pg_attribute p ON p.attrelid = c.confrelid AND p.attnum = u.parent
-		WHERE c.confrelid = entity AND c.contype = 'f' AND c.conparentid = 0
-		  AND c.confdeltype IN ('a', 'r')
-		GROUP BY c.oid, c.conrelid) f;
-
-	EXECUTE format(
-		'WITH gone AS (SELECT c.ctid FROM %1$s c '
-		'WHERE c.ctid >= $1 AND c.ctid < $2 AND c.deleted_at < $3%2$s%3$s FOR UPDATE SKIP LOCKED) '
-		'DELETE FROM %1$s c USING gone WHERE c.ctid = gone.ctid',
-		entity, unreferenced, appdb._not_held(entity))
-	USING format('(%s,0)', first_page)::tid, format('(%s,0)', next_page)::tid, cutoff;
-	GET DIAGNOSTICS purged = ROW_COUNT;
-	IF next_page >= pages THEN
-		next_page := NULL;
-	END IF;
+	FOR part IN SELECT m.t, array_agg(m.i) AS ids FROM unnest(tables, ids) m (t, i) GROUP BY m.t LOOP
+		EXECUTE format('SELECT count(*) FROM (SELECT FROM %s c WHERE c.id = ANY ($1) AND %s FOR UPDATE OF c SKIP LOCKED) l',
+					   part.t, appdb._purge_condition(part.t, held))
+		INTO locked USING part.ids, NULL::text, cutoff;
+		IF locked < cardinality(part.ids) THEN
+			RETURN;
+		END IF;
+		sql := sql || CASE WHEN sql = '' THEN 'WITH ' ELSE ', ' END ||
+			format('%I AS (DELETE FROM %s c WHERE c.id OPERATOR(pg_catalog.=) ANY (%L::pg_catalog.uuid[]))', 'd' || part.t::oid, part.t, part.ids);
+	END LOOP;
+	statement := sql || ' SELECT';
+	rows := cardinality(ids);
 END
 $$;
-COMMENT ON FUNCTION appdb._purge_stretch(pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int8, pg_catalog.int4) IS 'Internal: purges one stretch of a table';
-REVOKE EXECUTE ON FUNCTION appdb._purge_stretch(pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int8, pg_catalog.int4) FROM PUBLIC;
+COMMENT ON FUNCTION appdb._purge_circle(pg_catalog.regclass, pg_catalog.uuid, pg_catalog.timestamptz) IS 'Internal: purges rows that refer to each other in a circle';
 
--- Managed tables that soft-delete, children before parents.  A cycle is cut
--- anywhere: what cannot go for a reference goes in the next pass.
-CREATE FUNCTION appdb._purge_order()
-	RETURNS pg_catalog.regclass[]
+-- The next rows of a table, at most "batch", that may be in circles.  Returns
+-- how many rows went, and the last that was looked at (null: there is none).
+CREATE FUNCTION appdb._purge_circles(
+	entity pg_catalog.regclass, cutoff pg_catalog.timestamptz, batch pg_catalog.int4,
+	INOUT last_id pg_catalog.uuid, OUT purged pg_catalog.int8)
+	RETURNS pg_catalog.record
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	id pg_catalog.uuid;
+	after pg_catalog.uuid := last_id;
+	circle pg_catalog.record;
+BEGIN
+	LOCK TABLE app_data.legal_holds IN SHARE MODE;
+	purged := 0;
+	last_id := NULL;
+	FOR id IN EXECUTE pg_catalog.format(
+		'SELECT c.id FROM %s c WHERE c.id OPERATOR(pg_catalog.>) $1 AND %s ORDER BY c.id LIMIT $2', entity,
+		appdb._purge_condition(entity, EXISTS (SELECT FROM app_data.legal_holds)))
+		USING after, batch, cutoff
+	LOOP
+		last_id := id;
+		SELECT c.statement, c.rows INTO circle FROM appdb._purge_circle(entity, id, cutoff) c;
+		CONTINUE WHEN circle.statement IS NULL;
+		BEGIN
+			EXECUTE circle.statement;
+			purged := purged OPERATOR(pg_catalog.+) circle.rows;
+		EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
+			NULL;
+		END;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb._purge_circles(pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.uuid) IS 'Internal: purges rows that refer to each other in a circle';
+
+-- Managed tables that soft-delete, children before parents; those that refer
+-- to themselves, directly or by way of others; and whether there are others.
+CREATE FUNCTION appdb._purge_order(
+	OUT entities pg_catalog.regclass[], OUT circular pg_catalog.regclass[], OUT by_others pg_catalog.bool)
+	RETURNS pg_catalog.record
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $$
@@ -221,83 +425,158 @@ DECLARE
 		WHERE EXISTS (SELECT FROM pg_attribute a
 					  WHERE a.attrelid = m.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped)
 		ORDER BY m.entity::text);
-	done regclass[] := '{}';
-	next regclass;
+	next record;
 BEGIN
+	WITH RECURSIVE refers (child, parent) AS (
+		SELECT DISTINCT c.conrelid, c.confrelid FROM pg_constraint c
+		WHERE c.contype = 'f' AND c.conrelid = ANY (todo) AND c.confrelid = ANY (todo) AND c.confdeltype IN ('a', 'r')
+	), reaches (child, ancestor) AS (
+		SELECT r.child, r.parent FROM refers r
+		UNION
+		SELECT a.child, r.parent FROM reaches a JOIN refers r ON r.child = a.ancestor
+	)
+	SELECT COALESCE(array_agg(DISTINCT r.child::regclass) FILTER (WHERE r.child = r.ancestor), '{}'),
+		   COALESCE(bool_or(r.child <> r.ancestor AND EXISTS (
+			   SELECT FROM reaches back WHERE back.child = r.ancestor AND back.ancestor = r.child)), false)
+	INTO circular, by_others
+	FROM reaches r;
+
+	entities := '{}';
 	WHILE cardinality(todo) > 0 LOOP
+		-- a circle is cut anywhere: what cannot go for a reference goes later
 		SELECT t INTO next FROM unnest(todo) t
 		ORDER BY EXISTS (SELECT FROM pg_constraint c
 						 WHERE c.contype = 'f' AND c.confrelid = t AND c.conrelid <> t AND c.conrelid = ANY (todo)),
-				 t::text
+				 t = ANY (circular) DESC, t::text
 		LIMIT 1;
-		done := done || next;
-		todo := array_remove(todo, next);
+		entities := entities || next.t;
+		todo := array_remove(todo, next.t);
 	END LOOP;
-	RETURN done;
 END
 $$;
 COMMENT ON FUNCTION appdb._purge_order() IS 'Internal: managed tables, children before parents';
 
--- No SET clause: a procedure that commits cannot have one.
+-- Forgets operations of which no row is left.
+CREATE FUNCTION appdb._purge_notes(cutoff pg_catalog.timestamptz)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE 'DELETE FROM app_data.deletions d WHERE d.deleted_at < $1 AND d.purged_at IS NOT NULL' ||
+		(SELECT COALESCE(string_agg(format(' AND NOT EXISTS (SELECT FROM %s c WHERE c.deleted_at = d.deleted_at AND c.deleted_at < $1)', t), ''), '')
+		 FROM unnest((appdb._purge_order()).entities) t)
+	USING cutoff;
+	DELETE FROM app_data.unlinked u
+	WHERE u.deleted_at < cutoff AND NOT EXISTS (SELECT FROM app_data.deletions d WHERE d.deleted_at = u.deleted_at);
+END
+$$;
+COMMENT ON FUNCTION appdb._purge_notes(pg_catalog.timestamptz) IS 'Internal: forgets operations of which nothing is left';
+
+-- Waits for those who restore just now; from then on nobody brings back what
+-- was deleted before.
+CREATE FUNCTION appdb._purge_begin(cutoff pg_catalog.timestamptz)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- in the order in which a restore takes them
+	PERFORM FROM app_data.deletions d WHERE d.deleted_at < cutoff AND d.purged_at IS NULL ORDER BY d.deleted_at DESC, d.id FOR UPDATE;
+	UPDATE app_data.deletions d SET purged_at = clock_timestamp() WHERE d.deleted_at < cutoff AND d.purged_at IS NULL;
+END
+$$;
+COMMENT ON FUNCTION appdb._purge_begin(pg_catalog.timestamptz) IS 'Internal: marks operations as being purged';
+
+-- No SET clause: a procedure that commits cannot have one.  Everything is
+-- qualified instead.
 CREATE PROCEDURE appdb.purge(older_than pg_catalog.interval DEFAULT NULL, batch pg_catalog.int4 DEFAULT 1000)
 	LANGUAGE plpgsql
 AS $$
 DECLARE
 	cutoff pg_catalog.timestamptz;
+	entities pg_catalog.regclass[];
+	circular pg_catalog.regclass[];
+	by_others pg_catalog.bool;
 	entity pg_catalog.regclass;
+	part pg_catalog.regclass;
+	statements pg_catalog.text[];
 	page pg_catalog.int8;
+	pages pg_catalog.int8;
+	rest pg_catalog.uuid[];
+	last_id pg_catalog.uuid;
 	purged pg_catalog.int8;
 	of_pass pg_catalog.int8;
 	of_table pg_catalog.int8;
 	total pg_catalog.int8 := 0;
+	pass pg_catalog.int4 := 0;
 BEGIN
-	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-	IF batch IS NULL OR batch < 1 THEN
+	IF batch IS NULL OR batch OPERATOR(pg_catalog.<) 1 THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'batch must be at least 1',
 			HINT = 'It is the number of rows that one transaction looks at.';
 	END IF;
 	older_than := COALESCE(older_than, appdb.retention());
-	IF older_than < '0'::interval THEN
+	IF older_than OPERATOR(pg_catalog.<) '0'::pg_catalog.interval THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
-			MESSAGE = format('cannot purge what was deleted within %s', older_than),
+			MESSAGE = pg_catalog.format('cannot purge what was deleted within %s', older_than),
 			HINT = 'older_than is an interval that is not negative, such as 30 days.';
 	END IF;
-	cutoff := clock_timestamp() - older_than;
+	cutoff := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) older_than;
 
-	-- from here on nobody brings these rows back; waits for those who do just now
-	UPDATE app_data.deletions d SET purged_at = clock_timestamp() WHERE d.deleted_at < cutoff AND d.purged_at IS NULL;
+	PERFORM appdb._purge_begin(cutoff);
 	COMMIT;
 
+	SELECT o.entities, o.circular, o.by_others INTO entities, circular, by_others FROM appdb._purge_order() o;
 	LOOP
 		of_pass := 0;
-		PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-		FOREACH entity IN ARRAY appdb._purge_order() LOOP
-			page := 0;
+		pass := pass OPERATOR(pg_catalog.+) 1;
+		FOREACH entity IN ARRAY entities LOOP
+			CONTINUE WHEN pass OPERATOR(pg_catalog.>) 1 AND entity OPERATOR(pg_catalog.<>) ALL (circular);
 			of_table := 0;
-			WHILE page IS NOT NULL LOOP
-				SELECT s.purged, s.next_page INTO purged, page
-				FROM appdb._purge_stretch(entity, cutoff, page, batch) s;
-				of_table := of_table OPERATOR(pg_catalog.+) purged;
-				COMMIT;
+			FOR part IN
+				SELECT t.relid FROM pg_catalog.pg_partition_tree(entity) t WHERE t.isleaf
+				UNION SELECT entity WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_partition_tree(entity))
+			LOOP
+				statements := ARRAY[appdb._purge_statement(entity, part, false), appdb._purge_statement(entity, part, true)];
+				pages := pg_catalog.pg_relation_size(part) OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::pg_catalog.int8;
+				page := pages;
+				rest := '{}';
+				WHILE page OPERATOR(pg_catalog.>) 0 OR pg_catalog.cardinality(rest) OPERATOR(pg_catalog.>) 0 LOOP
+					-- for who looks into pg_stat_activity
+					PERFORM pg_catalog.set_config('application_name', pg_catalog.format('appdb.purge %s %s%% %s',
+						pg_catalog.left(part::pg_catalog.text, 25), 100 OPERATOR(pg_catalog.-) 100 OPERATOR(pg_catalog.*) page OPERATOR(pg_catalog./) GREATEST(pages, 1),
+						total OPERATOR(pg_catalog.+) of_pass OPERATOR(pg_catalog.+) of_table), true);
+					SELECT s.purged, s.end_page, s.rest INTO purged, page, rest
+					FROM appdb._purge_stretch(part, statements, cutoff, batch, page, rest) s;
+					of_table := of_table OPERATOR(pg_catalog.+) purged;
+					COMMIT;
+				END LOOP;
 			END LOOP;
 			of_pass := of_pass OPERATOR(pg_catalog.+) of_table;
 			IF of_table OPERATOR(pg_catalog.>) 0 THEN
-				RAISE NOTICE 'purged % rows of "%"', of_table, entity;
+				RAISE NOTICE 'purged % rows of table "%"', of_table, entity;
 			END IF;
 		END LOOP;
+
+		-- where tables refer to each other, rows go level by level; then circles
+		IF of_pass OPERATOR(pg_catalog.=) 0 OR NOT by_others THEN
+			FOREACH entity IN ARRAY circular LOOP
+				last_id := '00000000-0000-0000-0000-000000000000';
+				WHILE last_id IS NOT NULL LOOP
+					SELECT c.last_id, c.purged INTO last_id, purged FROM appdb._purge_circles(entity, cutoff, batch, last_id) c;
+					of_pass := of_pass OPERATOR(pg_catalog.+) purged;
+					COMMIT;
+				END LOOP;
+			END LOOP;
+		END IF;
 		total := total OPERATOR(pg_catalog.+) of_pass;
-		-- rows that refer to each other go level by level
-		EXIT WHEN of_pass OPERATOR(pg_catalog.=) 0;
+		EXIT WHEN of_pass OPERATOR(pg_catalog.=) 0 OR NOT by_others;
 	END LOOP;
 
-	-- the notes of operations of which nothing is left to hold
-	DELETE FROM app_data.deletions d
-	WHERE d.deleted_at OPERATOR(pg_catalog.<) cutoff AND NOT EXISTS (SELECT FROM app_data.legal_holds);
-	DELETE FROM app_data.unlinked u
-	WHERE u.deleted_at OPERATOR(pg_catalog.<) cutoff AND NOT EXISTS (SELECT FROM app_data.legal_holds);
+	PERFORM appdb._purge_notes(cutoff);
 	COMMIT;
 	RAISE NOTICE 'purged % rows in all, deleted before %', total, cutoff;
 END
@@ -305,7 +584,7 @@ $$;
 COMMENT ON PROCEDURE appdb.purge(pg_catalog.interval, pg_catalog.int4) IS
 'Removes deleted rows for good, children first, and commits after each batch: can be stopped at any time and called again.
 older_than: only what was deleted longer ago than this (default: the setting appdb.retention); batch: rows that one transaction looks at.
-Rows that others have locked, that something still refers to, or whose organization is under a legal hold stay. CALL it outside of a transaction block, as the owner of the tables.';
+Rows that others have locked, that something still refers to, or whose organization is under a legal hold stay. pg_stat_activity.application_name shows how far it is. CALL it outside of a transaction block, as the owner of the tables.';
 REVOKE EXECUTE ON PROCEDURE appdb.purge(pg_catalog.interval, pg_catalog.int4) FROM PUBLIC;
 
 CREATE FUNCTION appdb.hold(organization_id pg_catalog.uuid, reason pg_catalog.text)

@@ -175,7 +175,6 @@ grant_to_owner(Oid owner)
 					 "appdb._manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb), "
 					 "appdb.unmanage(pg_catalog.regclass), appdb._unmanage(pg_catalog.regclass), "
 					 "appdb._sync_relations(pg_catalog.regclass, pg_catalog.name), appdb.attach_domains(), "
-					 "appdb._purge_stretch(pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int8, pg_catalog.int4), "
 					 "appdb.hold(pg_catalog.uuid, pg_catalog.text), appdb.release(pg_catalog.uuid), "
 					 "appdb.claim(pg_catalog.text[], pg_catalog.text, pg_catalog.int4, pg_catalog.interval), "
 					 "appdb.heartbeat(pg_catalog.uuid, pg_catalog.int4, pg_catalog.interval), "

@@ -27,6 +27,7 @@
 #include "funcapi.h"
 #include "lib/qunique.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -238,6 +239,28 @@ lock_rows(Oid relid, Datum *ids, int nids)
 }
 
 /*
+ * Is the row under a legal hold, and stays so until we are done?  (Who purges
+ * takes the same lock.)
+ */
+static bool
+is_held(Oid relid, Datum id)
+{
+	Oid			types[] = {REGCLASSOID, UUIDOID};
+	Datum		values[] = {ObjectIdGetDatum(relid), id};
+	Oid			holds = get_relname_relid("legal_holds", get_namespace_oid(APPDB_DATA_SCHEMA, false));
+	bool		isnull;
+	int			rc;
+
+	if (!OidIsValid(holds) || get_rel_relkind(holds) != RELKIND_RELATION)
+		return false;
+	LockRelationOid(holds, ShareLock);
+	rc = SPI_execute_with_args("SELECT appdb._held($1, $2)", 2, types, values, NULL, false, 0);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
+	return DatumGetBool(result_value(0, 1, &isnull));
+}
+
+/*
  * Keep who purges away from the operation, or find that it has begun to.  A
  * row under a legal hold is there with all that went with it, though.
  */
@@ -270,7 +293,7 @@ lock_operation(Oid relid, Datum id, TimestampTz stamp)
 	SetUserIdAndSecContext(userid, sec_context);
 	table_close(rel, NoLock);
 
-	if (purged)
+	if (purged && !is_held(relid, id))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("row %s of table \"%s\" cannot be restored any more",
