@@ -119,4 +119,9 @@
 #define compat_LockHeldByMe(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
+/* before the declaration, from 18 */
+#ifndef pg_noreturn
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 #endif							/* APPDB_COMPAT_H */

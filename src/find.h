@@ -168,8 +168,8 @@ extern void appdb_find_compile(FindMeta *meta, FindQuery *query, const char *ent
 
 /* ---- errors ---- */
 
-extern void appdb_find_unknown(FindNode *node, const char *what, const char *name,
-							   const char *of, List *known) pg_attribute_noreturn();
+pg_noreturn extern void appdb_find_unknown(FindNode *node, const char *what, const char *name,
+										   const char *of, List *known);
 
 /* settings */
 extern int	appdb_find_max_depth;

@@ -122,7 +122,7 @@ appdb_find_unknown(FindNode *node, const char *what, const char *name, const cha
 			 nearest != NULL ? errhint("Perhaps you mean \"%s\".", nearest) : 0));
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 invalid(FindNode *node, const char *message, const char *hint)
 {
 	ereport(ERROR,
