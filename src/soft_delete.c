@@ -222,11 +222,11 @@ close_deleter(Deleter *deleter)
 {
 	if (deleter->index != NULL)
 	{
+		index_endscan(deleter->scan);
 		EvalPlanQualEnd(&deleter->epqstate);
 		ExecCloseIndices(deleter->relinfo);
 		ExecResetTupleTable(deleter->estate->es_tupleTable, false);
 		FreeExecutorState(deleter->estate);
-		index_endscan(deleter->scan);
 		UnregisterSnapshot(deleter->snapshot);
 		index_close(deleter->index, NoLock);
 	}
@@ -265,15 +265,19 @@ delete_row(Deleter *deleter, Datum id)
 {
 	ScanKeyData key;
 	MemoryContext oldcontext;
-	bool		found;
+	bool		deleted;
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, id);
-	/* what the scan allocates on its way is its own as long as it lasts */
+	/*
+	 * What the scan and the table's triggers allocate on their way, for the
+	 * next rows too, is expected to last as long as they do.
+	 */
 	oldcontext = MemoryContextSwitchTo(deleter->estate->es_query_cxt);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, id);
 	index_rescan(deleter->scan, &key, 1, NULL, 0);
-	found = index_getnext_slot(deleter->scan, ForwardScanDirection, deleter->oldslot);
+	deleted = index_getnext_slot(deleter->scan, ForwardScanDirection, deleter->oldslot) &&
+		lock_row(deleter, id) && mark_row(deleter);
 	MemoryContextSwitchTo(oldcontext);
-	return found && lock_row(deleter, id) && mark_row(deleter);
+	return deleted;
 }
 
 /*
