@@ -5,7 +5,7 @@
 
 SET LOCAL check_function_bodies = off;
 
--- == auth ===================================================================
+-- == auth ============================================================
 
 CREATE FUNCTION appdb.session_token_hash() RETURNS trigger
 	LANGUAGE plpgsql
@@ -45,7 +45,7 @@ $$;
 COMMENT ON FUNCTION appdb.user_email_verified() IS
 	'Trigger function: keeps email_verified and email_verified_at of a user in step';
 
--- == note: the tree of folders ==============================================
+-- == note: the tree of folders =======================================
 
 CREATE FUNCTION appdb.forbid_cycles() RETURNS trigger
 	LANGUAGE c
@@ -110,7 +110,7 @@ $$;
 COMMENT ON FUNCTION appdb.folder_contents(uuid) IS
 	'All folders and notes below a folder, each after the folder that it is in; depth and path count from there';
 
--- == subscription ===========================================================
+-- == subscription ====================================================
 
 CREATE FUNCTION appdb.subscription_reference() RETURNS trigger
 	LANGUAGE plpgsql
@@ -142,8 +142,7 @@ $$;
 COMMENT ON FUNCTION appdb.subscription_reference() IS
 	'Trigger function: fills reference_id of a subscription from organization_id or user_id, or them from it';
 
--- == the domains' own triggers ==============================================
-
+-- == the domains' own triggers =======================================
 CREATE FUNCTION appdb.attach_domains() RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -190,8 +189,19 @@ BEGIN
 	COMMENT ON TRIGGER appdb_reference ON app_data.subscriptions IS
 		'reference_id is organization_id or user_id';
 
+	-- where roles come from
+	FOR own IN SELECT * FROM (VALUES
+		('members', 'role, user_id, organization_id, deleted_at'), ('space_members', 'role, user_id, space_id, deleted_at'),
+		('spaces', 'owner_id, organization_id, visibility, deleted_at'), ('organizations', 'deleted_at')) v (name, columns)
+	LOOP
+		EXECUTE format('CREATE OR REPLACE TRIGGER appdb_membership AFTER INSERT OR DELETE OR UPDATE OF %s ON app_data.%I '
+					   'FOR EACH ROW EXECUTE FUNCTION appdb.membership_changed()', own.columns, own.name);
+		EXECUTE format('COMMENT ON TRIGGER appdb_membership ON app_data.%I IS %L', own.name,
+					   'Every backend forgets the roles that it has kept');
+	END LOOP;
+
 	-- what the engine itself keeps is as easily lost
-	FOR own IN SELECT * FROM (VALUES ('schema_version'), ('managed'), ('deletions'), ('unlinked'), ('legal_holds')) v (name) LOOP
+	FOR own IN SELECT * FROM (VALUES ('schema_version'), ('managed'), ('deletions'), ('unlinked'), ('legal_holds'), ('access')) v (name) LOOP
 		EXECUTE format('CREATE OR REPLACE TRIGGER appdb_truncate BEFORE TRUNCATE ON app_data.%I '
 					   'FOR EACH STATEMENT EXECUTE FUNCTION appdb.refuse_truncate()', own.name);
 		EXECUTE format('COMMENT ON TRIGGER appdb_truncate ON app_data.%I IS %L', own.name,
@@ -214,6 +224,14 @@ BEGIN
 		EXECUTE FUNCTION appdb.task_state();
 	COMMENT ON TRIGGER appdb_task_state ON app_data.tasks IS
 		'A task that is finished is not in the queue, and says when it was';
+
+	-- what roles were given of the functions; manage() sees to tables and views
+	FOR own IN
+		SELECT a.role, f AS signature
+		FROM app_data.access a JOIN pg_roles r ON r.rolname = a.role, unnest(appdb._grant_functions(a.level)) f
+	LOOP
+		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', own.signature, own.role);
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION appdb.attach_domains() IS

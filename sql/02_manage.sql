@@ -502,6 +502,8 @@ BEGIN
 	END LOOP;
 
 	PERFORM appdb._sync_relations(entity);
+	PERFORM appdb._sync_policies(entity);
+	PERFORM appdb._sync_grants(entity);
 
 	-- what follows a foreign key (deletes, relations) looks for its columns
 	FOR col IN

@@ -55,3 +55,11 @@ COMMENT ON COLUMN app_data.unlinked.child IS 'Table of the row';
 COMMENT ON COLUMN app_data.unlinked.child_column IS 'The foreign-key column that was set to null';
 COMMENT ON COLUMN app_data.unlinked.child_id IS 'The row';
 COMMENT ON COLUMN app_data.unlinked.parent_id IS 'What the column referred to';
+
+CREATE TABLE app_data.access (
+	role pg_catalog.name PRIMARY KEY,
+	level pg_catalog.text NOT NULL CHECK (level IN ('app', 'readonly', 'service'))
+);
+COMMENT ON TABLE app_data.access IS 'Database roles that appdb.grant_access() has given something';
+COMMENT ON COLUMN app_data.access.role IS 'The role';
+COMMENT ON COLUMN app_data.access.level IS 'app, readonly or service';

@@ -91,7 +91,7 @@ CREATE TABLE app_data.messages
 	CONSTRAINT messages_parent_id_fkey FOREIGN KEY (space_id, chat_id, parent_id) REFERENCES app_data.messages (space_id, chat_id, id),
 	CONSTRAINT messages_user_id_fkey FOREIGN KEY (user_id) REFERENCES app_data.users (id) ON DELETE SET NULL,
 	CONSTRAINT messages_space_id_id_key UNIQUE (space_id, id),
-	CONSTRAINT messages_space_id_chat_id_id_key UNIQUE (space_id, chat_id, id),
+	CONSTRAINT messages_chat_id_space_id_id_key UNIQUE (chat_id, space_id, id),
 	CONSTRAINT messages_content_check CHECK (char_length(content) <= 10000000),
 	CONSTRAINT messages_parts_check CHECK (jsonb_typeof(parts) = 'array'),
 	CONSTRAINT messages_model_check CHECK (char_length(model) BETWEEN 1 AND 255),
@@ -100,8 +100,8 @@ CREATE TABLE app_data.messages
 	CONSTRAINT messages_metadata_check CHECK (jsonb_typeof(metadata) = 'object')
 ) WITH (fillfactor = 90);
 
-CREATE INDEX messages_space_id_chat_id_parent_id_idx
-	ON app_data.messages (space_id, chat_id, parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX messages_parent_id_idx
+	ON app_data.messages (parent_id, chat_id, space_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX messages_user_id_idx
 	ON app_data.messages (user_id) WHERE user_id IS NOT NULL;
 
@@ -141,7 +141,7 @@ COMMENT ON COLUMN app_data.messages.deleted_at IS
 	'When the row was deleted, null while it lives; rows deleted by one operation share the value.';
 COMMENT ON INDEX app_data.messages_space_id_id_key IS
 	'What foreign keys within the space refer to.';
-COMMENT ON INDEX app_data.messages_space_id_chat_id_id_key IS
+COMMENT ON INDEX app_data.messages_chat_id_space_id_id_key IS
 	'What keeps a parent within its chat; serves the foreign key of the chat and its messages, newest first, too.';
 
 SELECT appdb.manage('app_data.messages', relations => '{"user_id": {"name": "author"}}');

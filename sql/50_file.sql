@@ -98,7 +98,7 @@ CREATE TABLE app_data.file_permissions
 );
 
 CREATE UNIQUE INDEX file_permissions_file_id_user_id_key
-	ON app_data.file_permissions (space_id, file_id, user_id) NULLS NOT DISTINCT WHERE deleted_at IS NULL;
+	ON app_data.file_permissions (file_id, user_id, space_id) NULLS NOT DISTINCT WHERE deleted_at IS NULL;
 COMMENT ON INDEX app_data.file_permissions_file_id_user_id_key IS
 	'Unique among live rows: one permission a file and person, and one for everyone.';
 CREATE INDEX file_permissions_space_id_file_id_idx
@@ -149,13 +149,13 @@ CREATE TABLE app_data.message_files
 );
 
 CREATE UNIQUE INDEX message_files_message_id_file_id_key
-	ON app_data.message_files (space_id, message_id, file_id) WHERE deleted_at IS NULL;
+	ON app_data.message_files (message_id, file_id, space_id) WHERE deleted_at IS NULL;
 COMMENT ON INDEX app_data.message_files_message_id_file_id_key IS
 	'Unique among live rows: a file goes with a message once.';
 CREATE INDEX message_files_space_id_message_id_idx
 	ON app_data.message_files (space_id, message_id);
-CREATE INDEX message_files_space_id_file_id_idx
-	ON app_data.message_files (space_id, file_id);
+CREATE INDEX message_files_file_id_idx
+	ON app_data.message_files (file_id, space_id);
 
 COMMENT ON TABLE app_data.message_files IS
 	'Which files go with which message.';

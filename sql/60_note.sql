@@ -22,8 +22,8 @@ CREATE UNIQUE INDEX folders_parent_id_name_key
 	ON app_data.folders (space_id, parent_id, name) NULLS NOT DISTINCT WHERE deleted_at IS NULL;
 COMMENT ON INDEX app_data.folders_parent_id_name_key IS
 	'Unique among live rows: a name among siblings, those at the top too.';
-CREATE INDEX folders_space_id_parent_id_idx
-	ON app_data.folders (space_id, parent_id);
+CREATE INDEX folders_parent_id_idx
+	ON app_data.folders (parent_id, space_id);
 
 COMMENT ON TABLE app_data.folders IS
 	'Folders: a tree in each space.';
@@ -72,9 +72,9 @@ CREATE TABLE app_data.notes
 	CONSTRAINT notes_metadata_check CHECK (jsonb_typeof(metadata) = 'object')
 );
 
-CREATE INDEX notes_space_id_folder_id_idx
-	ON app_data.notes (space_id, folder_id, id);
-COMMENT ON INDEX app_data.notes_space_id_folder_id_idx IS
+CREATE INDEX notes_folder_id_idx
+	ON app_data.notes (folder_id, space_id, id);
+COMMENT ON INDEX app_data.notes_folder_id_idx IS
 	'Serves the foreign key and a folder''s notes, newest first.';
 CREATE INDEX notes_user_id_idx
 	ON app_data.notes (user_id);

@@ -109,6 +109,11 @@ typedef struct AppdbRestore
 extern bool appdb_restore_asked(const AppdbRestore *restore, Oid relid, const pg_uuid_t *id);
 extern void appdb_restore_count(AppdbRestore *restore, Oid relid, uint64 nrows);
 
+/* policy.c: row security of soft deletes */
+typedef struct AppdbDeletePolicies AppdbDeletePolicies;
+extern bool appdb_may_delete(Relation rel, HeapTuple tuple, AppdbDeletePolicies **policies,
+							 MemoryContext context);
+
 /* deletion.c: operations that delete rows softly */
 extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id);
 extern void appdb_undeletion_row(Relation rel, TimestampTz stamp, const pg_uuid_t *id);

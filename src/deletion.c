@@ -70,6 +70,7 @@ typedef struct Deletion
 	Size		nids;
 	Size		maxids;
 	void	   *deleter;		/* soft_delete.c's */
+	AppdbDeletePolicies *policies;
 	struct Deletion *next;		/* of those to do in a cascade */
 } Deletion;
 
@@ -347,7 +348,8 @@ lock_row(Deletion *deletion, Relation rel, HeapTuple tuple)
 
 /*
  * A row is about to be deleted: it is locked against UPDATE already, since a
- * BEFORE trigger sees it.  Returns the stamp to give it.
+ * BEFORE trigger sees it.  Returns the stamp to give it, or 0 if row
+ * security does not let the caller delete it.
  */
 TimestampTz
 appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id)
@@ -358,7 +360,11 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id)
 	{
 		/* a table that has no statement triggers, and needs none */
 		if (appdb_get_links(rel)->nchildren == 0)
-			return new_stamp();
+		{
+			AppdbDeletePolicies *policies = NULL;
+
+			return appdb_may_delete(rel, oldtup, &policies, CurrentMemoryContext) ? new_stamp() : 0;
+		}
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("deleted_at of table \"%s\" was set by a statement that does not name the column",
@@ -366,6 +372,8 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id)
 				 errdetail("Children of the row would stay live."),
 				 errhint("Delete from the live view, or name deleted_at in the UPDATE; a BEFORE trigger cannot set it.")));
 	}
+	if (!appdb_may_delete(rel, oldtup, &deletion->policies, deletion->context))
+		return 0;
 	if (deletion->stamp == 0)
 		deletion->stamp = new_stamp();
 	deletion->nrows++;

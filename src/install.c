@@ -175,6 +175,7 @@ grant_to_owner(Oid owner)
 					 "appdb._manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb), "
 					 "appdb.unmanage(pg_catalog.regclass), appdb._unmanage(pg_catalog.regclass), "
 					 "appdb._sync_relations(pg_catalog.regclass, pg_catalog.name), appdb.attach_domains(), "
+					 "appdb.grant_access(pg_catalog.name, pg_catalog.text), appdb.revoke_access(pg_catalog.name), "
 					 "appdb.hold(pg_catalog.uuid, pg_catalog.text), appdb.release(pg_catalog.uuid), "
 					 "appdb.claim(pg_catalog.text[], pg_catalog.text, pg_catalog.int4, pg_catalog.interval), "
 					 "appdb.heartbeat(pg_catalog.uuid, pg_catalog.int4, pg_catalog.interval), "
@@ -184,6 +185,10 @@ grant_to_owner(Oid owner)
 					 "appdb.fail(pg_catalog.uuid, pg_catalog.int4, pg_catalog.text, pg_catalog.interval), "
 					 "appdb.snooze(pg_catalog.uuid, pg_catalog.int4, pg_catalog.interval), "
 					 "appdb.idle(pg_catalog.text[]) TO %s",
+					 role));
+	/* what appdb.grant_access() hands on */
+	run_sql(psprintf("GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION",
+					 text_of("SELECT pg_catalog.array_to_string(appdb._grant_functions('service'), ', ')"),
 					 role));
 	run_sql(psprintf("GRANT EXECUTE ON PROCEDURE appdb.purge(pg_catalog.interval, pg_catalog.int4) TO %s", role));
 }

@@ -631,7 +631,8 @@ set_time(TriggerData *trigdata, HeapTuple new, int attnum, char *place,
 /*
  * deleted_at changes.  A live row gets the stamp of the operation that deletes
  * it, whatever the UPDATE says; a deleted one keeps what it has, or comes
- * back.  Returns the new version of the row, and in *undeleted whether it does.
+ * back.  Returns the new version of the row, and in *undeleted whether it does;
+ * NULL if the row is not to be touched.
  */
 static HeapTuple
 set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
@@ -660,6 +661,7 @@ set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
 
 	{
 		Datum		key = heap_getattr(old, id, tupdesc, &isnull);
+		TimestampTz stamp;
 
 		if (isnull || TupleDescAttr(tupdesc, id - 1)->atttypid != UUIDOID)
 			ereport(ERROR,
@@ -667,8 +669,10 @@ set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
 					 errmsg("a row of table \"%s\" has no id of type uuid", table_name(rel)),
 					 errtablecol(rel, id)));
 		/* this may run SQL: "table" can change under us afterwards */
-		return set_time(trigdata, new, deleted_at, change->deleted_at,
-						appdb_deletion_row(rel, old, DatumGetUUIDP(key)), false);
+		stamp = appdb_deletion_row(rel, old, DatumGetUUIDP(key));
+		if (stamp == 0)
+			return NULL;
+		return set_time(trigdata, new, deleted_at, change->deleted_at, stamp, false);
 	}
 }
 
@@ -772,7 +776,12 @@ appdb_timestamps(PG_FUNCTION_ARGS)
 					  (change.columns & COLUMN_ID) != 0 ? table->id : table->created_at);
 
 	if (unlikely((change.columns & COLUMN_DELETED_AT) != 0))
+	{
 		new = set_deleted_at(table, trigdata, &change, &undeleted);
+		/* row security does not show the row to a DELETE */
+		if (new == NULL)
+			PG_RETURN_POINTER(NULL);
+	}
 
 	/* where updated_at is was found in the tuple that we were given */
 	if (unlikely(new != trigdata->tg_newtuple && change.updated_at != NULL))

@@ -51,3 +51,6 @@ CREATE TABLE public.ratings
 	PRIMARY KEY (note_id)
 );
 INSERT INTO public.ratings (note_id, points) SELECT id, 80 FROM appdb.notes;
+
+-- roles of applications
+SELECT appdb.grant_access('appdb_test_app', 'app'), appdb.grant_access('appdb_test_service', 'service');

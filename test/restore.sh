@@ -90,8 +90,12 @@ DROP DATABASE IF EXISTS target;
 DROP DATABASE IF EXISTS fresh;
 DROP ROLE IF EXISTS appdb_test_owner;
 DROP ROLE IF EXISTS appdb_test_reader;
+DROP ROLE IF EXISTS appdb_test_app;
+DROP ROLE IF EXISTS appdb_test_service;
 CREATE ROLE appdb_test_owner LOGIN;
 CREATE ROLE appdb_test_reader;
+CREATE ROLE appdb_test_app;
+CREATE ROLE appdb_test_service;
 SQL
 
 for role in "$super" appdb_test_owner; do
@@ -107,7 +111,7 @@ for role in "$super" appdb_test_owner; do
 	snapshot target filled
 	is "$role: every table has rows" "$(run_psql target <<-'SQL'
 		SELECT format('SELECT %L WHERE NOT EXISTS (SELECT FROM %s)', c.oid::regclass, c.oid::regclass)
-		FROM pg_class AS c WHERE c.relkind = 'r' AND c.relnamespace = 'app_data'::regnamespace \gexec
+		FROM pg_class AS c WHERE c.relkind = 'r' AND c.relnamespace = 'app_data'::regnamespace AND c.relname <> 'access' \gexec
 	SQL
 	)" ""
 	out=$(run_psql target -c 'DROP EXTENSION appdb CASCADE' 2>&1)
@@ -184,5 +188,7 @@ DROP DATABASE target;
 DROP DATABASE fresh;
 DROP ROLE appdb_test_owner;
 DROP ROLE appdb_test_reader;
+DROP ROLE appdb_test_app;
+DROP ROLE appdb_test_service;
 SQL
 done_testing

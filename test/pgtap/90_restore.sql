@@ -264,6 +264,7 @@ ROLLBACK TO start;
 CREATE ROLE appdb_test_deleter;
 CREATE ROLE appdb_test_reader;
 CREATE ROLE appdb_test_stranger;
+ALTER TABLE app_data.chats DISABLE ROW LEVEL SECURITY;
 GRANT SELECT, DELETE ON appdb.chats TO appdb_test_deleter;
 GRANT SELECT ON appdb.chats, app_data.chats TO appdb_test_reader;
 DELETE FROM appdb.chats WHERE title = 'Plans';

@@ -143,5 +143,5 @@ DROP OWNED BY regress_identity;
 DROP ROLE regress_identity;
 SET appdb.allow_drop = on;
 DELETE FROM app_data.sessions;
-DELETE FROM app_data.users;
+DELETE FROM app_data.users WHERE email LIKE '%@example.com';
 DELETE FROM app_data.deletions;

@@ -1,0 +1,347 @@
+-- Row security and privileges: what the user who is asking may see and do
+-- (src/membership.c), and what a database role gets.
+
+-- == memberships ============================================================
+
+CREATE FUNCTION appdb._membership_support(pg_catalog.internal) RETURNS pg_catalog.internal
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'appdb_membership_support';
+COMMENT ON FUNCTION appdb._membership_support(pg_catalog.internal) IS 'Internal: tells the planner about appdb.is_member()';
+
+CREATE FUNCTION appdb.is_member(space_id pg_catalog.uuid) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE STRICT PARALLEL SAFE LEAKPROOF COST 1
+	SUPPORT appdb._membership_support
+	AS 'MODULE_PATHNAME', 'appdb_is_member';
+COMMENT ON FUNCTION appdb.is_member(pg_catalog.uuid) IS
+'Whether the user who is asking has any role in a space; false for nobody.
+space_id: the space. Personal spaces have their owner; owners and admins of an organization have that role in its spaces, its members are viewers of those that are not private.';
+
+CREATE FUNCTION appdb.has_role(space_id pg_catalog.uuid, role pg_catalog.text) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE STRICT PARALLEL SAFE LEAKPROOF COST 1
+	AS 'MODULE_PATHNAME', 'appdb_has_role';
+COMMENT ON FUNCTION appdb.has_role(pg_catalog.uuid, pg_catalog.text) IS
+'Whether the user who is asking has a role, or a higher one, in a space; false for nobody.
+space_id: the space; role: viewer, editor, admin or owner. Errors: 22023 for another role.';
+
+CREATE FUNCTION appdb.is_organization_member(organization_id pg_catalog.uuid) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE STRICT PARALLEL SAFE LEAKPROOF COST 1
+	AS 'MODULE_PATHNAME', 'appdb_is_organization_member';
+COMMENT ON FUNCTION appdb.is_organization_member(pg_catalog.uuid) IS
+'Whether the user who is asking is a member of an organization; false for nobody.';
+
+CREATE FUNCTION appdb.has_organization_role(organization_id pg_catalog.uuid, role pg_catalog.text) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE STRICT PARALLEL SAFE LEAKPROOF COST 1
+	AS 'MODULE_PATHNAME', 'appdb_has_organization_role';
+COMMENT ON FUNCTION appdb.has_organization_role(pg_catalog.uuid, pg_catalog.text) IS
+'Whether the user who is asking has a role, or a higher one, in an organization; false for nobody.
+organization_id: the organization; role: member, admin or owner. Errors: 22023 for another role.';
+
+CREATE FUNCTION appdb.my_spaces() RETURNS pg_catalog.uuid[]
+	LANGUAGE c STABLE PARALLEL SAFE LEAKPROOF
+	AS 'MODULE_PATHNAME', 'appdb_my_spaces';
+COMMENT ON FUNCTION appdb.my_spaces() IS
+'The spaces in which the user who is asking has any role.';
+
+CREATE FUNCTION appdb.membership_changed() RETURNS pg_catalog.trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_membership_changed';
+COMMENT ON FUNCTION appdb.membership_changed() IS
+	'Trigger of the tables that roles come from: every backend forgets the roles that it has kept';
+
+-- Who shares an organization or a space with the user who is asking.  Run as
+-- the tables' owner: one cannot see memberships of others otherwise.
+CREATE FUNCTION appdb._knows_user(user_id pg_catalog.uuid) RETURNS pg_catalog.bool
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN _knows_user.user_id = appdb.current_user_id()
+		OR EXISTS (SELECT FROM app_data.space_members m
+				   WHERE m.user_id = _knows_user.user_id AND m.deleted_at IS NULL AND appdb.is_member(m.space_id))
+		OR EXISTS (SELECT FROM app_data.members m
+				   WHERE m.user_id = _knows_user.user_id AND m.deleted_at IS NULL AND appdb.is_organization_member(m.organization_id));
+END
+$$;
+COMMENT ON FUNCTION appdb._knows_user(pg_catalog.uuid) IS 'Internal: the work of appdb.knows_user()';
+
+CREATE FUNCTION appdb.knows_user(user_id pg_catalog.uuid) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE STRICT COST 1000
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.knows_user(pg_catalog.uuid) IS
+'Whether a user shares an organization or a space with the user who is asking, or is that user.';
+
+CREATE FUNCTION appdb.can_read_chat(space_id pg_catalog.uuid, chat_id pg_catalog.uuid) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE STRICT LEAKPROOF COST 100
+	AS 'MODULE_PATHNAME', 'appdb_can_read_chat';
+COMMENT ON FUNCTION appdb.can_read_chat(pg_catalog.uuid, pg_catalog.uuid) IS
+'Whether a chat is not private, or the user who is asking is its author. That the user is a member of the space is another question.
+space_id, chat_id: the chat.';
+
+CREATE FUNCTION appdb._is_my_email(email pg_catalog.text) RETURNS pg_catalog.bool
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM app_data.users u
+				   WHERE u.id = appdb.current_user_id() AND u.deleted_at IS NULL AND lower(u.email) = lower($1))
+$$;
+COMMENT ON FUNCTION appdb._is_my_email(pg_catalog.text) IS 'Internal: the work of appdb.is_my_email()';
+
+CREATE FUNCTION appdb.is_my_email(email pg_catalog.text) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE STRICT COST 1000
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.is_my_email(pg_catalog.text) IS
+	'Whether this is the e-mail address of the user who is asking, whatever its case';
+
+-- == policies ===============================================================
+
+-- The policies of the built-in tables: permissive, without sub-queries.  Where
+-- a table is not listed, its rows in a space are the members'.
+CREATE FUNCTION appdb._policies(
+	OUT entity pg_catalog.name, OUT command pg_catalog.text, OUT shown pg_catalog.text, OUT allowed pg_catalog.text)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE sql IMMUTABLE ROWS 40
+AS $$
+	VALUES
+	-- oneself, and those one works with; nobody else's account
+	('users'::pg_catalog.name, 'select', 'id = appdb.current_user_id() OR appdb.knows_user(id)', NULL::pg_catalog.text),
+	('users', 'update', 'id = appdb.current_user_id()', 'id = appdb.current_user_id()'),
+	('users', 'delete', 'id = appdb.current_user_id()', NULL),
+	('sessions', 'select', 'user_id = appdb.current_user_id()', NULL),
+	('sessions', 'delete', 'user_id = appdb.current_user_id()', NULL),
+	('accounts', 'select', 'user_id = appdb.current_user_id()', NULL),
+	('accounts', 'delete', 'user_id = appdb.current_user_id()', NULL),
+
+	('organizations', 'select', 'appdb.is_organization_member(id)', NULL),
+	('organizations', 'update', 'appdb.has_organization_role(id, ''admin'')', 'appdb.has_organization_role(id, ''admin'')'),
+	('organizations', 'delete', 'appdb.has_organization_role(id, ''owner'')', NULL),
+	('members', 'select', 'appdb.is_organization_member(organization_id)', NULL),
+	('members', 'insert', NULL, 'appdb.has_organization_role(organization_id, ''admin'')'),
+	('members', 'update', 'appdb.has_organization_role(organization_id, ''admin'')', 'appdb.has_organization_role(organization_id, ''admin'')'),
+	('members', 'delete', 'appdb.has_organization_role(organization_id, ''admin'') OR user_id = appdb.current_user_id()', NULL),
+
+	('spaces', 'select', 'appdb.is_member(id)', NULL),
+	('spaces', 'insert', NULL, 'owner_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''admin'')'),
+	('spaces', 'update', 'appdb.has_role(id, ''admin'')', 'owner_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''member'')'),
+	('spaces', 'delete', 'appdb.has_role(id, ''owner'')', NULL),
+	('space_members', 'select', 'appdb.is_member(space_id)', NULL),
+	('space_members', 'insert', NULL, 'appdb.has_role(space_id, ''admin'')'),
+	('space_members', 'update', 'appdb.has_role(space_id, ''admin'')', 'appdb.has_role(space_id, ''admin'')'),
+	('space_members', 'delete', 'appdb.has_role(space_id, ''admin'') OR user_id = appdb.current_user_id()', NULL),
+	('invitations', 'select', 'appdb.has_role(space_id, ''admin'') OR appdb.has_organization_role(organization_id, ''admin'') OR appdb.is_my_email(email)', NULL),
+
+	('chats', 'select', 'appdb.is_member(space_id) AND (visibility <> ''private'' OR user_id = appdb.current_user_id())', NULL),
+	('chats', 'insert', NULL, 'appdb.has_role(space_id, ''editor'') AND user_id = appdb.current_user_id()'),
+	('chats', 'update', 'appdb.has_role(space_id, ''editor'') AND (visibility <> ''private'' OR user_id = appdb.current_user_id())',
+	 'appdb.has_role(space_id, ''editor'') AND (visibility <> ''private'' OR user_id = appdb.current_user_id())'),
+	('chats', 'delete', '(appdb.has_role(space_id, ''admin'') AND visibility <> ''private'') OR (appdb.has_role(space_id, ''editor'') AND user_id = appdb.current_user_id())', NULL),
+	('messages', 'select', 'appdb.is_member(space_id) AND appdb.can_read_chat(space_id, chat_id)', NULL),
+	('messages', 'insert', NULL, 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_chat(space_id, chat_id) AND COALESCE(user_id = appdb.current_user_id(), true)'),
+	('messages', 'update', 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_chat(space_id, chat_id)',
+	 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_chat(space_id, chat_id)'),
+	('messages', 'delete', 'appdb.can_read_chat(space_id, chat_id) AND (appdb.has_role(space_id, ''admin'') OR (appdb.has_role(space_id, ''editor'') AND user_id = appdb.current_user_id()))', NULL),
+	('file_permissions', 'select', 'appdb.is_member(space_id)', NULL),
+	('file_permissions', 'insert', NULL, 'appdb.has_role(space_id, ''admin'')'),
+	('file_permissions', 'update', 'appdb.has_role(space_id, ''admin'')', 'appdb.has_role(space_id, ''admin'')'),
+	('file_permissions', 'delete', 'appdb.has_role(space_id, ''admin'')', NULL),
+
+	-- money is the server's to write
+	('subscriptions', 'select', 'user_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''admin'')', NULL),
+
+	('tasks', 'select', 'user_id = appdb.current_user_id() OR appdb.is_member(space_id)', NULL),
+	('tasks', 'insert', NULL, '(user_id = appdb.current_user_id() AND space_id IS NULL) OR appdb.has_role(space_id, ''editor'')')
+$$;
+COMMENT ON FUNCTION appdb._policies() IS 'Internal: the policies of the built-in tables';
+
+-- Makes the policies of a table that belongs to the built-in ones or whose rows
+-- belong to spaces, and those of roles with access level service.
+CREATE FUNCTION appdb._sync_policies(entity pg_catalog.regclass)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET client_min_messages = warning
+AS $$
+DECLARE
+	rel record;
+	tenant bool;
+	authored bool;
+	policy record;
+BEGIN
+	SELECT c.relname, c.relnamespace = 'app_data'::regnamespace AS built_in, c.relrowsecurity INTO rel
+	FROM pg_class c WHERE c.oid = entity;
+	rel.built_in := rel.built_in AND (EXISTS (SELECT FROM appdb._policies() p WHERE p.entity = rel.relname)
+									  OR rel.relname = 'verifications');
+	tenant := EXISTS (SELECT FROM pg_attribute a
+					  WHERE a.attrelid = _sync_policies.entity AND a.attname = 'space_id' AND a.atttypid = 'uuid'::regtype AND NOT a.attisdropped);
+	authored := EXISTS (SELECT FROM pg_attribute a
+						WHERE a.attrelid = _sync_policies.entity AND a.attname = 'user_id' AND a.atttypid = 'uuid'::regtype AND NOT a.attisdropped);
+	IF NOT (rel.built_in OR tenant) THEN
+		RETURN;
+	END IF;
+	IF NOT rel.relrowsecurity THEN
+		EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', entity);
+	END IF;
+
+	FOR policy IN
+		SELECT p.command, p.shown, p.allowed FROM appdb._policies() p WHERE rel.built_in AND p.entity = rel.relname
+		UNION ALL
+		SELECT v.command, v.shown, v.allowed
+		FROM (VALUES
+			('select', 'appdb.is_member(space_id)', NULL),
+			('insert', NULL, 'appdb.has_role(space_id, ''editor'')'
+				|| CASE WHEN authored THEN ' AND COALESCE(user_id = appdb.current_user_id(), true)' ELSE '' END),
+			('update', 'appdb.has_role(space_id, ''editor'')', 'appdb.has_role(space_id, ''editor'')'),
+			('delete', CASE WHEN authored
+				THEN 'appdb.has_role(space_id, ''admin'') OR (appdb.has_role(space_id, ''editor'') AND user_id = appdb.current_user_id())'
+				ELSE 'appdb.has_role(space_id, ''editor'')' END, NULL)) v (command, shown, allowed)
+		WHERE NOT rel.built_in
+	LOOP
+		EXECUTE format('DROP POLICY IF EXISTS appdb_%s ON %s', policy.command, entity);
+		EXECUTE format('CREATE POLICY appdb_%s ON %s FOR %s%s%s', policy.command, entity, policy.command,
+					   ' USING (' || policy.shown || ')', ' WITH CHECK (' || policy.allowed || ')');
+		EXECUTE format('COMMENT ON POLICY appdb_%s ON %s IS %L', policy.command, entity,
+					   'Made by appdb.manage(); add policies of your own under other names');
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb._sync_policies(pg_catalog.regclass) IS 'Internal: makes the policies of a managed table';
+
+-- == what roles get =========================================================
+
+-- Functions that not everybody may execute.
+CREATE FUNCTION appdb._grant_functions(level pg_catalog.text) RETURNS pg_catalog.text[]
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN CASE level
+		WHEN 'service' THEN ARRAY[
+			'appdb.impersonate(uuid, boolean)', 'appdb.sign_in(uuid, interval, text, text)'] || appdb._app_functions()::text[]
+		WHEN 'app' THEN appdb._app_functions()::text[]
+		ELSE '{}' END;
+END
+$$;
+COMMENT ON FUNCTION appdb._grant_functions(pg_catalog.text) IS 'Internal: the functions that a role with an access level may execute';
+
+-- Privileges on one table and its live view.  Secrets (tokens, passwords) are
+-- the servers': a live view needs the privilege for all columns, so whole
+-- tables are left out.
+CREATE FUNCTION appdb._sync_grants(entity pg_catalog.regclass)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET client_min_messages = warning
+AS $$
+DECLARE
+	name name;
+	view name;
+	grantee record;
+	own bool;
+	secret bool;
+BEGIN
+	IF to_regclass('app_data.access') IS NULL THEN
+		RETURN;
+	END IF;
+	SELECT c.relname, m.view, c.relnamespace = 'app_data'::regnamespace INTO name, view, own
+	FROM appdb._managed_tables() m JOIN pg_class c ON c.oid = m.entity WHERE m.entity = _sync_grants.entity;
+	secret := own AND name IN ('sessions', 'accounts', 'verifications');
+
+	FOR grantee IN
+		SELECT a.role, a.level FROM app_data.access a JOIN pg_roles r ON r.rolname = a.role
+	LOOP
+		EXECUTE format('REVOKE ALL ON %s, appdb.%I FROM %I', entity, view, grantee.role);
+		EXECUTE format('DROP POLICY IF EXISTS %I ON %s', 'appdb_service_' || grantee.role, entity);
+		IF grantee.level = 'service' THEN
+			EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %s TO %I', entity, grantee.role);
+			EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON appdb.%I TO %I', view, grantee.role);
+			IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = _sync_grants.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped) THEN
+				EXECUTE format('GRANT DELETE ON %s TO %I', entity, grantee.role);
+			END IF;
+			EXECUTE format('CREATE POLICY %I ON %s TO %I USING (true) WITH CHECK (true)',
+						   'appdb_service_' || grantee.role, entity, grantee.role);
+			EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', 'appdb_service_' || grantee.role, entity,
+						   'Made by appdb.grant_access()');
+		ELSIF NOT secret THEN
+			EXECUTE format('GRANT SELECT ON %s, appdb.%I TO %I', entity, view, grantee.role);
+			IF grantee.level = 'app' THEN
+				EXECUTE format('GRANT INSERT, UPDATE ON %s TO %I', entity, grantee.role);
+				EXECUTE format('GRANT INSERT, UPDATE, DELETE ON appdb.%I TO %I', view, grantee.role);
+			END IF;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb._sync_grants(pg_catalog.regclass) IS 'Internal: privileges of roles with access on a managed table and its live view';
+
+CREATE FUNCTION appdb.grant_access(role pg_catalog.name, level pg_catalog.text)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	function text;
+BEGIN
+	IF level IS NULL OR level NOT IN ('app', 'readonly', 'service') THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('unknown access level "%s"', level),
+			HINT = 'Levels are app, readonly and service.';
+	ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('role "%s" does not exist', role),
+			HINT = format('CREATE ROLE %I LOGIN;', role);
+	ELSIF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'app_data'::regnamespace AND c.relkind IN ('r', 'p')
+				  AND pg_has_role(role, c.relowner, 'USAGE')) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_grant_operation',
+			MESSAGE = format('role "%s" has the rights of the owner of the tables', role),
+			DETAIL = 'Row security does not hold for the owner, nor for superusers.',
+			HINT = 'Applications connect as a role of their own.';
+	END IF;
+
+	PERFORM appdb.revoke_access(role);
+	INSERT INTO app_data.access (role, level) VALUES (grant_access.role, grant_access.level);
+	PERFORM appdb._sync_grants(m.entity) FROM appdb._managed_tables() m;
+	EXECUTE format('GRANT USAGE ON SCHEMA app_data TO %I', role);
+	FOREACH function IN ARRAY appdb._grant_functions(level) LOOP
+		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', function, role);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb.grant_access(pg_catalog.name, pg_catalog.text) IS
+'Gives a database role what an application needs, on the built-in tables and those that are managed now or later; takes back what it had by another level.
+role: the role that the application connects as; level: app (reads and writes what the user who is asking may), readonly (reads that), service (acts for any user, sees all rows, signs users in).
+Errors: 22023 unknown level; 42704 no such role; 0LP01 a role with the rights of the tables'' owner. Only that owner may call it.';
+REVOKE EXECUTE ON FUNCTION appdb.grant_access(pg_catalog.name, pg_catalog.text) FROM PUBLIC;
+
+CREATE FUNCTION appdb.revoke_access(role pg_catalog.name)
+	RETURNS pg_catalog.bool
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET client_min_messages = warning
+AS $$
+DECLARE
+	m record;
+	function text;
+	had bool;
+BEGIN
+	DELETE FROM app_data.access a WHERE a.role = revoke_access.role;
+	had := FOUND;
+	IF NOT had OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = revoke_access.role) THEN
+		RETURN had;
+	END IF;
+	FOR m IN SELECT t.entity, t.view FROM appdb._managed_tables() t LOOP
+		EXECUTE format('REVOKE ALL ON %s, appdb.%I FROM %I', m.entity, m.view, role);
+		EXECUTE format('DROP POLICY IF EXISTS %I ON %s', 'appdb_service_' || role, m.entity);
+	END LOOP;
+	EXECUTE format('REVOKE USAGE ON SCHEMA app_data FROM %I', role);
+	FOREACH function IN ARRAY appdb._grant_functions('service') LOOP
+		EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %I', function, role);
+	END LOOP;
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION appdb.revoke_access(pg_catalog.name) IS
+'Takes back from a role what appdb.grant_access() gave; returns whether it had anything.
+role: the role. Only the owner of the tables may call it.';
+REVOKE EXECUTE ON FUNCTION appdb.revoke_access(pg_catalog.name) FROM PUBLIC;

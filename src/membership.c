@@ -1,0 +1,533 @@
+/*
+ * membership.c
+ *		What the user who is asking may do where: is_member() and its like, which
+ *		row security asks for every row.
+ *
+ * A user's roles in spaces and organizations are loaded once and kept in the
+ * backend, in hash tables.  A trigger on the tables that roles come from sends an invalidation with the transaction, as a change of a table's
+ * definition would: every backend forgets what it has kept, its own included,
+ * also when the transaction is rolled back.  The table that stands for this is
+ * app_data.schema_version, since no plan of an application depends on it.
+ *
+ * Roles are loaded with the latest snapshot, whatever the isolation level: who
+ * was removed does not go on seeing for as long as an old snapshot lasts.
+ *
+ * In a space, a role that the user has there counts; the owner of a personal
+ * space is its owner; owners and admins of an organization are that in all of
+ * its spaces; its members are viewers in those that are open to it.
+ */
+#include "appdb.h"
+
+#include "access/parallel.h"
+#include "access/stratnum.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
+#include "nodes/supportnodes.h"
+#include "storage/sinval.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+/* roles by rank; an organization has no viewers and editors, but members */
+typedef enum Rank
+{
+	RANK_NONE,
+	RANK_VIEWER,				/* and member of an organization */
+	RANK_EDITOR,
+	RANK_ADMIN,
+	RANK_OWNER
+} Rank;
+
+typedef struct Membership
+{
+	pg_uuid_t	id;				/* of a space or an organization; hash key */
+	Rank		rank;
+} Membership;
+
+/* a user's */
+typedef struct Memberships
+{
+	pg_uuid_t	user;
+	bool		valid;
+	HTAB	   *spaces;
+	HTAB	   *organizations;
+	MemoryContext context;
+} Memberships;
+
+/* those of the last users who asked here: a pooler brings many */
+#define NKEPT 16
+
+static Memberships kept[NKEPT];
+static int	next_kept = 0;
+static Memberships *current = NULL;
+static Oid	signal_relid = InvalidOid;
+
+PG_FUNCTION_INFO_V1(appdb_is_member);
+PG_FUNCTION_INFO_V1(appdb_has_role);
+PG_FUNCTION_INFO_V1(appdb_is_organization_member);
+PG_FUNCTION_INFO_V1(appdb_has_organization_role);
+PG_FUNCTION_INFO_V1(appdb_my_spaces);
+PG_FUNCTION_INFO_V1(appdb_can_read_chat);
+PG_FUNCTION_INFO_V1(appdb_membership_support);
+PG_FUNCTION_INFO_V1(appdb_membership_changed);
+
+static Oid
+find_signal(void)
+{
+	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
+
+	return OidIsValid(nsp) ? get_relname_relid("schema_version", nsp) : InvalidOid;
+}
+
+static void
+forget_memberships(Datum arg, Oid relid)
+{
+	if (OidIsValid(relid) && relid != signal_relid)
+		return;
+	for (int i = 0; i < NKEPT; i++)
+		kept[i].valid = false;
+	current = NULL;
+	if (!OidIsValid(relid))
+		signal_relid = InvalidOid;
+}
+
+static Rank
+rank_of(const char *role)
+{
+	if (strcmp(role, "viewer") == 0 || strcmp(role, "member") == 0)
+		return RANK_VIEWER;
+	if (strcmp(role, "editor") == 0)
+		return RANK_EDITOR;
+	if (strcmp(role, "admin") == 0)
+		return RANK_ADMIN;
+	if (strcmp(role, "owner") == 0)
+		return RANK_OWNER;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown role \"%s\"", role),
+			 errhint("Roles are viewer (in an organization: member), editor, admin and owner.")));
+	return RANK_NONE;			/* keep compiler quiet */
+}
+
+static HTAB *
+make_table(const char *name, MemoryContext context)
+{
+	HASHCTL		ctl;
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(pg_uuid_t);
+	ctl.entrysize = sizeof(Membership);
+	ctl.hcxt = context;
+	return hash_create(name, 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+static void
+load_memberships(Memberships *memberships, const pg_uuid_t *user)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {UUIDOID};
+	Datum		value = UUIDPGetDatum(user);
+	MemoryContext context;
+	HTAB	   *spaces;
+	HTAB	   *organizations;
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "appdb memberships", ALLOCSET_SMALL_SIZES);
+	spaces = make_table("appdb spaces", context);
+	organizations = make_table("appdb organizations", context);
+
+	/* in parallel mode there is no newer snapshot than the statement's */
+	PushActiveSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	appdb_query_as_owner(&plan, "space_members",
+						 "WITH o AS MATERIALIZED ("
+						 "  SELECT m.organization_id AS id, m.role::pg_catalog.text AS role FROM app_data.members m "
+						 "  JOIN app_data.organizations o ON o.id OPERATOR(pg_catalog.=) m.organization_id "
+						 "  WHERE m.user_id OPERATOR(pg_catalog.=) $1 AND m.deleted_at IS NULL AND o.deleted_at IS NULL"
+						 ") "
+						 "SELECT true, o.id, o.role FROM o "
+						 "UNION ALL "
+						 "SELECT false, s.id, m.role::pg_catalog.text FROM app_data.space_members m "
+						 "JOIN app_data.spaces s ON s.id OPERATOR(pg_catalog.=) m.space_id "
+						 "WHERE m.user_id OPERATOR(pg_catalog.=) $1 AND m.deleted_at IS NULL AND s.deleted_at IS NULL "
+						 "UNION ALL "
+						 "SELECT false, s.id, 'owner' FROM app_data.spaces s "
+						 "WHERE s.owner_id OPERATOR(pg_catalog.=) $1 AND s.deleted_at IS NULL "
+						 "UNION ALL "
+						 "SELECT false, s.id, CASE WHEN o.role OPERATOR(pg_catalog.=) 'member' THEN 'viewer' ELSE o.role END "
+						 "FROM o JOIN app_data.spaces s ON s.organization_id OPERATOR(pg_catalog.=) o.id "
+						 "WHERE s.deleted_at IS NULL AND (o.role OPERATOR(pg_catalog.<>) 'member' "
+						 "OR s.visibility::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{organization,public}'))",
+						 1, types, &value, NULL, true);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tup = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		bool		found;
+		bool		organization = DatumGetBool(SPI_getbinval(tup, desc, 1, &isnull));
+		pg_uuid_t  *id = DatumGetUUIDP(SPI_getbinval(tup, desc, 2, &isnull));
+		Rank		rank = rank_of(TextDatumGetCString(SPI_getbinval(tup, desc, 3, &isnull)));
+		Membership *entry = hash_search(organization ? organizations : spaces, id, HASH_ENTER, &found);
+
+		entry->rank = found ? Max(entry->rank, rank) : rank;
+	}
+	SPI_finish();
+	PopActiveSnapshot();
+
+	/* from here on nothing fails */
+	if (memberships->context != NULL)
+		MemoryContextDelete(memberships->context);
+	MemoryContextSetParent(context, TopMemoryContext);
+	memberships->context = context;
+	memberships->spaces = spaces;
+	memberships->organizations = organizations;
+	memberships->user = *user;
+	memberships->valid = true;
+}
+
+/*
+ * The memberships of the user who is asking, or NULL for nobody.  "accept":
+ * look first whether somebody has changed them.
+ */
+static Memberships *
+get_memberships(bool accept)
+{
+	static bool registered = false;
+	const pg_uuid_t *user = appdb_user_id();
+	Memberships *found = NULL;
+
+	if (user == NULL)
+		return NULL;
+	if (accept && !IsParallelWorker())
+		AcceptInvalidationMessages();
+	if (likely(current != NULL && memcmp(&current->user, user, sizeof(pg_uuid_t)) == 0))
+		return current;
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget_memberships, (Datum) 0);
+		registered = true;
+	}
+	for (int i = 0; i < NKEPT && found == NULL; i++)
+	{
+		if (kept[i].valid && memcmp(&kept[i].user, user, sizeof(pg_uuid_t)) == 0)
+			found = &kept[i];
+	}
+	if (found == NULL)
+	{
+		pg_uuid_t	copy = *user;
+
+		found = &kept[next_kept];
+		next_kept = (next_kept + 1) % NKEPT;
+		/* a change that arrives while we read makes us read again */
+		for (int tries = 0; tries < 10; tries++)
+		{
+			Oid			relid = find_signal();
+
+			signal_relid = relid;
+			found->valid = false;
+			current = found;
+			load_memberships(found, &copy);
+			if (current == found)
+				break;
+		}
+	}
+	current = found;
+	return found;
+}
+
+static Rank
+rank_in(HTAB *table, const pg_uuid_t *id)
+{
+	Membership *entry = hash_search(table, id, HASH_FIND, NULL);
+
+	return entry ? entry->rank : RANK_NONE;
+}
+
+/*
+ * What a call of one of the functions keeps for the statement: that it has
+ * looked for changes, and the rank of a role that is always the same.
+ */
+static Memberships *
+memberships_of_call(FunctionCallInfo fcinfo)
+{
+	bool		first = (fcinfo->flinfo->fn_extra == NULL);
+
+	if (first)
+		fcinfo->flinfo->fn_extra = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Rank) + NAMEDATALEN);
+	return get_memberships(first);
+}
+
+static Rank
+wanted_rank(FunctionCallInfo fcinfo, text *role)
+{
+	struct
+	{
+		Rank		rank;
+		char		role[NAMEDATALEN];
+	}		   *last = fcinfo->flinfo->fn_extra;
+	int			len = VARSIZE_ANY_EXHDR(role);
+
+	if (last->rank == RANK_NONE || (int) strlen(last->role) != len ||
+		memcmp(last->role, VARDATA_ANY(role), len) != 0)
+	{
+		char	   *string = text_to_cstring(role);
+
+		last->rank = rank_of(string);
+		strlcpy(last->role, string, sizeof(last->role));
+	}
+	return last->rank;
+}
+
+/*
+ * appdb.is_member(space_id uuid) returns boolean
+ */
+Datum
+appdb_is_member(PG_FUNCTION_ARGS)
+{
+	Memberships *memberships = memberships_of_call(fcinfo);
+
+	PG_RETURN_BOOL(memberships != NULL &&
+				   rank_in(memberships->spaces, PG_GETARG_UUID_P(0)) >= RANK_VIEWER);
+}
+
+/*
+ * appdb.has_role(space_id uuid, role text) returns boolean
+ */
+Datum
+appdb_has_role(PG_FUNCTION_ARGS)
+{
+	Memberships *memberships = memberships_of_call(fcinfo);
+	Rank		wanted = wanted_rank(fcinfo, PG_GETARG_TEXT_PP(1));
+
+	PG_RETURN_BOOL(memberships != NULL &&
+				   rank_in(memberships->spaces, PG_GETARG_UUID_P(0)) >= wanted);
+}
+
+/*
+ * appdb.is_organization_member(organization_id uuid) returns boolean
+ */
+Datum
+appdb_is_organization_member(PG_FUNCTION_ARGS)
+{
+	Memberships *memberships = memberships_of_call(fcinfo);
+
+	PG_RETURN_BOOL(memberships != NULL &&
+				   rank_in(memberships->organizations, PG_GETARG_UUID_P(0)) >= RANK_VIEWER);
+}
+
+/*
+ * appdb.has_organization_role(organization_id uuid, role text) returns boolean
+ */
+Datum
+appdb_has_organization_role(PG_FUNCTION_ARGS)
+{
+	Memberships *memberships = memberships_of_call(fcinfo);
+	Rank		wanted = wanted_rank(fcinfo, PG_GETARG_TEXT_PP(1));
+
+	PG_RETURN_BOOL(memberships != NULL &&
+				   rank_in(memberships->organizations, PG_GETARG_UUID_P(0)) >= wanted);
+}
+
+/*
+ * appdb.my_spaces() returns uuid[]
+ *		The spaces for which is_member() is true.
+ */
+Datum
+appdb_my_spaces(PG_FUNCTION_ARGS)
+{
+	Memberships *memberships = get_memberships(true);
+	HASH_SEQ_STATUS status;
+	Membership *entry;
+	Datum	   *ids;
+	int			n = 0;
+
+	if (memberships == NULL)
+		PG_RETURN_ARRAYTYPE_P(construct_empty_array(UUIDOID));
+	ids = palloc(sizeof(Datum) * (hash_get_num_entries(memberships->spaces) + 1));
+	hash_seq_init(&status, memberships->spaces);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		ids[n++] = UUIDPGetDatum(&entry->id);
+	PG_RETURN_ARRAYTYPE_P(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+/* ---- private chats ---- */
+
+typedef struct ReadableChat
+{
+	pg_uuid_t	id;				/* hash key */
+	bool		readable;
+} ReadableChat;
+
+/*
+ * appdb.can_read_chat(space_id uuid, chat_id uuid) returns boolean
+ *		A private chat is its author's alone.  What was found is kept for the
+ *		statement, since messages come chat by chat.
+ */
+Datum
+appdb_can_read_chat(PG_FUNCTION_ARGS)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {UUIDOID, UUIDOID, UUIDOID};
+	Datum		values[3];
+	char		nulls[] = "   ";
+	const pg_uuid_t *user = appdb_user_id();
+	HTAB	   *chats = fcinfo->flinfo->fn_extra;
+	ReadableChat *chat;
+	pg_uuid_t  *id = PG_GETARG_UUID_P(1);
+	bool		found;
+
+	if (chats == NULL)
+	{
+		HASHCTL		ctl;
+
+		memset(&ctl, 0, sizeof(ctl));
+		ctl.keysize = sizeof(pg_uuid_t);
+		ctl.entrysize = sizeof(ReadableChat);
+		ctl.hcxt = fcinfo->flinfo->fn_mcxt;
+		chats = fcinfo->flinfo->fn_extra = hash_create("appdb chats", 16, &ctl,
+													   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	chat = hash_search(chats, id, HASH_FIND, NULL);
+	if (chat == NULL)
+	{
+		bool		readable;
+
+		values[0] = PG_GETARG_DATUM(0);
+		values[1] = PG_GETARG_DATUM(1);
+		values[2] = UUIDPGetDatum(user);
+		nulls[2] = user == NULL ? 'n' : ' ';
+		if (SPI_connect() != SPI_OK_CONNECT)
+			elog(ERROR, "SPI_connect failed");
+		appdb_query_as_owner(&plan, "chats",
+							 "SELECT FROM app_data.chats c "
+							 "WHERE c.id OPERATOR(pg_catalog.=) $2 AND c.space_id OPERATOR(pg_catalog.=) $1 "
+							 "AND (c.visibility::pg_catalog.text OPERATOR(pg_catalog.<>) 'private' "
+							 "OR c.user_id OPERATOR(pg_catalog.=) $3)",
+							 3, types, values, nulls, true);
+		readable = (SPI_processed == 1);
+		SPI_finish();
+		chat = hash_search(chats, id, HASH_ENTER, &found);
+		chat->readable = readable;
+	}
+	PG_RETURN_BOOL(chat->readable);
+}
+
+/* ---- for the planner ---- */
+
+/*
+ * Is this condition all that the table is searched by, but for the one that
+ * its rows live?  Then the caller's spaces can be looked up by index; beside
+ * another condition that would only be in its way.
+ */
+static bool
+is_sole_condition(RelOptInfo *rel, Node *clause)
+{
+	ListCell   *lc;
+
+	if (rel->joininfo != NIL || rel->has_eclass_joins)
+		return false;
+	foreach(lc, rel->baserestrictinfo)
+	{
+		Node	   *other = (Node *) lfirst_node(RestrictInfo, lc)->clause;
+
+		if (!equal(other, clause) && !IsA(other, NullTest))
+			return false;
+	}
+	return true;
+}
+
+static Oid
+function_oid(const char *name)
+{
+	oidvector  *args = buildoidvector(NULL, 0);
+
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+						   PointerGetDatum(args),
+						   ObjectIdGetDatum(get_namespace_oid(APPDB_SCHEMA, false)));
+}
+
+/*
+ * appdb._membership_support(internal) returns internal
+ *		Of is_member(): as good as always true where it is asked, and an index
+ *		condition on the space where it is all there is.
+ */
+Datum
+appdb_membership_support(PG_FUNCTION_ARGS)
+{
+	Node	   *request = (Node *) PG_GETARG_POINTER(0);
+	Node	   *result = NULL;
+
+	if (IsA(request, SupportRequestSelectivity))
+	{
+		((SupportRequestSelectivity *) request)->selectivity = 1.0;
+		result = request;
+	}
+	else if (IsA(request, SupportRequestIndexCondition))
+	{
+		SupportRequestIndexCondition *req = (SupportRequestIndexCondition *) request;
+
+		if (is_funcclause(req->node) && req->indexarg == 0 &&
+			req->index->relam == BTREE_AM_OID &&
+			req->indexcol == 0 &&
+			is_sole_condition(req->index->rel, req->node))
+		{
+			ScalarArrayOpExpr *condition = makeNode(ScalarArrayOpExpr);
+			Oid			function = function_oid("my_spaces");
+
+			condition->opno = get_opfamily_member(req->opfamily, UUIDOID, UUIDOID, BTEqualStrategyNumber);
+			if (OidIsValid(function) && OidIsValid(condition->opno))
+			{
+				condition->opfuncid = get_opcode(condition->opno);
+				condition->useOr = true;
+				condition->inputcollid = InvalidOid;
+				condition->args = list_make2(linitial(((FuncExpr *) req->node)->args),
+											 makeFuncExpr(function, UUIDARRAYOID, NIL,
+														  InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL));
+				condition->location = -1;
+				req->lossy = false;
+				result = (Node *) list_make1(condition);
+			}
+		}
+	}
+	PG_RETURN_POINTER(result);
+}
+
+/* ---- changes ---- */
+
+/*
+ * appdb.membership_changed() returns trigger
+ *		AFTER changes of the tables that roles come from, FOR EACH ROW: a soft
+ *		delete that is done row by row fires no statement triggers there.
+ */
+Datum
+appdb_membership_changed(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("appdb.membership_changed() can only be called by a trigger")));
+	relid = find_signal();
+	if (OidIsValid(relid))
+		CacheInvalidateRelcacheByRelid(relid);
+	PG_RETURN_POINTER(NULL);
+}

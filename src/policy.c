@@ -1,0 +1,142 @@
+/*
+ * policy.c
+ *		May the caller delete this row softly?  The table's policies FOR DELETE
+ *		decide.
+ *
+ * To the executor a soft delete is an UPDATE, so it asks the policies for
+ * UPDATE, or, where the engine writes by itself, none.  A soft delete is to be
+ * judged as the DELETE that it stands for, in both ways alike: so the row's
+ * trigger asks the policies for DELETE here.  A row that they do not show is
+ * left alone without an error, as DELETE does.
+ */
+#include "appdb.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "rewrite/rowsecurity.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+
+/* the policies that apply to the caller, ready to be asked */
+struct AppdbDeletePolicies
+{
+	bool		enabled;
+	Oid			relid;
+	Oid			userid;
+	EState	   *estate;
+	TupleTableSlot *slot;
+	List	   *permissive;		/* of ExprState; NULL stands for true */
+	List	   *restrictive;
+};
+
+static bool
+applies_to(ArrayType *roles, Oid userid)
+{
+	Oid		   *oids = (Oid *) ARR_DATA_PTR(roles);
+	int			n = ArrayGetNItems(ARR_NDIM(roles), ARR_DIMS(roles));
+
+	for (int i = 0; i < n; i++)
+	{
+		if (oids[i] == ACL_ID_PUBLIC || has_privs_of_role(userid, oids[i]))
+			return true;
+	}
+	return false;
+}
+
+static AppdbDeletePolicies *
+prepare(Relation rel, MemoryContext context)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	AppdbDeletePolicies *policies = palloc0(sizeof(AppdbDeletePolicies));
+	Oid			userid = GetUserId();
+	ListCell   *lc;
+
+	policies->relid = RelationGetRelid(rel);
+	policies->userid = userid;
+	policies->enabled = check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED;
+	if (policies->enabled)
+	{
+		policies->estate = CreateExecutorState();
+		MemoryContextSwitchTo(policies->estate->es_query_cxt);
+		policies->slot = ExecInitExtraTupleSlot(policies->estate, CreateTupleDescCopyConstr(RelationGetDescr(rel)),
+												&TTSOpsHeapTuple);
+		foreach(lc, rel->rd_rsdesc->policies)
+		{
+			RowSecurityPolicy *policy = lfirst(lc);
+			ExprState  *state = NULL;
+
+			if ((policy->polcmd != '*' && policy->polcmd != ACL_DELETE_CHR) ||
+				!applies_to(policy->roles, userid))
+				continue;
+			if (policy->hassublinks)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("policy \"%s\" of table \"%s\" has a sub-query, which soft deletes cannot ask",
+								policy->policy_name, RelationGetRelationName(rel)),
+						 errhint("Put the sub-query into a function.")));
+			if (policy->qual != NULL)
+				state = ExecPrepareExpr(copyObject(policy->qual), policies->estate);
+			if (policy->permissive)
+				policies->permissive = lappend(policies->permissive, state);
+			else
+				policies->restrictive = lappend(policies->restrictive, state);
+		}
+	}
+	MemoryContextSwitchTo(oldcontext);
+	return policies;
+}
+
+static bool
+holds(AppdbDeletePolicies *policies, ExprState *state)
+{
+	ExprContext *econtext;
+	bool		isnull;
+	Datum		result;
+
+	if (state == NULL)
+		return true;
+	econtext = GetPerTupleExprContext(policies->estate);
+	econtext->ecxt_scantuple = policies->slot;
+	result = ExecEvalExprSwitchContext(state, econtext, &isnull);
+	return !isnull && DatumGetBool(result);
+}
+
+/*
+ * May the caller delete this row?  *policies is kept for further rows of the
+ * statement, in "context".
+ */
+bool
+appdb_may_delete(Relation rel, HeapTuple tuple, AppdbDeletePolicies **policies,
+				 MemoryContext context)
+{
+	bool		result = false;
+	ListCell   *lc;
+
+	if (*policies == NULL || (*policies)->relid != RelationGetRelid(rel) ||
+		(*policies)->userid != GetUserId())
+		*policies = prepare(rel, context);
+	if (!(*policies)->enabled)
+		return true;
+
+	ExecForceStoreHeapTuple(tuple, (*policies)->slot, false);
+	foreach(lc, (*policies)->permissive)
+	{
+		if (holds(*policies, lfirst(lc)))
+		{
+			result = true;
+			break;
+		}
+	}
+	foreach(lc, (*policies)->restrictive)
+		result = result && holds(*policies, lfirst(lc));
+	ExecClearTuple((*policies)->slot);
+	ResetPerTupleExprContext((*policies)->estate);
+	return result;
+}
