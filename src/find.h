@@ -18,6 +18,8 @@
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 
+#include "compat.h"
+
 /* ---- find_json.c: the query ---- */
 
 typedef enum FindType
