@@ -191,9 +191,10 @@ $$;
 COMMENT ON FUNCTION appdb._references(pg_catalog.regclass) IS 'Internal: the foreign keys that refer to a table';
 
 -- The statement that purges a stretch of a table or partition: $1 and $2 are
--- its ends, $3 the time, $4 further rows to look at.  It returns how many rows
--- went, and which rows of the same table they referred to.  What is referred
--- to by a row that does not go at the same time stays.
+-- its ends, $3 the time, $4 further rows to look at, with at most $5 rows that
+-- these refer to.  It returns how many rows went, and which rows of the same
+-- table they referred to.  What is referred to by a row that does not go at the
+-- same time stays.
 CREATE FUNCTION appdb._purge_statement(entity pg_catalog.regclass, part pg_catalog.regclass, held pg_catalog.bool)
 	RETURNS pg_catalog.text
 	LANGUAGE plpgsql STABLE
@@ -210,7 +211,7 @@ DECLARE
 BEGIN
 	FOR reference IN SELECT * FROM appdb._references(entity) LOOP
 		IF reference.keeps AND reference.child = entity THEN
-			blocked := blocked || format('EXISTS (SELECT FROM %s r WHERE %s AND NOT EXISTS (SELECT FROM candidate x WHERE x.id OPERATOR(pg_catalog.=) r.id))',
+			blocked := blocked || format('EXISTS (SELECT FROM %s r WHERE %s AND r.id NOT IN (SELECT x.id FROM candidate x))',
 										 entity, reference.condition);
 			upwards := upwards || format('(%s)', reference.condition);
 			names := names || reference.columns || reference.to_columns;
@@ -240,18 +241,20 @@ BEGIN
 	RETURN format(
 		'WITH RECURSIVE near AS (SELECT c.ctid AS place, %3$s FROM ONLY %1$s c '
 		'WHERE c.ctid OPERATOR(pg_catalog.>=) $1 AND c.ctid OPERATOR(pg_catalog.<) $2 AND %2$s FOR UPDATE OF c SKIP LOCKED), '
-		'far AS (SELECT c.ctid AS place, %3$s FROM ONLY %1$s c '
-		'WHERE c.id OPERATOR(pg_catalog.=) ANY ($4) AND NOT (c.ctid OPERATOR(pg_catalog.>=) $1 AND c.ctid OPERATOR(pg_catalog.<) $2) AND %2$s FOR UPDATE OF c SKIP LOCKED), '
+		'climb (id) AS (SELECT pg_catalog.unnest($4) UNION SELECT p.id FROM climb b JOIN %7$s g ON g.id OPERATOR(pg_catalog.=) b.id '
+		'CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[%6$s]::pg_catalog.uuid[]) p (id) WHERE p.id IS NOT NULL), '
+		'far AS (SELECT c.ctid AS place, %3$s FROM ONLY %1$s c WHERE c.id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT b.id FROM climb b LIMIT $5)) '
+		'AND NOT (c.ctid OPERATOR(pg_catalog.>=) $1 AND c.ctid OPERATOR(pg_catalog.<) $2) AND %2$s FOR UPDATE OF c SKIP LOCKED), '
 		'candidate AS MATERIALIZED (SELECT * FROM near UNION ALL SELECT * FROM far), '
 		'blocked AS (SELECT c.* FROM candidate c WHERE %4$s '
 		'UNION SELECT c.* FROM blocked r JOIN candidate c ON %5$s), '
 		'gone AS (DELETE FROM ONLY %1$s c USING candidate k '
-		'WHERE c.ctid OPERATOR(pg_catalog.=) k.place AND NOT EXISTS (SELECT FROM blocked b WHERE b.id OPERATOR(pg_catalog.=) k.id) RETURNING c.*) '
+		'WHERE c.ctid OPERATOR(pg_catalog.=) k.place AND k.id NOT IN (SELECT b.id FROM blocked b) RETURNING c.*) '
 		'SELECT (SELECT pg_catalog.count(*) FROM gone), ARRAY(SELECT DISTINCT p FROM gone g CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[%6$s]::pg_catalog.uuid[]) p '
-		'WHERE p IS NOT NULL AND NOT EXISTS (SELECT FROM gone x WHERE x.id OPERATOR(pg_catalog.=) p))',
+		'WHERE p IS NOT NULL AND p NOT IN (SELECT x.id FROM gone x))',
 		part, purgeable,
 		(SELECT string_agg(DISTINCT format('c.%I', n), ', ') FROM unnest(names) n),
-		array_to_string(blocked, ' OR '), array_to_string(upwards, ' OR '), array_to_string(parents, ', '));
+		array_to_string(blocked, ' OR '), array_to_string(upwards, ' OR '), array_to_string(parents, ', '), entity);
 END
 $$;
 COMMENT ON FUNCTION appdb._purge_statement(pg_catalog.regclass, pg_catalog.regclass, pg_catalog.bool) IS 'Internal: the statement that purges a stretch of a table';
@@ -293,7 +296,7 @@ BEGIN
 		BEGIN
 			EXECUTE statements[CASE WHEN EXISTS (SELECT FROM app_data.legal_holds) THEN 2 ELSE 1 END]
 			INTO purged, rest
-			USING pg_catalog.format('(%s,0)', first_page)::pg_catalog.tid, pg_catalog.format('(%s,0)', end_page)::pg_catalog.tid, cutoff, looked_at;
+			USING pg_catalog.format('(%s,0)', first_page)::pg_catalog.tid, pg_catalog.format('(%s,0)', end_page)::pg_catalog.tid, cutoff, looked_at, batch;
 			EXIT;
 		EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
 			-- somebody has begun to refer to a row just now
