@@ -112,8 +112,8 @@
 	((void) ExecInsertIndexTuples(relinfo, slot, estate, true, false, NULL, NIL))
 #endif
 
-/* a stronger lock counts too, if wanted, from 18 */
-#if PG_VERSION_NUM >= 180000
+/* a stronger lock counts too, if wanted, from 17 */
+#if PG_VERSION_NUM >= 170000
 #define compat_LockHeldByMe(tag, mode) LockHeldByMe(tag, mode, false)
 #else
 #define compat_LockHeldByMe(tag, mode) LockHeldByMe(tag, mode)
