@@ -23,6 +23,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "common/hashfn.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -67,14 +68,14 @@ appdb_guard_forget(void)
 	}
 }
 
-/* Where a parent would be remembered; the last bytes of a UUID are random. */
+/* Where a parent would be remembered; most UUIDs differ in the last bytes. */
 static Remembered *
 remembered_slot(Oid parent, const pg_uuid_t *id)
 {
 	uint32		hash;
 
 	memcpy(&hash, id->data + UUID_LEN - sizeof(hash), sizeof(hash));
-	return &remembered[(hash ^ parent) & (NREMEMBERED - 1)];
+	return &remembered[murmurhash32(hash ^ parent) & (NREMEMBERED - 1)];
 }
 
 static void
