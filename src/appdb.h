@@ -87,7 +87,7 @@ extern void appdb_guard_forget(void);
 struct Tuplestorestate;
 extern TupleDesc appdb_columns_desc(Relation rel, const AttrNumber *columns, int ncolumns);
 extern void appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
-								 const AttrNumber *columns, int ncolumns, bool update,
+								 const AttrNumber *columns, int ncolumns, bool may_delete,
 								 struct Tuplestorestate *result);
 
 /* restore.c */

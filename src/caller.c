@@ -62,12 +62,12 @@ appdb_columns_desc(Relation rel, const AttrNumber *columns, int ncolumns)
 
 /*
  * Columns of the rows with the given ids, as far as the caller may see them,
- * and, if "update", change them: what policies say for UPDATE counts then,
+ * and, if "may_delete", delete them: what policies say for DELETE counts then,
  * while the privilege does not.  The rows come in any order.
  */
 void
 appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
-					 const AttrNumber *columns, int ncolumns, bool update,
+					 const AttrNumber *columns, int ncolumns, bool may_delete,
 					 Tuplestorestate *result)
 {
 	ParseState *pstate = make_parsestate(NULL);
@@ -76,6 +76,7 @@ appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	Bitmapset  *selected;
 	List	   *queries;
+	List	   *targets;
 	PlannedStmt *plan;
 	DestReceiver *dest;
 	QueryDesc  *desc;
@@ -98,12 +99,20 @@ appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
 													false));
 	}
 	compat_rte_selected_cols(query, nsitem->p_rte) = selected;
-	if (update)
-		compat_rte_required_perms(query, nsitem->p_rte) |= ACL_UPDATE;
-
+	if (may_delete)
+	{
+		/* the rewriter adds what policies say for a DELETE that reads columns */
+		query->commandType = CMD_DELETE;
+		query->resultRelation = ref->rtindex;
+		compat_rte_required_perms(query, nsitem->p_rte) |= ACL_DELETE;
+	}
+	targets = query->targetList;
 	queries = QueryRewrite(query);
 	query = linitial_node(Query, queries);
-	compat_rte_required_perms(query, (RangeTblEntry *) linitial(query->rtable)) &= ~ACL_UPDATE;
+	query->commandType = CMD_SELECT;
+	query->resultRelation = 0;
+	query->targetList = targets;
+	compat_rte_required_perms(query, (RangeTblEntry *) linitial(query->rtable)) &= ~ACL_DELETE;
 	plan = pg_plan_query(query, "", CURSOR_OPT_PARALLEL_OK, NULL);
 
 	dest = CreateDestReceiver(DestTuplestore);

@@ -168,12 +168,12 @@ complain_missing(Oid relid, Datum id)
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg("table \"%s\" has no row %s", table_name(relid), uuid_text(DatumGetUUIDP(id))),
-			 errdetail("It never existed, it has been purged, or it is not yours to change.")));
+			 errdetail("It never existed, it has been purged, or it is not yours to delete.")));
 }
 
 /*
  * Row security is the caller's, although the owner does the work: who may not
- * change a row does not bring it back.
+ * delete a row does not bring it back.
  */
 static void
 check_row_security(Relation rel, Datum *ids, int nids)

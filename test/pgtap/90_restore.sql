@@ -295,10 +295,11 @@ RESET ROLE;
 DELETE FROM appdb.chats;
 DROP POLICY own ON app_data.chats;
 CREATE POLICY see ON app_data.chats FOR SELECT TO appdb_test_deleter USING (true);
-CREATE POLICY change ON app_data.chats FOR UPDATE TO appdb_test_deleter USING (user_id = '00000000-0000-4000-8000-000000000001');
+CREATE POLICY change ON app_data.chats FOR UPDATE TO appdb_test_deleter USING (true);
+CREATE POLICY remove ON app_data.chats FOR DELETE TO appdb_test_deleter USING (user_id = '00000000-0000-4000-8000-000000000001');
 SET LOCAL ROLE appdb_test_deleter;
-SELECT throws_ok($$SELECT * FROM appdb.restore('appdb.chats', '00000000-0000-4000-8000-000000000021')$$, 'P0002', NULL, 'who may see a row but not change it does not restore it');
-SELECT is((SELECT rows FROM appdb.restore('appdb.chats', '00000000-0000-4000-8000-000000000022')), 1::bigint, 'who may change it does');
+SELECT throws_ok($$SELECT * FROM appdb.restore('appdb.chats', '00000000-0000-4000-8000-000000000021')$$, 'P0002', NULL, 'who may see and change a row but not delete it does not restore it');
+SELECT is((SELECT rows FROM appdb.restore('appdb.chats', '00000000-0000-4000-8000-000000000022')), 1::bigint, 'who may delete it does');
 RESET ROLE;
 ROLLBACK TO start;
 
