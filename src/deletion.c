@@ -493,7 +493,8 @@ insert_note(const char *table, int ncolumns, const char *const *names, const Dat
 static void
 note_deletion(const Deletion *deletion, uint64 nrows)
 {
-	static const char *const names[] = {"id", "deleted_at", "entity", "role", "rows"};
+	static const char *const names[] = {"id", "deleted_at", "entity", "role", "rows", "user_id"};
+	const pg_uuid_t *user_id = appdb_user_id();
 	Datum		values[lengthof(names)];
 	NameData	role;
 
@@ -503,7 +504,8 @@ note_deletion(const Deletion *deletion, uint64 nrows)
 	values[2] = ObjectIdGetDatum(deletion->relid);
 	values[3] = NameGetDatum(&role);
 	values[4] = Int64GetDatum((int64) nrows);
-	insert_note("deletions", lengthof(names), names, values);
+	values[5] = UUIDPGetDatum(user_id);
+	insert_note("deletions", user_id != NULL ? lengthof(names) : lengthof(names) - 1, names, values);
 }
 
 /*
