@@ -103,7 +103,8 @@ start() {
 	# whatever fails from here on leaves no server behind
 	trap 'status=$?; [ $status = 0 ] || cluster_stop immediate; exit $status' EXIT
 	cluster_start
-	psql -X -q -d postgres -v ON_ERROR_STOP=1 -c 'CREATE ROLE app LOGIN' -c 'CREATE DATABASE app OWNER app'
+	psql -X -q -d postgres -v ON_ERROR_STOP=1 -c 'CREATE ROLE app LOGIN' -c 'CREATE ROLE web LOGIN' \
+		-c 'GRANT web TO app' -c 'CREATE DATABASE app OWNER app'
 	say "It listens on a socket in $CLUSTER, on no network port, with session_preload_libraries = 'appdb'."
 	say "Role app owns the database app; it is no superuser."
 
@@ -121,6 +122,7 @@ start() {
 
 	headline "5. What an application asks"
 	as_app -f "$TOP/demo/tour.sql"
+	as_app -f "$TOP/demo/access.sql"
 
 	headline "6. Delete a space, and bring it back"
 	as_app -f "$TOP/demo/soft_delete.sql"
