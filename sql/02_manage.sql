@@ -505,6 +505,21 @@ BEGIN
 	PERFORM appdb._sync_policies(entity);
 	PERFORM appdb._sync_grants(entity);
 
+	-- what the engine does not follow
+	FOR col IN
+		SELECT c.conname, c.confrelid::regclass AS parent
+		FROM pg_constraint c JOIN app_data.managed m ON m.entity = c.confrelid
+		WHERE c.conrelid = _manage.entity AND c.contype = 'f'
+		  AND NOT EXISTS (SELECT FROM pg_attribute a
+						  WHERE a.attrelid = c.confrelid AND a.attnum = ANY (c.confkey) AND a.attname = 'id')
+		ORDER BY c.conname
+	LOOP
+		RAISE WARNING USING
+			MESSAGE = format('foreign key "%s" of table "%s" does not refer to the "id" of "%s"', col.conname, entity, col.parent),
+			DETAIL = 'Soft deletes do not follow it: rows can stay live under a deleted one.',
+			HINT = 'Refer to the id, alone or with other columns.';
+	END LOOP;
+
 	-- what follows a foreign key (deletes, relations) looks for its columns
 	FOR col IN
 		SELECT c.conname, string_agg(format('%I', a.attname), ', ' ORDER BY u.n) AS columns

@@ -70,7 +70,7 @@ soft_delete_function(void)
 }
 
 /*
- * Is this a live view whose only triggers for DELETE are ours, to fire now?
+ * Is this a live view whose only triggers for DELETE are ours?
  */
 bool
 appdb_is_live_view(Relation view)
@@ -90,9 +90,11 @@ appdb_is_live_view(Relation view)
 			continue;
 		if (trigger->tgfoid != function)
 			return false;
-		if (trigger->tgenabled == TRIGGER_DISABLED ||
-			trigger->tgenabled == (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ?
-								   TRIGGER_FIRES_ON_ORIGIN : TRIGGER_FIRES_ON_REPLICA))
+		/*
+		 * Where session_replication_role has them not fire, they would not do
+		 * anything either: then only the row is marked.
+		 */
+		if (trigger->tgenabled == TRIGGER_DISABLED)
 			return false;
 		ours++;
 	}
