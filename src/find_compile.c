@@ -63,6 +63,7 @@ typedef struct Order
 	char	   *sql;			/* over the base rows */
 	char	   *alias;			/* in the inner query's list */
 	FindColumn *column;
+	bool		own;			/* of the rows themselves */
 	bool		nullable;
 	bool		desc;
 	bool		nulls_first;
@@ -741,7 +742,9 @@ add_order(FindNode *node, FindColumn *column, const char *alias, bool outer, Lis
 	order->sql = column_sql(alias, column->name);
 	order->column = column;
 	order->nullable = outer || !column->notnull;
-	order->alias = psprintf("appdb %d", list_length(*orders) + 1);
+	/* the rows' own columns have their name inside and outside */
+	order->own = !outer;
+	order->alias = outer ? psprintf("appdb %d", list_length(*orders) + 1) : column->name;
 	(void) get_comparison(node, column, BTLessStrategyNumber);
 	if (node->type == FIND_STRING)
 	{
@@ -1084,6 +1087,26 @@ add_output(StringInfo list, List **names, FindNode *node, const char *sql, const
 	appendStringInfo(list, "%s%s AS %s", list->len > 0 ? ", " : "", sql, quote_identifier(name));
 }
 
+/* the columns that are returned of each row; "more": the inner query has others */
+static void
+append_columns(Compiler *c, Level *level, Bitmapset *chosen, bool more, StringInfo out)
+{
+	FindEntity *entity = level->entity;
+	char	   *alias = psprintf("%c%d", level->two ? 't' : 'b', level->alias);
+
+	if (!c->camel && !more && bms_num_members(chosen) == entity->ncolumns)
+	{
+		appendStringInfo(out, "%s.*", alias);
+		return;
+	}
+	for (int i = -1, n = 0; (i = bms_next_member(chosen, i)) >= 0; n++)
+	{
+		appendStringInfo(out, "%s%s", n > 0 ? ", " : "", column_sql(alias, entity->columns[i].name));
+		if (c->camel)
+			appendStringInfo(out, " AS %s", quote_identifier(entity->columns[i].camel));
+	}
+}
+
 static int64
 get_limit(FindNode *node)
 {
@@ -1200,6 +1223,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 	List	   *orders = NIL;
 	Bitmapset  *chosen;
 	ListCell   *lc;
+	int			nrelated = 0;
 
 	check_stack_depth();
 	check_depth(node, depth);
@@ -1281,7 +1305,9 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 
 	level.entity = entity;
 	level.alias = ++c->aliases;
-	level.two = has_with || relation_counts || before != NULL || distinct_on != NIL;
+	/* without an order the first rows will do, as they come */
+	level.two = before != NULL || distinct_on != NIL ||
+		((has_with || relation_counts) && (order_by != NULL || has_cursor || after != NULL));
 	initStringInfo(&level.extra);
 	base = psprintf("b%d", level.alias);
 
@@ -1403,7 +1429,10 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 	initStringInfo(&outputs);
 	initStringInfo(&laterals);
 	for (int i = -1; (i = bms_next_member(chosen, i)) >= 0;)
-		add_output(&outputs, &names, node, level_column(&level, entity->columns[i].name), shown(c, &entity->columns[i]));
+	{
+		(void) level_column(&level, entity->columns[i].name);
+		names = lappend(names, shown(c, &entity->columns[i]));
+	}
 	if (extras != NULL)
 	{
 		List	   *known = NIL;
@@ -1530,9 +1559,20 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 		}
 	}
 
+	foreach(lc, orders)
+	{
+		if (level.two && ((Order *) lfirst(lc))->own)
+			level.inner = bms_add_member(level.inner, ((Order *) lfirst(lc))->column - entity->columns);
+		else if (level.two)
+			nrelated++;
+	}
+	appendStringInfo(out, "SELECT %s", distinct_rows ? "DISTINCT " : "");
+	append_columns(c, &level, chosen, level.two && (level.extra.len > 0 || nrelated > 0 || !bms_equal(level.inner, chosen)), out);
+	appendStringInfo(out, "%s%s FROM ", !bms_is_empty(chosen) && outputs.len > 0 ? ", " : "", outputs.data);
+
 	if (!level.two)
 	{
-		appendStringInfo(out, "SELECT %s%s FROM %s%s", distinct_rows ? "DISTINCT " : "", outputs.data, from.data, joins.data);
+		appendStringInfo(out, "%s%s%s", from.data, joins.data, laterals.data);
 		if (conditions.len > 0)
 			appendStringInfo(out, " WHERE %s", conditions.data);
 		append_orders(out, orders, NULL, false);
@@ -1541,7 +1581,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 	}
 
 	/* the rows inside, what joins them around */
-	appendStringInfo(out, "SELECT %s FROM (", outputs.data);
+	appendStringInfoChar(out, '(');
 	if (distinct_on != NIL)
 		appendStringInfo(out, "SELECT d%d.* FROM (", level.alias);
 	appendStringInfoString(out, "SELECT ");
@@ -1553,17 +1593,23 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 							 column_sql(base, ((FindColumn *) lfirst(lc))->name));
 		appendStringInfoString(out, ") ");
 	}
-	for (int i = -1, n = 0; (i = bms_next_member(level.inner, i)) >= 0; n++)
-		appendStringInfo(out, "%s%s", n > 0 ? ", " : "", column_sql(base, entity->columns[i].name));
+	nrelated = 0;
+	if (bms_num_members(level.inner) == entity->ncolumns)
+		appendStringInfo(out, "%s.*", base);
+	else
+	{
+		for (int i = -1, n = 0; (i = bms_next_member(level.inner, i)) >= 0; n++)
+			appendStringInfo(out, "%s%s", n > 0 ? ", " : "", column_sql(base, entity->columns[i].name));
+	}
 	if (level.extra.len > 0)
 		appendStringInfo(out, "%s%s", bms_is_empty(level.inner) ? "" : ", ", level.extra.data);
 	foreach(lc, orders)
 	{
 		Order	   *order = (Order *) lfirst(lc);
 
-		appendStringInfo(out, "%s%s AS %s",
-						 bms_is_empty(level.inner) && level.extra.len == 0 && foreach_current_index(lc) == 0 ? "" : ", ",
-						 order->sql, quote_identifier(order->alias));
+		if (!order->own)
+			appendStringInfo(out, "%s%s AS %s", bms_is_empty(level.inner) && level.extra.len == 0 && nrelated++ == 0 ? "" : ", ",
+							 order->sql, quote_identifier(order->alias));
 	}
 	appendStringInfo(out, " FROM %s%s", from.data, joins.data);
 	if (conditions.len > 0)
