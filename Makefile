@@ -4,6 +4,7 @@
 #       build, install, and test the installed extension on a running server
 #   make check          build and run every test on a private server
 #   make check-all      the same on every supported version of PostgreSQL
+#   make check-memory   the same with UndefinedBehaviorSanitizer in the C code
 #   make demo           a private server to try appdb on
 #   make bench          benchmarks on a private server
 #   make docs           docs/database/schema.md from the catalogs
@@ -15,7 +16,7 @@ PG_CONFIG ?= pg_config
 # These run on a server of their own and call make again to build.  They must
 # work where pg_config is not installed yet, and PGXS has a target "check"
 # which says that there is none: so they are kept apart from PGXS.
-own_targets = check check-all demo demo-stop demo-clean bench stress roots docs
+own_targets = check check-all check-memory demo demo-stop demo-clean bench stress roots docs
 own_goals = $(filter $(own_targets),$(MAKECMDGOALS))
 
 ifneq (,$(own_goals))
@@ -27,6 +28,9 @@ check:
 	@PG_CONFIG='$(PG_CONFIG)' test/harness/check.sh $(TESTS)
 check-all:
 	@test/harness/check-all.sh
+check-memory:
+	@COPT='-fsanitize=undefined -fno-omit-frame-pointer -O1' SHLIB_LINK=-fsanitize=undefined \
+		PG_CONFIG='$(PG_CONFIG)' test/harness/check.sh $(or $(TESTS),--once)
 roots:
 	@test/harness/check-all.sh --only-roots
 docs:
