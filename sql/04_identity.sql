@@ -58,3 +58,22 @@ CREATE FUNCTION appdb.sign_out_everywhere() RETURNS pg_catalog.int8
 	AS 'MODULE_PATHNAME', 'appdb_sign_out_everywhere';
 COMMENT ON FUNCTION appdb.sign_out_everywhere() IS
 	'Ends every session of the user who is asking; returns how many. Errors: 28000 where nobody is signed in';
+
+CREATE FUNCTION appdb.extend_session(
+	lifetime pg_catalog.interval DEFAULT '30 days', OUT extended pg_catalog.bool, OUT expires_at pg_catalog.timestamptz)
+	RETURNS pg_catalog.record
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_extend_session';
+COMMENT ON FUNCTION appdb.extend_session(pg_catalog.interval) IS
+'Lets the session that the caller has authenticated with go on for as long as it is used, without a write on each request: it is written only when less than half of the lifetime is left, and never waits.
+lifetime: how long it holds from now on. Returns whether it was written, and until when the session holds. In a read-only transaction nothing is written.
+Errors: 28000 where there is no session; 22023 for a lifetime that is not longer than nothing.';
+
+CREATE FUNCTION appdb.query_as(token pg_catalog.text, query pg_catalog.text, params pg_catalog.text[] DEFAULT '{}')
+	RETURNS SETOF pg_catalog.json
+	LANGUAGE c VOLATILE ROWS 100
+	AS 'MODULE_PATHNAME', 'appdb_query_as';
+COMMENT ON FUNCTION appdb.query_as(pg_catalog.text, pg_catalog.text, pg_catalog.text[]) IS
+'Authenticates and runs one query, with the caller''s privileges, in one statement: safe behind a pooler without a transaction block. Whoever was asking before is that again afterwards.
+token: as for appdb.authenticate(); query: one query, in which $1, $2 … are the parameters; params: their values as text, to be cast in the query where they are anything else.
+Returns each row as a JSON object; nothing for a query without a result. Errors: 28000 for a token that does not hold; 42601 for several queries.';

@@ -26,7 +26,9 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -57,6 +59,8 @@ PG_FUNCTION_INFO_V1(appdb_sign_in);
 PG_FUNCTION_INFO_V1(appdb_sign_out);
 PG_FUNCTION_INFO_V1(appdb_sign_out_everywhere);
 PG_FUNCTION_INFO_V1(appdb_new_token);
+PG_FUNCTION_INFO_V1(appdb_extend_session);
+PG_FUNCTION_INFO_V1(appdb_query_as);
 
 /* ---- the settings ---- */
 
@@ -171,10 +175,8 @@ uuid_text(const pg_uuid_t *uuid)
  * Set who is asking; NULL for nobody.
  */
 static void
-set_identity(const pg_uuid_t *user, const pg_uuid_t *session, bool for_session)
+set_identity_for(const pg_uuid_t *user, const pg_uuid_t *session, GucAction action)
 {
-	GucAction	action = for_session ? GUC_ACTION_SET : GUC_ACTION_LOCAL;
-
 	unlocked = true;
 	PG_TRY();
 	{
@@ -188,6 +190,12 @@ set_identity(const pg_uuid_t *user, const pg_uuid_t *session, bool for_session)
 		unlocked = false;
 	}
 	PG_END_TRY();
+}
+
+static void
+set_identity(const pg_uuid_t *user, const pg_uuid_t *session, bool for_session)
+{
+	set_identity_for(user, session, for_session ? GUC_ACTION_SET : GUC_ACTION_LOCAL);
 }
 
 Datum
@@ -279,10 +287,10 @@ token_hash(text *token)
 /* ---- signing in and out ---- */
 
 /*
- * appdb.authenticate(token text, for_session boolean) returns uuid
+ * Sign in by a token, or complain; returns the user.
  */
-Datum
-appdb_authenticate(PG_FUNCTION_ARGS)
+static pg_uuid_t *
+authenticate(text *token, bool for_session)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {BYTEAOID};
@@ -297,7 +305,7 @@ appdb_authenticate(PG_FUNCTION_ARGS)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	values[0] = token_hash(PG_ARGISNULL(0) ? cstring_to_text("") : PG_GETARG_TEXT_PP(0));
+	values[0] = token_hash(token ? token : cstring_to_text(""));
 	appdb_query_as_owner(&plan, "sessions",
 						 "SELECT s.id, s.user_id FROM app_data.sessions s "
 						 "JOIN app_data.users u ON u.id OPERATOR(pg_catalog.=) s.user_id "
@@ -318,8 +326,104 @@ appdb_authenticate(PG_FUNCTION_ARGS)
 				 errmsg("invalid or expired session token"),
 				 errhint("Sign in again.")));
 
-	set_identity(user, &session, PG_GETARG_BOOL(1));
-	PG_RETURN_UUID_P(user);
+	set_identity(user, &session, for_session);
+	return user;
+}
+
+/*
+ * appdb.authenticate(token text, for_session boolean) returns uuid
+ */
+Datum
+appdb_authenticate(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_UUID_P(authenticate(PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0),
+								  !PG_ARGISNULL(1) && PG_GETARG_BOOL(1)));
+}
+
+/*
+ * appdb.query_as(token text, query text, params text[]) returns setof json
+ *		Authenticates and runs a query in one statement.  The identity is that
+ *		of a nested level of settings, which ends with the call.
+ */
+Datum
+appdb_query_as(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	text	   *token = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
+	char	   *query;
+	Datum	   *values = NULL;
+	bool	   *elemnulls = NULL;
+	char	   *nulls;
+	Oid		   *types;
+	int			nparams = 0;
+	int			nestlevel;
+	SPIPlanPtr	plan;
+	int			rc;
+
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("query must not be null")));
+	query = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (!PG_ARGISNULL(2))
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false, TYPALIGN_INT,
+						  &values, &elemnulls, &nparams);
+	nulls = palloc(nparams + 1);
+	types = palloc((nparams + 1) * sizeof(Oid));
+	for (int i = 0; i < nparams; i++)
+	{
+		nulls[i] = elemnulls[i] ? 'n' : ' ';
+		types[i] = TEXTOID;
+	}
+	nulls[nparams] = '\0';
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+
+	nestlevel = NewGUCNestLevel();
+	set_identity_for(NULL, NULL, GUC_ACTION_SAVE);
+	(void) authenticate(token, false);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	plan = SPI_prepare(query, nparams, types);
+	if (plan == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("appdb.query_as() cannot prepare this query"),
+				 errdetail("%s.", SPI_result_code_string(SPI_result))));
+	if (list_length(SPI_plan_get_plan_sources(plan)) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("appdb.query_as() takes one query"),
+				 errhint("Call it once for each.")));
+	rc = SPI_execute_plan(plan, values, nulls, false, 0);
+	if (rc < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("appdb.query_as() cannot run this query"),
+				 errdetail("%s.", SPI_result_code_string(rc))));
+	if (SPI_tuptable != NULL)
+	{
+		SPITupleTable *rows = SPI_tuptable;
+		TupleDesc	desc = BlessTupleDesc(rows->tupdesc);
+		MemoryContext percall = AllocSetContextCreate(CurrentMemoryContext, "appdb.query_as",
+													  ALLOCSET_DEFAULT_SIZES);
+
+		for (uint64 i = 0; i < rows->numvals; i++)
+		{
+			MemoryContext oldcontext = MemoryContextSwitchTo(percall);
+			Datum		row = heap_copy_tuple_as_datum(rows->vals[i], desc);
+			Datum		json = OidFunctionCall1(F_ROW_TO_JSON_RECORD, row);
+			bool		isnull = false;
+
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &json, &isnull);
+			MemoryContextSwitchTo(oldcontext);
+			MemoryContextReset(percall);
+		}
+	}
+	SPI_finish();
+
+	AtEOXact_GUC(true, nestlevel);
+	return (Datum) 0;
 }
 
 /* Complain unless this is a live user. */
@@ -461,6 +565,83 @@ appdb_sign_in(PG_FUNCTION_ARGS)
 
 	values[0] = CStringGetTextDatum(token);
 	values[1] = UUIDPGetDatum(session);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/*
+ * appdb.extend_session(lifetime interval, OUT extended boolean, OUT expires_at timestamptz)
+ *		Writes only if less than half of the lifetime is left, and nobody else
+ *		does so right now: a page's requests do not wait for each other.
+ */
+Datum
+appdb_extend_session(PG_FUNCTION_ARGS)
+{
+	static SPIPlanPtr look_plan = NULL;
+	static SPIPlanPtr extend_plan = NULL;
+	Oid			types[] = {UUIDOID, INTERVALOID};
+	Datum		args[2];
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+	bool		due;
+	bool		valid;
+	bool		isnull;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("lifetime must not be null")));
+	if (session_id == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("there is no session to extend"),
+				 errhint("Call appdb.authenticate() first, in the same transaction.")));
+	args[0] = UUIDPGetDatum(session_id);
+	args[1] = PG_GETARG_DATUM(0);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	appdb_query_as_owner(&look_plan, "sessions",
+						 "SELECT s.expires_at::pg_catalog.timestamptz, "
+						 "$2 OPERATOR(pg_catalog.>) '0'::pg_catalog.interval, "
+						 "s.expires_at OPERATOR(pg_catalog.<) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) ($2 OPERATOR(pg_catalog./) 2.0::pg_catalog.float8)) "
+						 "FROM app_data.sessions s WHERE s.id OPERATOR(pg_catalog.=) $1",
+						 2, types, args, NULL, true);
+	if (SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("the session has ended"),
+				 errhint("Sign in again.")));
+	values[1] = result_value(0, 1, &nulls[1]);
+	valid = DatumGetBool(result_value(0, 2, &isnull));
+	due = DatumGetBool(result_value(0, 3, &isnull));
+	if (!valid)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("lifetime must be longer than nothing")));
+
+	/* where nothing can be written, a later request does it */
+	if (due && !XactReadOnly)
+	{
+		appdb_query_as_owner(&extend_plan, "sessions",
+							 "UPDATE app_data.sessions s SET expires_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) $2 "
+							 "WHERE s.id OPERATOR(pg_catalog.=) (SELECT l.id FROM app_data.sessions l "
+							 "WHERE l.id OPERATOR(pg_catalog.=) $1 AND l.expires_at OPERATOR(pg_catalog.<) "
+							 "(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) ($2 OPERATOR(pg_catalog./) 2.0::pg_catalog.float8)) "
+							 "FOR NO KEY UPDATE SKIP LOCKED) "
+							 "RETURNING s.expires_at::pg_catalog.timestamptz",
+							 2, types, args, NULL, false);
+		due = (SPI_processed == 1);
+		if (due)
+			values[1] = result_value(0, 1, &nulls[1]);
+	}
+	else
+		due = false;
+	SPI_finish();
+
+	values[0] = BoolGetDatum(due);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
