@@ -215,7 +215,10 @@ AS $$
 BEGIN
 	RETURN CASE level
 		WHEN 'service' THEN ARRAY[
-			'appdb.impersonate(uuid, boolean)', 'appdb.sign_in(uuid, interval, text, text)'] || appdb._app_functions()::text[]
+			'appdb.impersonate(uuid, boolean)', 'appdb.sign_in(uuid, interval, text, text)',
+			'appdb.claim(text[], text, integer, interval)', 'appdb.heartbeat(uuid, integer, interval)', 'appdb.progress(uuid, integer, real, text)',
+			'appdb.complete(uuid, integer, jsonb)', 'appdb.complete_many(uuid[], integer[], jsonb[])', 'appdb.fail(uuid, integer, text, interval)',
+			'appdb.snooze(uuid, integer, interval)', 'appdb.idle(text[])'] || appdb._app_functions()::text[]
 		WHEN 'app' THEN appdb._app_functions()::text[]
 		ELSE '{}' END;
 END

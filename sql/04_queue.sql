@@ -869,3 +869,229 @@ REVOKE EXECUTE ON FUNCTION
 	appdb.snooze(uuid, integer, interval),
 	appdb.idle(text[])
 FROM PUBLIC;
+
+-- == schedules ==============================================================
+
+CREATE FUNCTION appdb.cron_next(cron text, after timestamptz DEFAULT now(), time_zone text DEFAULT 'UTC')
+	RETURNS timestamptz
+	LANGUAGE c STABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'appdb_cron_next';
+COMMENT ON FUNCTION appdb.cron_next(text, timestamptz, text) IS
+'When a cron schedule, read in a time zone, is due next after a time; null if never. Where clocks are put forward over a time, it runs then; a time that comes twice runs once; what runs every hour goes by what has passed.
+Errors: 22023 no schedule, no such time zone.';
+
+CREATE FUNCTION appdb.schedule(
+	name text, cron text, kind text, payload jsonb DEFAULT '{}', time_zone text DEFAULT 'UTC', queue text DEFAULT 'default', priority integer DEFAULT 0,
+	max_attempts integer DEFAULT 20, missed text DEFAULT 'once', paused boolean DEFAULT false, space_id uuid DEFAULT NULL, user_id uuid DEFAULT NULL)
+	RETURNS uuid
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+#variable_conflict use_column
+DECLARE
+	next timestamptz;
+	policy appdb.schedules.missed%TYPE := schedule.missed;
+	id uuid;
+BEGIN
+	IF schedule.cron IS NULL OR schedule.time_zone IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'cron and time_zone must not be null';
+	END IF;
+	next := appdb.cron_next(schedule.cron, clock_timestamp(), schedule.time_zone);
+	IF next IS NULL THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('"%s" never comes', schedule.cron),
+			HINT = 'No month has such a day.';
+	END IF;
+	INSERT INTO appdb.schedules AS s (name, cron, time_zone, kind, payload, queue, priority, max_attempts, missed, paused, space_id, user_id, next_run_at)
+	VALUES (schedule.name, schedule.cron, schedule.time_zone, schedule.kind, schedule.payload, schedule.queue, schedule.priority, schedule.max_attempts,
+		policy, schedule.paused, schedule.space_id, schedule.user_id, next)
+	ON CONFLICT (name) WHERE deleted_at IS NULL DO UPDATE
+		SET cron = EXCLUDED.cron, time_zone = EXCLUDED.time_zone, kind = EXCLUDED.kind, payload = EXCLUDED.payload, queue = EXCLUDED.queue, priority = EXCLUDED.priority,
+			max_attempts = EXCLUDED.max_attempts, missed = EXCLUDED.missed, paused = EXCLUDED.paused, space_id = EXCLUDED.space_id, user_id = EXCLUDED.user_id,
+			-- what is due and not done yet stays so, unless the times are others
+			next_run_at = CASE WHEN (s.cron, s.time_zone, s.paused) = (EXCLUDED.cron, EXCLUDED.time_zone, EXCLUDED.paused) THEN s.next_run_at ELSE EXCLUDED.next_run_at END
+	RETURNING s.id INTO id;
+	RETURN id;
+END
+$$;
+COMMENT ON FUNCTION appdb.schedule(text, text, text, jsonb, text, text, integer, integer, text, boolean, uuid, uuid) IS
+'Has a task enqueued again and again, by appdb.maintain() or the background worker; replaces the schedule of that name. Returns its id.
+cron: minute hour day month weekday, or @daily and the like, in time_zone; kind and the others: of the tasks, whose payload gets "scheduled_for";
+missed: what is done about times that passed while nobody looked: skip, once (one task for all), all (one for each, at most 1000). Errors: 22023 no schedule, no such time zone.';
+
+CREATE FUNCTION appdb.unschedule(name text)
+	RETURNS boolean
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	DELETE FROM appdb.schedules AS s WHERE s.name = unschedule.name;
+	RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION appdb.unschedule(text) IS 'Ends a schedule; tasks that it has enqueued stay. Returns whether there was one';
+
+-- One pass over what is due. A row's lock sees to it that each time is done once, however many do this.
+CREATE FUNCTION appdb._run_schedules(batch integer)
+	RETURNS bigint
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	s record;
+	times timestamptz[];
+	at timestamptz;
+	due timestamptz;
+	next timestamptz;
+	task uuid;
+	problem text;
+	n bigint := 0;
+BEGIN
+	FOR s IN
+		SELECT * FROM app_data.schedules AS d
+		WHERE d.next_run_at <= clock_timestamp() AND NOT d.paused AND d.deleted_at IS NULL
+		ORDER BY d.next_run_at LIMIT batch FOR NO KEY UPDATE SKIP LOCKED
+	LOOP
+		problem := NULL;
+		task := NULL;
+		next := NULL;
+		times := '{}';
+		BEGIN
+			at := s.next_run_at;
+			WHILE at <= clock_timestamp() LOOP
+				times := times || at;
+				at := appdb.cron_next(s.cron, at, s.time_zone);
+				-- years of minutes: leave them, except for the last
+				IF cardinality(times) >= 1000 THEN
+					IF s.missed <> 'all' THEN
+						times := times[1000:];
+						at := greatest(at, appdb.cron_next(s.cron, clock_timestamp() - interval '1 day', s.time_zone));
+					ELSE
+						EXIT;
+					END IF;
+				END IF;
+			END LOOP;
+			next := at;
+			IF s.missed = 'once' THEN
+				times := times[cardinality(times):];
+			ELSIF s.missed = 'skip' THEN
+				-- whoever looks every minute is late by up to one: that is not missed
+				times := ARRAY(SELECT t FROM unnest(times[cardinality(times):]) AS t WHERE t > clock_timestamp() - interval '2 minutes');
+			END IF;
+			FOREACH due IN ARRAY times LOOP
+				task := appdb.enqueue(s.kind, CASE WHEN jsonb_typeof(s.payload) = 'object' THEN s.payload || jsonb_build_object('scheduled_for', due) ELSE s.payload END,
+					s.queue, s.priority, NULL, s.max_attempts, NULL, s.space_id, s.user_id);
+				n := n + 1;
+			END LOOP;
+		EXCEPTION WHEN OTHERS THEN
+			-- one that cannot be done must not stop the others
+			problem := SQLERRM;
+			BEGIN
+				next := appdb.cron_next(s.cron, clock_timestamp(), s.time_zone);
+			EXCEPTION WHEN OTHERS THEN
+				next := NULL;
+			END;
+			task := NULL;
+		END;
+		UPDATE app_data.schedules AS d SET next_run_at = next, last_error = problem,
+			last_run_at = CASE WHEN task IS NULL THEN d.last_run_at ELSE due END, last_task_id = coalesce(task, d.last_task_id)
+		WHERE d.id = s.id;
+		due := NULL;
+	END LOOP;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION appdb._run_schedules(integer) IS 'Internal: enqueues what schedules are due';
+REVOKE EXECUTE ON FUNCTION appdb._run_schedules(integer) FROM PUBLIC;
+
+-- == maintenance ============================================================
+
+-- One batch of one of the things that maintenance does. Returns how many rows it changed: as many as "batch" or more means that there may be more.
+CREATE FUNCTION appdb._maintain(step text, batch integer)
+	RETURNS bigint
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	n bigint := 0;
+	ids uuid[];
+	task record;
+BEGIN
+	CASE step
+	WHEN 'schedules' THEN
+		RETURN appdb._run_schedules(batch);
+	WHEN 'leases' THEN
+		-- what silent workers had, and what expired before it was begun
+		ids := ARRAY(SELECT t.id FROM app_data.tasks AS t
+					 WHERE t.queued AND (t.status = 'running' AND t.locked_until < clock_timestamp() OR t.status = 'pending' AND t.expires_at < clock_timestamp())
+						AND t.deleted_at IS NULL LIMIT batch);
+		IF ids <> '{}' THEN
+			n := appdb._bury(ids);
+		END IF;
+		-- what waits for tasks that are gone
+		FOR task IN
+			SELECT t.id FROM app_data.tasks AS t
+			WHERE t.waits_for > 0 AND t.finished_at IS NULL AND t.deleted_at IS NULL
+				AND (SELECT count(*) FROM app_data.tasks AS p WHERE p.id = ANY (t.depends_on) AND p.deleted_at IS NULL AND p.finished_at IS NULL) = 0
+			ORDER BY t.id LIMIT batch FOR NO KEY UPDATE SKIP LOCKED
+		LOOP
+			UPDATE app_data.tasks AS t SET waits_for = 0 WHERE t.id = task.id;
+			PERFORM appdb._task_end(task.id, 'canceled', NULL, 'a task on which it depends is gone');
+			n := n + 1;
+		END LOOP;
+	WHEN 'tasks' THEN
+		DELETE FROM app_data.tasks AS t WHERE t.id = ANY (ARRAY(
+			SELECT d.id FROM app_data.tasks AS d
+			WHERE d.finished_at < clock_timestamp() - current_setting('appdb.task_retention')::interval
+			ORDER BY d.finished_at LIMIT batch FOR UPDATE SKIP LOCKED));
+		GET DIAGNOSTICS n = ROW_COUNT;
+	WHEN 'sessions' THEN
+		DELETE FROM app_data.sessions AS t WHERE t.id = ANY (ARRAY(
+			SELECT d.id FROM app_data.sessions AS d WHERE d.expires_at < clock_timestamp() - interval '1 day' LIMIT batch FOR UPDATE SKIP LOCKED));
+		GET DIAGNOSTICS n = ROW_COUNT;
+	WHEN 'verifications' THEN
+		DELETE FROM app_data.verifications AS t WHERE t.id = ANY (ARRAY(
+			SELECT d.id FROM app_data.verifications AS d WHERE d.expires_at < clock_timestamp() - interval '1 day' LIMIT batch FOR UPDATE SKIP LOCKED));
+		GET DIAGNOSTICS n = ROW_COUNT;
+	WHEN 'invitations' THEN
+		-- softly: they can be restored, and are purged later
+		DELETE FROM appdb.invitations AS t WHERE t.id = ANY (ARRAY(
+			SELECT d.id FROM appdb.invitations AS d WHERE d.expires_at < clock_timestamp() - interval '30 days' AND d.status = 'pending' LIMIT batch));
+		GET DIAGNOSTICS n = ROW_COUNT;
+	END CASE;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION appdb._maintain(text, integer) IS 'Internal: one batch of appdb.maintain()';
+REVOKE EXECUTE ON FUNCTION appdb._maintain(text, integer) FROM PUBLIC;
+
+-- No SET clause: a procedure that commits cannot have one.
+CREATE PROCEDURE appdb.maintain(batch pg_catalog.int4 DEFAULT 1000, purge pg_catalog.bool DEFAULT true)
+	LANGUAGE plpgsql
+	AS $$
+DECLARE
+	step pg_catalog.text;
+	n pg_catalog.int8;
+BEGIN
+	IF batch IS NULL OR batch OPERATOR(pg_catalog.<) 1 THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'batch must be at least 1',
+			HINT = 'It is the number of rows that one transaction changes.';
+	END IF;
+	FOREACH step IN ARRAY ARRAY['schedules', 'leases', 'tasks', 'sessions', 'verifications', 'invitations'] LOOP
+		LOOP
+			n := appdb._maintain(step, batch);
+			COMMIT;
+			EXIT WHEN n OPERATOR(pg_catalog.<) batch;
+		END LOOP;
+	END LOOP;
+	IF purge THEN
+		CALL appdb.purge(batch => batch);
+	END IF;
+END
+$$;
+COMMENT ON PROCEDURE appdb.maintain(pg_catalog.int4, pg_catalog.bool) IS
+'Does what has to be done now and then, as the background worker does by itself: enqueues what schedules are due, takes tasks back from silent workers, removes tasks that finished longer ago than the setting appdb.task_retention,
+sessions and verifications that expired a day ago, invitations that expired 30 days ago, and (purge) deleted rows past the setting appdb.retention. Commits after each batch. CALL it every minute, outside of a transaction block, as the owner of the tables.';
+REVOKE EXECUTE ON PROCEDURE appdb.maintain(pg_catalog.int4, pg_catalog.bool) FROM PUBLIC;

@@ -16,7 +16,7 @@ CREATE TABLE app_data.tasks
 	payload          jsonb NOT NULL DEFAULT '{}',
 	status           app_data.task_status NOT NULL DEFAULT 'pending',
 	priority         integer NOT NULL DEFAULT 0,
-	run_at           timestamptz(3) NOT NULL DEFAULT now(),
+	run_at           timestamptz(3) NOT NULL DEFAULT date_trunc('milliseconds', now()),
 	attempts         integer NOT NULL DEFAULT 0,
 	max_attempts     integer NOT NULL DEFAULT 20,
 	progress         real NOT NULL DEFAULT 0,

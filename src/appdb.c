@@ -18,6 +18,7 @@ PG_MODULE_MAGIC;
 /* settings */
 bool		appdb_allow_drop = false;
 char	   *appdb_retention = NULL;
+char	   *appdb_task_retention = NULL;
 bool		appdb_rewrite_deletes = true;
 
 void		_PG_init(void);
@@ -48,7 +49,7 @@ check_retention(char **newval, void **extra, GucSource source)
 	}
 	if (itm.tm_year < 0 || itm.tm_mon < 0 || itm.tm_mday < 0 || itm.tm_usec < 0)
 	{
-		GUC_check_errdetail("Deleted rows cannot be kept for less than no time.");
+		GUC_check_errdetail("Nothing can be kept for less than no time.");
 		return false;
 	}
 	return true;
@@ -72,6 +73,15 @@ _PG_init(void)
 							   "An interval; appdb.purge() without argument goes by it.",
 							   &appdb_retention,
 							   "30 days",
+							   PGC_USERSET,
+							   0,
+							   check_retention, NULL, NULL);
+
+	DefineCustomStringVariable("appdb.task_retention",
+							   "How long finished tasks are kept.",
+							   "An interval; appdb.maintain() and the background worker go by it.",
+							   &appdb_task_retention,
+							   "7 days",
 							   PGC_USERSET,
 							   0,
 							   check_retention, NULL, NULL);
@@ -123,6 +133,8 @@ _PG_init(void)
 							PGC_USERSET,
 							GUC_UNIT_KB,
 							NULL, NULL, NULL);
+
+	appdb_worker_init();
 
 	MarkGUCPrefixReserved("appdb");
 

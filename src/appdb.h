@@ -168,4 +168,7 @@ extern int	appdb_find_max_nodes;
 extern int	appdb_find_max_rows;
 extern int	appdb_find_cache_size;
 
+/* worker.c: maintenance in the background */
+extern void appdb_worker_init(void);
+
 #endif							/* APPDB_H */

@@ -112,6 +112,13 @@
 	((void) ExecInsertIndexTuples(relinfo, slot, estate, true, false, NULL, NIL))
 #endif
 
+/* privileges on functions: 16 has one function for all objects */
+#if PG_VERSION_NUM >= 160000
+#define compat_proc_aclcheck(oid, roleid, mode) object_aclcheck(ProcedureRelationId, oid, roleid, mode)
+#else
+#define compat_proc_aclcheck(oid, roleid, mode) pg_proc_aclcheck(oid, roleid, mode)
+#endif
+
 /* a stronger lock counts too, if wanted, from 17 */
 #if PG_VERSION_NUM >= 170000
 #define compat_LockHeldByMe(tag, mode) LockHeldByMe(tag, mode, false)

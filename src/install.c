@@ -177,20 +177,15 @@ grant_to_owner(Oid owner)
 					 "appdb._sync_relations(pg_catalog.regclass, pg_catalog.name), appdb.attach_domains(), "
 					 "appdb.grant_access(pg_catalog.name, pg_catalog.text), appdb.revoke_access(pg_catalog.name), "
 					 "appdb.hold(pg_catalog.uuid, pg_catalog.text), appdb.release(pg_catalog.uuid), "
-					 "appdb.claim(pg_catalog.text[], pg_catalog.text, pg_catalog.int4, pg_catalog.interval), "
-					 "appdb.heartbeat(pg_catalog.uuid, pg_catalog.int4, pg_catalog.interval), "
-					 "appdb.progress(pg_catalog.uuid, pg_catalog.int4, pg_catalog.float4, pg_catalog.text), "
-					 "appdb.complete(pg_catalog.uuid, pg_catalog.int4, pg_catalog.jsonb), "
-					 "appdb.complete_many(pg_catalog.uuid[], pg_catalog.int4[], pg_catalog.jsonb[]), "
-					 "appdb.fail(pg_catalog.uuid, pg_catalog.int4, pg_catalog.text, pg_catalog.interval), "
-					 "appdb.snooze(pg_catalog.uuid, pg_catalog.int4, pg_catalog.interval), "
-					 "appdb.idle(pg_catalog.text[]) TO %s",
+					 "appdb._run_schedules(pg_catalog.int4), "
+					 "appdb._maintain(pg_catalog.text, pg_catalog.int4) TO %s",
 					 role));
 	/* what appdb.grant_access() hands on */
 	run_sql(psprintf("GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION",
 					 text_of("SELECT pg_catalog.array_to_string(appdb._grant_functions('service'), ', ')"),
 					 role));
-	run_sql(psprintf("GRANT EXECUTE ON PROCEDURE appdb.purge(pg_catalog.interval, pg_catalog.int4) TO %s", role));
+	run_sql(psprintf("GRANT EXECUTE ON PROCEDURE appdb.purge(pg_catalog.interval, pg_catalog.int4), "
+					 "appdb.maintain(pg_catalog.int4, pg_catalog.bool) TO %s", role));
 }
 
 /* Everything that "owner" makes or re-makes; runs as that role. */

@@ -125,6 +125,7 @@ typedef struct TasksInfo
 	Oid			pkey;
 	Oid			ready;
 	Oid			later;
+	Oid			claim;			/* the function */
 	AttrNumber	att[T_COUNT];
 	Oid			pending;		/* values of the status */
 	Oid			running;
@@ -239,6 +240,19 @@ enum_value(Oid type, const char *label)
 	return value;
 }
 
+/* a function of ours, called with rights that are set already */
+static Oid
+engine_function(const char *name, int nargs, const Oid *argtypes)
+{
+	oidvector  *args = buildoidvector(argtypes, nargs);
+	Oid			oid = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name), PointerGetDatum(args),
+									  ObjectIdGetDatum(get_namespace_oid(APPDB_SCHEMA, false)));
+
+	if (!OidIsValid(oid))
+		elog(ERROR, "function %s.%s does not exist", APPDB_SCHEMA, name);
+	return oid;
+}
+
 static Relation
 open_tasks(void)
 {
@@ -248,6 +262,7 @@ open_tasks(void)
 	List	   *indexes;
 	ListCell   *lc;
 	TasksInfo	info;
+	Oid			claim_args[] = {TEXTARRAYOID, TEXTOID, INT4OID, INTERVALOID};
 
 	if (!callback_registered)
 	{
@@ -273,6 +288,7 @@ open_tasks(void)
 	info.ready = need_relation("tasks_ready_idx");
 	info.later = need_relation("tasks_later_idx");
 	info.pkey = compat_primary_key_index(rel);
+	info.claim = engine_function("claim", 4, claim_args);
 	info.plain_insert = info.plain_update = rel->rd_rel->relkind == RELKIND_RELATION &&
 		rel->rd_rel->relam == HEAP_TABLE_AM_OID && OidIsValid(info.view) && OidIsValid(info.pkey);
 
@@ -463,19 +479,6 @@ appdb_task_as_owner(PG_FUNCTION_ARGS)
 	return result;
 }
 
-/* a function of ours, called with rights that are set already */
-static Oid
-engine_function(const char *name, int nargs, const Oid *argtypes)
-{
-	oidvector  *args = buildoidvector(argtypes, nargs);
-	Oid			oid = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name), PointerGetDatum(args),
-									  ObjectIdGetDatum(get_namespace_oid(APPDB_SCHEMA, false)));
-
-	if (!OidIsValid(oid))
-		elog(ERROR, "function %s.%s does not exist", APPDB_SCHEMA, name);
-	return oid;
-}
-
 /* == waking =============================================================== */
 
 static void
@@ -645,7 +648,9 @@ may_write_plainly(Relation rel)
 		!IsInParallelMode() &&
 		pg_class_aclcheck(tasks_info.view, GetUserId(), ACL_INSERT) == ACLCHECK_OK &&
 		pg_class_aclcheck(tasks_info.relid, GetUserId(), ACL_INSERT) == ACLCHECK_OK &&
-		check_enable_rls(tasks_info.relid, InvalidOid, true) != RLS_ENABLED;
+		/* who works for everybody may add any task; for others there are the policies */
+		(check_enable_rls(tasks_info.relid, InvalidOid, true) != RLS_ENABLED ||
+		 compat_proc_aclcheck(tasks_info.claim, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK);
 }
 
 static bool

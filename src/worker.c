@@ -1,0 +1,506 @@
+/*
+ * worker.c
+ *		Maintenance in the background, where the library is in
+ *		shared_preload_libraries: what appdb.maintain() does, in every database
+ *		that has the extension.
+ *
+ * A launcher runs as long as the server is no standby.  Every
+ * appdb.worker_naptime seconds it starts a worker for one database after the
+ * other, which does what is due and ends.  So nothing stays connected that
+ * would be in the way of DROP DATABASE or ALTER EXTENSION UPDATE, and an error
+ * ends no more than one batch.
+ *
+ * The worker acts with the rights of the tables' owner, batch by batch, each a
+ * transaction.
+ */
+#include "appdb.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "tcop/tcopprot.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#define MAX_DATABASES 256
+#define BATCH 1000
+/* a database without the extension is looked at again after this */
+#define LOOK_AGAIN_MS (60 * 1000)
+#define PURGE_EVERY_MS (60 * 60 * 1000)
+/* others want to be served */
+#define LONGEST_PASS_MS (60 * 1000)
+
+/* written by one worker at a time, while the launcher waits for it */
+typedef struct DatabaseState
+{
+	Oid			oid;
+	TimestampTz without;		/* when it was seen not to have the extension */
+	TimestampTz purged;			/* when deleted rows were purged */
+} DatabaseState;
+
+typedef struct WorkerShared
+{
+	int			n;
+	DatabaseState databases[MAX_DATABASES];
+} WorkerShared;
+
+static bool worker_enabled = true;
+static int	worker_naptime = 10;
+static WorkerShared *shared = NULL;
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+PGDLLEXPORT void appdb_launcher_main(Datum arg);
+PGDLLEXPORT void appdb_worker_main(Datum arg);
+
+static void
+shmem_request(void)
+{
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(WorkerShared)));
+}
+
+static void
+shmem_startup(void)
+{
+	bool		found;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("appdb maintenance", sizeof(WorkerShared), &found);
+	if (!found)
+		memset(shared, 0, sizeof(WorkerShared));
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Called by _PG_init(). */
+void
+appdb_worker_init(void)
+{
+	BackgroundWorker worker;
+
+	DefineCustomBoolVariable("appdb.worker",
+							 "Does maintenance in the background.",
+							 "Only where shared_preload_libraries has appdb. Otherwise, CALL appdb.maintain() now and then.",
+							 &worker_enabled,
+							 true,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("appdb.worker_naptime",
+							"Time between two rounds of maintenance.",
+							NULL,
+							&worker_naptime,
+							10, 1, 3600,
+							PGC_SIGHUP,
+							GUC_UNIT_S,
+							NULL, NULL, NULL);
+
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = shmem_request;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = shmem_startup;
+
+	memset(&worker, 0, sizeof(worker));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "appdb launcher");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "appdb launcher");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 5;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "appdb");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "appdb_launcher_main");
+	RegisterBackgroundWorker(&worker);
+}
+
+static DatabaseState *
+database_state(Oid oid)
+{
+	DatabaseState *state;
+
+	for (int i = 0; i < shared->n; i++)
+	{
+		if (shared->databases[i].oid == oid)
+			return &shared->databases[i];
+	}
+	/* beyond that many, the oldest is forgotten */
+	if (shared->n < MAX_DATABASES)
+		state = &shared->databases[shared->n++];
+	else
+	{
+		memmove(&shared->databases[0], &shared->databases[1], sizeof(DatabaseState) * (MAX_DATABASES - 1));
+		state = &shared->databases[MAX_DATABASES - 1];
+	}
+	memset(state, 0, sizeof(DatabaseState));
+	state->oid = oid;
+	return state;
+}
+
+/* == the launcher ========================================================= */
+
+static List *
+list_databases(MemoryContext context)
+{
+	List	   *result = NIL;
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tup;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while ((tup = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database db = (Form_pg_database) GETSTRUCT(tup);
+		MemoryContext oldcontext;
+
+		/* -2: a DROP DATABASE that broke off */
+		if (!db->datallowconn || db->datistemplate || db->datconnlimit < -1)
+			continue;
+		oldcontext = MemoryContextSwitchTo(context);
+		result = lappend_oid(result, db->oid);
+		MemoryContextSwitchTo(oldcontext);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	return result;
+}
+
+static void
+run_worker(Oid database)
+{
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+
+	memset(&worker, 0, sizeof(worker));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "appdb maintenance");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "appdb maintenance");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "appdb");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "appdb_worker_main");
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	worker.bgw_notify_pid = MyProcPid;
+	/* no free slot: next time */
+	if (RegisterDynamicBackgroundWorker(&worker, &handle))
+		(void) WaitForBackgroundWorkerShutdown(handle);
+}
+
+void
+appdb_launcher_main(Datum arg)
+{
+	MemoryContext context;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	context = AllocSetContextCreate(TopMemoryContext, "appdb launcher", ALLOCSET_DEFAULT_SIZES);
+
+	for (;;)
+	{
+		ListCell   *lc;
+		List	   *databases;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (worker_enabled)
+		{
+			databases = list_databases(context);
+			foreach(lc, databases)
+			{
+				DatabaseState *state = database_state(lfirst_oid(lc));
+
+				CHECK_FOR_INTERRUPTS();
+				if (state->without == 0 ||
+					TimestampDifferenceExceeds(state->without, GetCurrentTimestamp(), LOOK_AGAIN_MS))
+					run_worker(lfirst_oid(lc));
+			}
+			MemoryContextReset(context);
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 worker_naptime * 1000L, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+/* == a worker ============================================================= */
+
+typedef int64 (*WorkerStep) (void *arg);
+
+/*
+ * Do one batch in a transaction of its own, as the owner of the tables.
+ * Returns its result, or -1 after an error, which is logged.
+ */
+static int64
+in_transaction(const char *what, WorkerStep step, void *arg)
+{
+	volatile int64 result = -1;
+	MemoryContext context = CurrentMemoryContext;
+
+	CHECK_FOR_INTERRUPTS();
+	SetCurrentStatementStartTimestamp();
+	pgstat_report_activity(STATE_RUNNING, what);
+	PG_TRY();
+	{
+		HeapTuple	tup;
+		Oid			userid;
+		int			sec_context;
+
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		tup = SearchSysCache1(NAMESPACENAME, CStringGetDatum(APPDB_DATA_SCHEMA));
+		if (OidIsValid(get_extension_oid("appdb", true)) && HeapTupleIsValid(tup))
+		{
+			Oid			owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
+
+			if (SPI_connect() != SPI_OK_CONNECT)
+				elog(ERROR, "SPI_connect failed");
+			GetUserIdAndSecContext(&userid, &sec_context);
+			SetUserIdAndSecContext(owner, sec_context | SECURITY_LOCAL_USERID_CHANGE |
+								   SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
+			result = step(arg);
+			SetUserIdAndSecContext(userid, sec_context);
+			SPI_finish();
+		}
+		if (HeapTupleIsValid(tup))
+			ReleaseSysCache(tup);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+		result = -1;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return result;
+}
+
+static int64
+query_int8(const char *sql)
+{
+	bool		isnull;
+	int64		result;
+	int			rc = SPI_execute(sql, false, 0);
+
+	if (rc < 0)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(rc));
+	if (SPI_tuptable == NULL || SPI_processed == 0)
+		return 0;
+	result = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	return isnull ? 0 : result;
+}
+
+static int64
+run_statement(void *arg)
+{
+	return query_int8(arg);
+}
+
+/* the tables to purge, in their order */
+typedef struct PurgeOrder
+{
+	List	   *tables;
+	MemoryContext context;
+} PurgeOrder;
+
+static int64
+get_purge_order(void *arg)
+{
+	PurgeOrder *order = arg;
+	MemoryContext oldcontext;
+
+	(void) SPI_execute("SELECT u.e::pg_catalog.oid FROM pg_catalog.unnest(appdb._purge_order()) WITH ORDINALITY AS u (e, n) ORDER BY u.n",
+					   true, 0);
+	oldcontext = MemoryContextSwitchTo(order->context);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+
+		order->tables = lappend_oid(order->tables,
+									DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
+	}
+	MemoryContextSwitchTo(oldcontext);
+	return list_length(order->tables);
+}
+
+typedef struct PurgeStretch
+{
+	Oid			table;
+	char	   *cutoff;
+	int64		page;			/* of the next stretch; -1: the table ends */
+} PurgeStretch;
+
+static int64
+purge_stretch(void *arg)
+{
+	PurgeStretch *stretch = arg;
+	bool		isnull;
+	int64		purged;
+
+	if (SPI_execute(psprintf("SELECT s.purged, s.next_page FROM appdb._purge_stretch(%u::pg_catalog.oid::pg_catalog.regclass, '%s', " INT64_FORMAT ", %d) s",
+							 stretch->table, stretch->cutoff, stretch->page, BATCH), false, 0) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "appdb._purge_stretch() failed");
+	purged = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	stretch->page = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	if (isnull)
+		stretch->page = -1;
+	return purged;
+}
+
+static int64
+get_cutoff(void *arg)
+{
+	PurgeStretch *stretch = arg;
+
+	if (SPI_execute("SELECT (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) appdb.retention())::pg_catalog.text", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "appdb.retention() failed");
+	stretch->cutoff = MemoryContextStrdup(TopMemoryContext,
+										  SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	return 1;
+}
+
+/*
+ * What appdb.purge() does.  Returns false if there was not enough time.
+ */
+static bool
+purge(TimestampTz end)
+{
+	PurgeOrder	order = {NIL, TopMemoryContext};
+	PurgeStretch stretch = {0};
+	int64		of_pass;
+
+	if (in_transaction("appdb: purge", get_cutoff, &stretch) < 0 ||
+		in_transaction("appdb: purge", run_statement,
+					   psprintf("UPDATE app_data.deletions SET purged_at = pg_catalog.clock_timestamp() "
+								"WHERE deleted_at OPERATOR(pg_catalog.<) '%s' AND purged_at IS NULL", stretch.cutoff)) < 0 ||
+		in_transaction("appdb: purge", get_purge_order, &order) < 0)
+		return true;
+	do
+	{
+		ListCell   *lc;
+
+		of_pass = 0;
+		foreach(lc, order.tables)
+		{
+			stretch.table = lfirst_oid(lc);
+			stretch.page = 0;
+			while (stretch.page >= 0)
+			{
+				int64		n = in_transaction("appdb: purge", purge_stretch, &stretch);
+
+				if (n < 0)
+					break;
+				of_pass += n;
+				if (GetCurrentTimestamp() > end)
+					return false;
+			}
+		}
+	} while (of_pass > 0);
+	(void) in_transaction("appdb: purge", run_statement,
+						  psprintf("DELETE FROM app_data.deletions WHERE deleted_at OPERATOR(pg_catalog.<) '%s' "
+								   "AND NOT EXISTS (SELECT FROM app_data.legal_holds)", stretch.cutoff));
+	(void) in_transaction("appdb: purge", run_statement,
+						  psprintf("DELETE FROM app_data.unlinked WHERE deleted_at OPERATOR(pg_catalog.<) '%s' "
+								   "AND NOT EXISTS (SELECT FROM app_data.legal_holds)", stretch.cutoff));
+	return true;
+}
+
+/* is there an extension of our version, with its tables? */
+static bool
+has_extension(void)
+{
+	bool		result;
+	Oid			nsp;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
+	result = OidIsValid(get_extension_oid("appdb", true)) && OidIsValid(nsp) &&
+		OidIsValid(get_relname_relid("tasks", nsp)) && OidIsValid(get_relname_relid("schedules", nsp));
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return result;
+}
+
+void
+appdb_worker_main(Datum arg)
+{
+	static const char *const steps[] = {"schedules", "leases", "tasks", "sessions", "verifications", "invitations"};
+	Oid			database = DatumGetObjectId(arg);
+	DatabaseState *state;
+	TimestampTz end;
+
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_PASS_MS);
+
+	state = database_state(database);
+	if (!has_extension())
+	{
+		state->without = GetCurrentTimestamp();
+		proc_exit(0);
+	}
+	state->without = 0;
+
+	for (int i = 0; i < (int) lengthof(steps); i++)
+	{
+		char	   *what = psprintf("appdb: %s", steps[i]);
+		char	   *sql = psprintf("SELECT appdb._maintain('%s', %d)", steps[i], BATCH);
+
+		while (in_transaction(what, run_statement, sql) >= BATCH && GetCurrentTimestamp() < end)
+			;
+	}
+	if (state->purged == 0 || TimestampDifferenceExceeds(state->purged, GetCurrentTimestamp(), PURGE_EVERY_MS))
+	{
+		if (purge(end))
+			state->purged = GetCurrentTimestamp();
+	}
+	proc_exit(0);
+}
