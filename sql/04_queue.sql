@@ -723,80 +723,66 @@ COMMENT ON FUNCTION appdb._idle(text[], boolean) IS 'Internal: how long there is
 
 CREATE FUNCTION appdb.cancel(id uuid)
 	RETURNS text
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_task_as_owner';
+COMMENT ON FUNCTION appdb.cancel(uuid) IS
+'Calls a task off: one that waits is canceled at once, with those that depend on it; the worker of one that runs is told at its next heartbeat. Returns the task''s status afterwards.
+For whoever could enqueue it: its user, editors of its space, servers. Errors: P0002 no such task for the caller.';
+
+CREATE FUNCTION appdb._cancel(id uuid)
+	RETURNS text
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
 	task record;
 BEGIN
-	-- the caller's own rights: they can update it, or there is no such task for them
-	SELECT t.status::text AS status INTO task FROM appdb.tasks AS t WHERE t.id = cancel.id FOR NO KEY UPDATE;
-	IF NOT FOUND THEN
-		RAISE no_data_found USING
-			MESSAGE = format('there is no task %s', cancel.id),
-			DETAIL = 'It never was, it has been deleted, or it is somebody else''s.';
-	END IF;
+	SELECT t.status::text AS status INTO task FROM app_data.tasks AS t WHERE t.id = _cancel.id AND t.deleted_at IS NULL FOR NO KEY UPDATE;
 	IF task.status = 'running' THEN
-		UPDATE appdb.tasks AS t SET cancel_requested = true WHERE t.id = cancel.id;
-		RETURN 'running';
+		UPDATE app_data.tasks AS t SET cancel_requested = true WHERE t.id = _cancel.id;
 	ELSIF task.status = 'pending' THEN
-		PERFORM appdb._task_cancel(id);
+		UPDATE app_data.tasks AS t SET waits_for = 0 WHERE t.id = _cancel.id AND t.waits_for > 0;
+		PERFORM appdb._task_end(id, 'canceled', NULL, NULL);
 		RETURN 'canceled';
 	END IF;
 	RETURN task.status;
 END
 $$;
-COMMENT ON FUNCTION appdb.cancel(uuid) IS
-'Calls a task off: one that waits is canceled at once, with those that depend on it; the worker of one that runs is told at its next heartbeat. Returns the task''s status afterwards.
-Takes UPDATE on appdb.tasks. Errors: P0002 no such task.';
-
-CREATE FUNCTION appdb.__task_cancel(id uuid)
-	RETURNS void
-	LANGUAGE plpgsql
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-BEGIN
-	UPDATE app_data.tasks AS t SET waits_for = 0 WHERE t.id = __task_cancel.id AND t.waits_for > 0;
-	PERFORM appdb._task_end(id, 'canceled', NULL, NULL);
-END
-$$;
-COMMENT ON FUNCTION appdb.__task_cancel(uuid) IS 'Internal: cancels a task that waits';
-
-CREATE FUNCTION appdb._task_cancel(id uuid)
-	RETURNS void
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'appdb_task_as_owner';
-COMMENT ON FUNCTION appdb._task_cancel(uuid) IS 'Internal: the same by the rights of the tables'' owner; takes UPDATE on appdb.tasks';
+COMMENT ON FUNCTION appdb._cancel(uuid) IS 'Internal: appdb.cancel() as the tables'' owner';
 
 CREATE FUNCTION appdb.retry(id uuid, run_at timestamptz DEFAULT NULL)
 	RETURNS void
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_task_as_owner';
+COMMENT ON FUNCTION appdb.retry(uuid, timestamptz) IS
+'Gives a task another attempt, whatever became of it, now or at run_at; its errors so far are kept. For whoever could enqueue it: its user, editors of its space, servers.
+Errors: P0002 no such task for the caller, 55000 it is running, 23505 another with its dedupe key waits.';
+
+CREATE FUNCTION appdb._retry(id uuid, run_at timestamptz)
+	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+#variable_conflict use_column
 DECLARE
 	task record;
-	starts timestamptz(3) := date_trunc('milliseconds', coalesce(retry.run_at, now()));
+	starts timestamptz(3) := date_trunc('milliseconds', coalesce(_retry.run_at, now()));
 BEGIN
-	SELECT t.status::text AS status, t.queue INTO task FROM appdb.tasks AS t WHERE t.id = retry.id FOR NO KEY UPDATE;
-	IF NOT FOUND THEN
-		RAISE no_data_found USING
-			MESSAGE = format('there is no task %s', retry.id),
-			DETAIL = 'It never was, it has been deleted, or it is somebody else''s.';
-	ELSIF task.status = 'running' THEN
+	SELECT t.status::text AS status, t.queue INTO task FROM app_data.tasks AS t WHERE t.id = _retry.id AND t.deleted_at IS NULL FOR NO KEY UPDATE;
+	IF task.status = 'running' THEN
 		RAISE object_not_in_prerequisite_state USING
-			MESSAGE = format('task %s is running', retry.id),
+			MESSAGE = format('task %s is running', _retry.id),
 			HINT = 'It is tried again by itself if it fails.';
 	END IF;
-	UPDATE appdb.tasks AS t SET status = 'pending', queued = starts <= now() AND t.waits_for = 0, run_at = starts, finished_at = NULL, cancel_requested = false, result = NULL,
+	UPDATE app_data.tasks AS t SET status = 'pending', queued = starts <= now() AND t.waits_for = 0, run_at = starts, finished_at = NULL, cancel_requested = false, result = NULL,
 		progress = 0, progress_message = NULL, expires_at = NULL, max_attempts = greatest(t.max_attempts, t.attempts + 1)
-	WHERE t.id = retry.id;
+	WHERE t.id = _retry.id;
 	IF starts <= now() THEN
 		PERFORM appdb._wake(task.queue);
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION appdb.retry(uuid, timestamptz) IS
-'Gives a task another attempt, whatever became of it, now or at run_at; its errors so far are kept. Takes UPDATE on appdb.tasks. Errors: P0002 no such task, 55000 it is running, 23505 another with its dedupe key waits.';
+COMMENT ON FUNCTION appdb._retry(uuid, timestamptz) IS 'Internal: appdb.retry() as the tables'' owner';
 
 CREATE FUNCTION appdb._task_overview(
 	OUT queue text, OUT waiting bigint, OUT scheduled bigint, OUT running bigint, OUT late bigint, OUT silent bigint, OUT dead bigint,

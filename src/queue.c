@@ -406,8 +406,13 @@ call_inner(FunctionCallInfo fcinfo)
 /*
  * What the caller must be able to do with their own rights before a function
  * that everybody may call goes on with the owner's: statements with the
- * function's arguments as parameters, which must return true.
+ * function's arguments as parameters (one row).
  */
+#define MAY_CHANGE \
+	"SELECT true FROM appdb.tasks t WHERE t.id OPERATOR(pg_catalog.=) $1 AND " \
+	"(pg_catalog.has_function_privilege('appdb.claim(text[], text, integer, interval)', 'EXECUTE') " \
+	"OR t.user_id OPERATOR(pg_catalog.=) appdb.current_user_id() OR appdb.has_role(t.space_id, 'editor'))"
+
 static const struct
 {
 	const char *name;
@@ -416,7 +421,8 @@ static const struct
 	{"_task_await", "SELECT pg_catalog.has_table_privilege('appdb.tasks', 'INSERT') AND "
 		"(SELECT pg_catalog.count(*) FROM appdb.tasks t WHERE t.id OPERATOR(pg_catalog.=) ANY ($2)) "
 	"OPERATOR(pg_catalog.>=) pg_catalog.cardinality($2)"},
-	{"_task_cancel", "UPDATE appdb.tasks SET cancel_requested = true WHERE id OPERATOR(pg_catalog.=) $1 RETURNING true"},
+	{"cancel", MAY_CHANGE},
+	{"retry", MAY_CHANGE},
 };
 
 static void
@@ -451,9 +457,11 @@ check_caller(FunctionCallInfo fcinfo)
 		if (SPI_processed != 1 ||
 			!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) || isnull)
 			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("permission denied for tasks"),
-					 errdetail("Not all of them can be seen and changed by you.")));
+					(errcode(ERRCODE_NO_DATA_FOUND),
+					 argtypes[0] == UUIDOID && !fcinfo->args[0].isnull ?
+					 errmsg("there is no task %s", DatumGetCString(DirectFunctionCall1(uuid_out, values[0]))) :
+					 errmsg("there is no such task"),
+					 errdetail("It never was, it has been deleted, or it is somebody else's.")));
 		SPI_finish();
 	}
 }

@@ -73,7 +73,7 @@ DB=postgres q -c "CREATE ROLE appdb_stranger LOGIN"
 like "a stranger cannot" "$(PGUSER=appdb_stranger DB=owned q -c "CALL appdb.maintain()")" "permission denied for procedure maintain"
 like "nor claim" "$(PGUSER=appdb_stranger DB=owned q -c "SELECT * FROM appdb.claim()")" "permission denied for function claim"
 like "nor enqueue" "$(PGUSER=appdb_stranger DB=owned q -c "SELECT appdb.enqueue('x')")" "permission denied for view tasks"
-like "nor cancel by the back door" "$(PGUSER=appdb_stranger DB=owned q -c "SELECT appdb._task_cancel('00000000-0000-4000-8000-000000000001')")" "permission denied for view tasks"
+like "nor cancel" "$(PGUSER=appdb_stranger DB=owned q -c "SELECT appdb.cancel('00000000-0000-4000-8000-000000000001')")" "permission denied for view tasks"
 PGUSER=appdb_owner DB=owned q -c "GRANT EXECUTE ON FUNCTION appdb.claim, appdb.complete(uuid, integer, jsonb) TO appdb_stranger"
 PGUSER=appdb_owner DB=owned q -c "SELECT appdb.enqueue('w', queue => 'w')" >/dev/null
 is "a worker needs EXECUTE and nothing else" "$(PGUSER=appdb_stranger DB=owned q -c "SELECT count(*) FROM (SELECT appdb.complete(id, ticket) FROM appdb.claim('{w}')) AS t")" 1
