@@ -119,6 +119,13 @@
 #define compat_proc_aclcheck(oid, roleid, mode) pg_proc_aclcheck(oid, roleid, mode)
 #endif
 
+/* a portal was told whether it is run once, until 17 */
+#if PG_VERSION_NUM >= 180000
+#define compat_PortalRun(portal, receiver) PortalRun(portal, FETCH_ALL, true, receiver, receiver, NULL)
+#else
+#define compat_PortalRun(portal, receiver) PortalRun(portal, FETCH_ALL, true, true, receiver, receiver, NULL)
+#endif
+
 /* a stronger lock counts too, if wanted, from 17 */
 #if PG_VERSION_NUM >= 170000
 #define compat_LockHeldByMe(tag, mode) LockHeldByMe(tag, mode, false)

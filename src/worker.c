@@ -11,7 +11,7 @@
  * ends no more than one batch.
  *
  * The worker acts with the rights of the tables' owner, batch by batch, each a
- * transaction.
+ * transaction.  Purging deleted rows, once an hour, is a session of the owner's.
  */
 #include "appdb.h"
 
@@ -22,9 +22,11 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -36,12 +38,16 @@
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
+#include "tcop/cmdtag.h"
+#include "tcop/dest.h"
+#include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -60,6 +66,7 @@ typedef struct DatabaseState
 	Oid			oid;
 	TimestampTz without;		/* when it was seen not to have the extension */
 	TimestampTz purged;			/* when deleted rows were purged */
+	Oid			purge_by;		/* the role to do it now, or InvalidOid */
 } DatabaseState;
 
 typedef struct WorkerShared
@@ -76,6 +83,7 @@ static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
 PGDLLEXPORT void appdb_launcher_main(Datum arg);
 PGDLLEXPORT void appdb_worker_main(Datum arg);
+PGDLLEXPORT void appdb_purge_main(Datum arg);
 
 static void
 shmem_request(void)
@@ -197,7 +205,7 @@ list_databases(MemoryContext context)
 }
 
 static void
-run_worker(Oid database)
+run_worker(Oid database, const char *function)
 {
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
@@ -209,7 +217,7 @@ run_worker(Oid database)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	snprintf(worker.bgw_library_name, BGW_MAXLEN, "appdb");
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "appdb_worker_main");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "%s", function);
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
 	worker.bgw_notify_pid = MyProcPid;
 	/* no free slot: next time */
@@ -244,12 +252,17 @@ appdb_launcher_main(Datum arg)
 			databases = list_databases(context);
 			foreach(lc, databases)
 			{
-				DatabaseState *state = database_state(lfirst_oid(lc));
+				Oid			database = lfirst_oid(lc);
+				DatabaseState *state = database_state(database);
 
 				CHECK_FOR_INTERRUPTS();
-				if (state->without == 0 ||
-					TimestampDifferenceExceeds(state->without, GetCurrentTimestamp(), LOOK_AGAIN_MS))
-					run_worker(lfirst_oid(lc));
+				if (state->without != 0 &&
+					!TimestampDifferenceExceeds(state->without, GetCurrentTimestamp(), LOOK_AGAIN_MS))
+					continue;
+				state->purge_by = InvalidOid;
+				run_worker(database, "appdb_worker_main");
+				if (OidIsValid(state->purge_by))
+					run_worker(database, "appdb_purge_main");
 			}
 			MemoryContextReset(context);
 		}
@@ -340,116 +353,6 @@ run_statement(void *arg)
 	return query_int8(arg);
 }
 
-/* the tables to purge, in their order */
-typedef struct PurgeOrder
-{
-	List	   *tables;
-	MemoryContext context;
-} PurgeOrder;
-
-static int64
-get_purge_order(void *arg)
-{
-	PurgeOrder *order = arg;
-	MemoryContext oldcontext;
-
-	(void) SPI_execute("SELECT u.e::pg_catalog.oid FROM pg_catalog.unnest(appdb._purge_order()) WITH ORDINALITY AS u (e, n) ORDER BY u.n",
-					   true, 0);
-	oldcontext = MemoryContextSwitchTo(order->context);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-
-		order->tables = lappend_oid(order->tables,
-									DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
-	}
-	MemoryContextSwitchTo(oldcontext);
-	return list_length(order->tables);
-}
-
-typedef struct PurgeStretch
-{
-	Oid			table;
-	char	   *cutoff;
-	int64		page;			/* of the next stretch; -1: the table ends */
-} PurgeStretch;
-
-static int64
-purge_stretch(void *arg)
-{
-	PurgeStretch *stretch = arg;
-	bool		isnull;
-	int64		purged;
-
-	if (SPI_execute(psprintf("SELECT s.purged, s.next_page FROM appdb._purge_stretch(%u::pg_catalog.oid::pg_catalog.regclass, '%s', " INT64_FORMAT ", %d) s",
-							 stretch->table, stretch->cutoff, stretch->page, BATCH), false, 0) != SPI_OK_SELECT ||
-		SPI_processed != 1)
-		elog(ERROR, "appdb._purge_stretch() failed");
-	purged = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	stretch->page = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
-	if (isnull)
-		stretch->page = -1;
-	return purged;
-}
-
-static int64
-get_cutoff(void *arg)
-{
-	PurgeStretch *stretch = arg;
-
-	if (SPI_execute("SELECT (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) appdb.retention())::pg_catalog.text", true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "appdb.retention() failed");
-	stretch->cutoff = MemoryContextStrdup(TopMemoryContext,
-										  SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-	return 1;
-}
-
-/*
- * What appdb.purge() does.  Returns false if there was not enough time.
- */
-static bool
-purge(TimestampTz end)
-{
-	PurgeOrder	order = {NIL, TopMemoryContext};
-	PurgeStretch stretch = {0};
-	int64		of_pass;
-
-	if (in_transaction("appdb: purge", get_cutoff, &stretch) < 0 ||
-		in_transaction("appdb: purge", run_statement,
-					   psprintf("UPDATE app_data.deletions SET purged_at = pg_catalog.clock_timestamp() "
-								"WHERE deleted_at OPERATOR(pg_catalog.<) '%s' AND purged_at IS NULL", stretch.cutoff)) < 0 ||
-		in_transaction("appdb: purge", get_purge_order, &order) < 0)
-		return true;
-	do
-	{
-		ListCell   *lc;
-
-		of_pass = 0;
-		foreach(lc, order.tables)
-		{
-			stretch.table = lfirst_oid(lc);
-			stretch.page = 0;
-			while (stretch.page >= 0)
-			{
-				int64		n = in_transaction("appdb: purge", purge_stretch, &stretch);
-
-				if (n < 0)
-					break;
-				of_pass += n;
-				if (GetCurrentTimestamp() > end)
-					return false;
-			}
-		}
-	} while (of_pass > 0);
-	(void) in_transaction("appdb: purge", run_statement,
-						  psprintf("DELETE FROM app_data.deletions WHERE deleted_at OPERATOR(pg_catalog.<) '%s' "
-								   "AND NOT EXISTS (SELECT FROM app_data.legal_holds)", stretch.cutoff));
-	(void) in_transaction("appdb: purge", run_statement,
-						  psprintf("DELETE FROM app_data.unlinked WHERE deleted_at OPERATOR(pg_catalog.<) '%s' "
-								   "AND NOT EXISTS (SELECT FROM app_data.legal_holds)", stretch.cutoff));
-	return true;
-}
-
 /* is there an extension of our version, with its tables? */
 static bool
 has_extension(void)
@@ -466,6 +369,39 @@ has_extension(void)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return result;
+}
+
+/*
+ * The owner of the tables, whose session a purge is; before 17 a session
+ * needs a role that can log in.
+ */
+static Oid
+owner_who_can_log_in(void)
+{
+	HeapTuple	tup;
+	Oid			owner = InvalidOid;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	tup = SearchSysCache1(NAMESPACENAME, CStringGetDatum(APPDB_DATA_SCHEMA));
+	if (HeapTupleIsValid(tup))
+	{
+		owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
+		ReleaseSysCache(tup);
+	}
+	tup = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
+	if (!HeapTupleIsValid(tup) || !((Form_pg_authid) GETSTRUCT(tup))->rolcanlogin)
+	{
+		ereport(LOG,
+				(errmsg("deleted rows of database \"%s\" are not purged: the owner of schema \"%s\" cannot log in",
+						get_database_name(MyDatabaseId), APPDB_DATA_SCHEMA),
+				 errhint("ALTER ROLE … LOGIN, or CALL appdb.purge() now and then.")));
+		owner = InvalidOid;
+	}
+	if (HeapTupleIsValid(tup))
+		ReleaseSysCache(tup);
+	CommitTransactionCommand();
+	return owner;
 }
 
 void
@@ -497,10 +433,51 @@ appdb_worker_main(Datum arg)
 		while (in_transaction(what, run_statement, sql) >= BATCH && GetCurrentTimestamp() < end)
 			;
 	}
+	state->purge_by = InvalidOid;
 	if (state->purged == 0 || TimestampDifferenceExceeds(state->purged, GetCurrentTimestamp(), PURGE_EVERY_MS))
 	{
-		if (purge(end))
-			state->purged = GetCurrentTimestamp();
+		state->purged = GetCurrentTimestamp();
+		state->purge_by = owner_who_can_log_in();
 	}
+	proc_exit(0);
+}
+
+/*
+ * appdb.purge() commits, so it cannot run with rights that are put on for a
+ * transaction: this session is the owner's.
+ */
+void
+appdb_purge_main(Datum arg)
+{
+	Oid			database = DatumGetObjectId(arg);
+	const char *sql = "CALL appdb.purge()";
+	MemoryContext oldcontext;
+	RawStmt    *stmt;
+	List	   *plans;
+	Portal		portal;
+
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(database, database_state(database)->purge_by, 0);
+
+	SetCurrentStatementStartTimestamp();
+	pgstat_report_activity(STATE_RUNNING, "CALL appdb.purge()");
+	(void) set_config_option("client_min_messages", "warning", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
+	(void) set_config_option("log_min_messages", "warning", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
+	StartTransactionCommand();
+	/* as a client's statement: what commits needs a portal, and memory that outlives transactions */
+	oldcontext = MemoryContextSwitchTo(TopMemoryContext);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	stmt = linitial_node(RawStmt, pg_parse_query(sql));
+	plans = pg_plan_queries(pg_analyze_and_rewrite_fixedparams(stmt, sql, NULL, 0, NULL), sql, CURSOR_OPT_PARALLEL_OK, NULL);
+	PopActiveSnapshot();
+	portal = CreatePortal("", true, true);
+	portal->visible = false;
+	PortalDefineQuery(portal, NULL, sql, CMDTAG_CALL, plans, NULL);
+	PortalStart(portal, NULL, 0, InvalidSnapshot);
+	(void) compat_PortalRun(portal, None_Receiver);
+	PortalDrop(portal, false);
+	MemoryContextSwitchTo(oldcontext);
+	CommitTransactionCommand();
 	proc_exit(0);
 }
