@@ -580,7 +580,10 @@ BEGIN
 		RETURN;
 	END IF;
 
-	IF has_function_privilege('appdb.manage(regclass, name, name, jsonb)', 'EXECUTE') THEN
+	IF has_function_privilege('appdb.manage(regclass, name, name, jsonb)', 'EXECUTE')
+		AND (SELECT pg_has_role(c.relowner, n.nspowner, 'USAGE')
+			 FROM pg_class c, pg_namespace n WHERE c.oid = entity AND n.nspname = 'app_data')
+	THEN
 		PERFORM appdb.manage(entity);
 	ELSE
 		RAISE NOTICE USING

@@ -359,6 +359,7 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 	Oid			relid;
 	HeapTuple	tup;
 	Oid			owner;
+	Oid			nsp;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -375,6 +376,16 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 	if (!has_privs_of_role(GetUserId(), owner))
 		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)),
 					   get_rel_name(relid));
+
+	nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
+	if (OidIsValid(nsp) && !has_privs_of_role(owner, namespace_owner(nsp)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot %s table \"%s\" of role \"%s\"", what, get_rel_name(relid),
+						GetUserNameFromId(owner, false)),
+				 errdetail("What appdb keeps of a table is in schema \"%s\", which belongs to role \"%s\".",
+						   APPDB_DATA_SCHEMA, GetUserNameFromId(namespace_owner(nsp), false)),
+				 errhint("Give the table to that role, or make its owner a member of it.")));
 
 	call.sql = sql;
 	call.nargs = PG_NARGS();

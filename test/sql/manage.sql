@@ -103,3 +103,20 @@ SELECT count(*) FROM appdb.relations WHERE 'stories' IN ("from", "to");
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'public.articles'::regclass AND NOT tgisinternal;
 SELECT to_regclass('appdb.stories') IS NULL AS gone, count(*) FROM pg_proc WHERE pronamespace = 'appdb'::regnamespace AND prosrc LIKE '%stories%';
 DROP TABLE public.articles;
+
+-- == a table of somebody else ================================================
+CREATE ROLE regress_carol;
+GRANT CREATE ON SCHEMA public TO regress_carol;
+CREATE TABLE public.carols (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+SELECT appdb.manage('public.carols');
+ALTER TABLE public.carols OWNER TO regress_carol;
+SELECT appdb.manage('public.carols');
+ALTER TABLE public.carols ADD COLUMN x int;
+SET ROLE regress_carol;
+ALTER TABLE public.carols ADD COLUMN y int;
+RESET ROLE;
+SET appdb.allow_drop = on;
+DROP TABLE public.carols CASCADE;
+RESET appdb.allow_drop;
+REVOKE CREATE ON SCHEMA public FROM regress_carol;
+DROP ROLE regress_carol;
