@@ -199,6 +199,18 @@ BEGIN
 		EXECUTE format('COMMENT ON TRIGGER appdb_membership ON app_data.%I IS %L', own.name,
 					   'Every backend forgets the roles that it has kept');
 	END LOOP;
+	CREATE OR REPLACE TRIGGER appdb_readers
+		AFTER UPDATE ON app_data.chats
+		FOR EACH ROW WHEN (OLD.visibility IS DISTINCT FROM NEW.visibility OR OLD.user_id IS DISTINCT FROM NEW.user_id
+						  OR OLD.space_id IS DISTINCT FROM NEW.space_id)
+		EXECUTE FUNCTION appdb.membership_changed('chats');
+	COMMENT ON TRIGGER appdb_readers ON app_data.chats IS
+		'Every backend forgets which chats are private';
+	CREATE OR REPLACE TRIGGER appdb_readers_gone
+		AFTER DELETE ON app_data.chats
+		FOR EACH ROW EXECUTE FUNCTION appdb.membership_changed('chats');
+	COMMENT ON TRIGGER appdb_readers_gone ON app_data.chats IS
+		'Every backend forgets which chats are private';
 
 	-- what the engine itself keeps is as easily lost
 	FOR own IN SELECT * FROM (VALUES ('schema_version'), ('managed'), ('deletions'), ('unlinked'), ('legal_holds'), ('access')) v (name) LOOP

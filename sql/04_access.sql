@@ -46,7 +46,7 @@ CREATE FUNCTION appdb.membership_changed() RETURNS pg_catalog.trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_membership_changed';
 COMMENT ON FUNCTION appdb.membership_changed() IS
-	'Trigger of the tables that roles come from: every backend forgets the roles that it has kept';
+	'Trigger of the tables that roles come from: every backend forgets the roles that it has kept; with an argument, which chats are private';
 
 -- Who shares an organization or a space with the user who is asking.  Run as
 -- the tables' owner: one cannot see memberships of others otherwise.

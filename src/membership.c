@@ -4,10 +4,13 @@
  *		row security asks for every row.
  *
  * A user's roles in spaces and organizations are loaded once and kept in the
- * backend, in hash tables.  A trigger on the tables that roles come from sends an invalidation with the transaction, as a change of a table's
- * definition would: every backend forgets what it has kept, its own included,
- * also when the transaction is rolled back.  The table that stands for this is
+ * backend, in hash tables.  A trigger on the tables that roles come from sends
+ * an invalidation with the transaction, as a change of a table's definition
+ * would: every backend forgets what it has kept, its own included, also when
+ * the transaction is rolled back.  The table that stands for this is
  * app_data.schema_version, since no plan of an application depends on it.
+ * Which chats are private, and whose, is kept in the same way; app_data.access
+ * stands for that.
  *
  * Roles are loaded with the latest snapshot, whatever the isolation level: who
  * was removed does not go on seeing for as long as an old snapshot lasts.
@@ -65,6 +68,7 @@ typedef struct Memberships
 {
 	pg_uuid_t	user;
 	bool		valid;
+	Membership	last;			/* asked for in spaces: rows come space by space */
 	HTAB	   *spaces;
 	HTAB	   *organizations;
 	MemoryContext context;
@@ -78,6 +82,23 @@ static int	next_kept = 0;
 static Memberships *current = NULL;
 static Oid	signal_relid = InvalidOid;
 
+/* who can read a chat; see appdb_can_read_chat() */
+typedef struct KnownChat
+{
+	pg_uuid_t	id;				/* hash key */
+	pg_uuid_t	space;
+	pg_uuid_t	author;
+	bool		has_author;
+	bool		is_private;
+} KnownChat;
+
+/* so many are kept at most: 2 MB */
+#define NKEPT_CHATS 16384
+
+static HTAB *kept_chats = NULL;
+static Oid	chats_signal_relid = InvalidOid;
+static uint64 chats_generation = 0;
+
 PG_FUNCTION_INFO_V1(appdb_is_member);
 PG_FUNCTION_INFO_V1(appdb_has_role);
 PG_FUNCTION_INFO_V1(appdb_is_organization_member);
@@ -88,16 +109,27 @@ PG_FUNCTION_INFO_V1(appdb_membership_support);
 PG_FUNCTION_INFO_V1(appdb_membership_changed);
 
 static Oid
-find_signal(void)
+find_signal(const char *table)
 {
 	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
 
-	return OidIsValid(nsp) ? get_relname_relid("schema_version", nsp) : InvalidOid;
+	return OidIsValid(nsp) ? get_relname_relid(table, nsp) : InvalidOid;
 }
 
 static void
 forget_memberships(Datum arg, Oid relid)
 {
+	if (!OidIsValid(relid) || relid == chats_signal_relid)
+	{
+		HTAB	   *chats = kept_chats;
+
+		kept_chats = NULL;
+		chats_generation++;
+		if (chats != NULL)
+			hash_destroy(chats);
+		if (!OidIsValid(relid))
+			chats_signal_relid = InvalidOid;
+	}
 	if (OidIsValid(relid) && relid != signal_relid)
 		return;
 	for (int i = 0; i < NKEPT; i++)
@@ -125,6 +157,36 @@ rank_of(const char *role)
 	return RANK_NONE;			/* keep compiler quiet */
 }
 
+/* Have what is kept forgotten where others have changed what it is about. */
+static void
+watch_changes(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget_memberships, (Datum) 0);
+		registered = true;
+	}
+}
+
+/* ids are uuids */
+static uint32
+hash_id(const void *key, Size size)
+{
+	uint64		halves[2];
+	uint64		h;
+
+	/* as MurmurHash3 ends: what varies is often in the highest bits only */
+	memcpy(halves, key, sizeof(halves));
+	h = halves[0] ^ (halves[1] >> 31) ^ (halves[1] * UINT64CONST(0x9E3779B97F4A7C15));
+	h ^= h >> 33;
+	h *= UINT64CONST(0xFF51AFD7ED558CCD);
+	h ^= h >> 33;
+	h *= UINT64CONST(0xC4CEB9FE1A85EC53);
+	return (uint32) (h ^ (h >> 33));
+}
+
 static HTAB *
 make_table(const char *name, MemoryContext context)
 {
@@ -133,8 +195,9 @@ make_table(const char *name, MemoryContext context)
 	memset(&ctl, 0, sizeof(ctl));
 	ctl.keysize = sizeof(pg_uuid_t);
 	ctl.entrysize = sizeof(Membership);
+	ctl.hash = hash_id;
 	ctl.hcxt = context;
-	return hash_create(name, 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	return hash_create(name, 32, &ctl, HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
 }
 
 static void
@@ -199,6 +262,7 @@ load_memberships(Memberships *memberships, const pg_uuid_t *user)
 	memberships->spaces = spaces;
 	memberships->organizations = organizations;
 	memberships->user = *user;
+	memset(&memberships->last, 0, sizeof(Membership));
 	memberships->valid = true;
 }
 
@@ -209,7 +273,6 @@ load_memberships(Memberships *memberships, const pg_uuid_t *user)
 static Memberships *
 get_memberships(bool accept)
 {
-	static bool registered = false;
 	const pg_uuid_t *user = appdb_user_id();
 	Memberships *found = NULL;
 
@@ -217,14 +280,10 @@ get_memberships(bool accept)
 		return NULL;
 	if (accept && !IsParallelWorker())
 		AcceptInvalidationMessages();
-	if (likely(current != NULL && memcmp(&current->user, user, sizeof(pg_uuid_t)) == 0))
+	if (likely(current != NULL && current->valid && memcmp(&current->user, user, sizeof(pg_uuid_t)) == 0))
 		return current;
 
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(forget_memberships, (Datum) 0);
-		registered = true;
-	}
+	watch_changes();
 	for (int i = 0; i < NKEPT && found == NULL; i++)
 	{
 		if (kept[i].valid && memcmp(&kept[i].user, user, sizeof(pg_uuid_t)) == 0)
@@ -239,9 +298,7 @@ get_memberships(bool accept)
 		/* a change that arrives while we read makes us read again */
 		for (int tries = 0; tries < 10; tries++)
 		{
-			Oid			relid = find_signal();
-
-			signal_relid = relid;
+			signal_relid = find_signal("schema_version");
 			found->valid = false;
 			current = found;
 			load_memberships(found, &copy);
@@ -259,6 +316,17 @@ rank_in(HTAB *table, const pg_uuid_t *id)
 	Membership *entry = hash_search(table, id, HASH_FIND, NULL);
 
 	return entry ? entry->rank : RANK_NONE;
+}
+
+static Rank
+rank_in_space(Memberships *memberships, const pg_uuid_t *id)
+{
+	if (memcmp(&memberships->last.id, id, sizeof(pg_uuid_t)) != 0)
+	{
+		memberships->last.id = *id;
+		memberships->last.rank = rank_in(memberships->spaces, id);
+	}
+	return memberships->last.rank;
 }
 
 /*
@@ -305,7 +373,7 @@ appdb_is_member(PG_FUNCTION_ARGS)
 	Memberships *memberships = memberships_of_call(fcinfo);
 
 	PG_RETURN_BOOL(memberships != NULL &&
-				   rank_in(memberships->spaces, PG_GETARG_UUID_P(0)) >= RANK_VIEWER);
+				   rank_in_space(memberships, PG_GETARG_UUID_P(0)) >= RANK_VIEWER);
 }
 
 /*
@@ -318,7 +386,7 @@ appdb_has_role(PG_FUNCTION_ARGS)
 	Rank		wanted = wanted_rank(fcinfo, PG_GETARG_TEXT_PP(1));
 
 	PG_RETURN_BOOL(memberships != NULL &&
-				   rank_in(memberships->spaces, PG_GETARG_UUID_P(0)) >= wanted);
+				   rank_in_space(memberships, PG_GETARG_UUID_P(0)) >= wanted);
 }
 
 /*
@@ -370,75 +438,162 @@ appdb_my_spaces(PG_FUNCTION_ARGS)
 
 /* ---- private chats ---- */
 
-typedef struct ReadableChat
+/* What one call of appdb_can_read_chat() keeps for the statement. */
+typedef struct ChatsOfCall
 {
-	pg_uuid_t	id;				/* hash key */
-	bool		readable;
-} ReadableChat;
+	HTAB	   *chats;
+	MemoryContext context;
+	uint64		generation;
+	CommandId	command;
+} ChatsOfCall;
+
+static HTAB *
+make_chats(MemoryContext context)
+{
+	HASHCTL		ctl;
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(pg_uuid_t);
+	ctl.entrysize = sizeof(KnownChat);
+	ctl.hash = hash_id;
+	ctl.hcxt = context;
+	return hash_create("appdb chats", 64, &ctl, HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
+}
+
+/*
+ * Look a chat up, with the latest snapshot; false where there is none.
+ */
+static bool
+load_chat(const pg_uuid_t *id, KnownChat *chat)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {UUIDOID};
+	Datum		value = UUIDPGetDatum(id);
+	bool		found;
+
+	memset(chat, 0, sizeof(*chat));
+	PushActiveSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	appdb_query_as_owner(&plan, "chats",
+						 "SELECT c.space_id, c.user_id, c.visibility::pg_catalog.text OPERATOR(pg_catalog.=) 'private' "
+						 "FROM app_data.chats c WHERE c.id OPERATOR(pg_catalog.=) $1",
+						 1, types, &value, NULL, true);
+	found = (SPI_processed == 1);
+	if (found)
+	{
+		HeapTuple	tup = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		Datum		author;
+		bool		isnull;
+
+		chat->id = *id;
+		chat->space = *DatumGetUUIDP(SPI_getbinval(tup, desc, 1, &isnull));
+		author = SPI_getbinval(tup, desc, 2, &isnull);
+		chat->has_author = !isnull;
+		if (!isnull)
+			chat->author = *DatumGetUUIDP(author);
+		chat->is_private = DatumGetBool(SPI_getbinval(tup, desc, 3, &isnull));
+	}
+	SPI_finish();
+	PopActiveSnapshot();
+	return found;
+}
 
 /*
  * appdb.can_read_chat(space_id uuid, chat_id uuid) returns boolean
- *		A private chat is its author's alone.  What was found is kept for the
- *		statement, since messages come chat by chat.
+ *		A private chat is its author's alone.
+ *
+ * What a transaction finds that has written something is kept for the statement
+ * only: it could be the transaction's own and be rolled back.
  */
 Datum
 appdb_can_read_chat(PG_FUNCTION_ARGS)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {UUIDOID, UUIDOID, UUIDOID};
-	Datum		values[3];
-	char		nulls[] = "   ";
-	const pg_uuid_t *user = appdb_user_id();
-	HTAB	   *chats = fcinfo->flinfo->fn_extra;
-	ReadableChat *chat;
+	pg_uuid_t  *space = PG_GETARG_UUID_P(0);
 	pg_uuid_t  *id = PG_GETARG_UUID_P(1);
-	bool		found;
+	const pg_uuid_t *user = appdb_user_id();
+	ChatsOfCall *call = fcinfo->flinfo->fn_extra;
+	KnownChat  *chat = NULL;
+	KnownChat	loaded;
 
-	if (chats == NULL)
+	if (call == NULL)
 	{
-		HASHCTL		ctl;
-
-		memset(&ctl, 0, sizeof(ctl));
-		ctl.keysize = sizeof(pg_uuid_t);
-		ctl.entrysize = sizeof(ReadableChat);
-		ctl.hcxt = fcinfo->flinfo->fn_mcxt;
-		chats = fcinfo->flinfo->fn_extra = hash_create("appdb chats", 16, &ctl,
-													   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(ChatsOfCall));
+		call->context = fcinfo->flinfo->fn_mcxt;
+		fcinfo->flinfo->fn_extra = call;
+		watch_changes();
+		if (!IsParallelWorker())
+			AcceptInvalidationMessages();
 	}
-	chat = hash_search(chats, id, HASH_FIND, NULL);
+
+	if (kept_chats != NULL)
+		chat = hash_search(kept_chats, id, HASH_FIND, NULL);
+	if (chat == NULL && call->chats != NULL)
+	{
+		if (call->generation == chats_generation && call->command == GetCurrentCommandId(false))
+			chat = hash_search(call->chats, id, HASH_FIND, NULL);
+		else
+		{
+			hash_destroy(call->chats);
+			call->chats = NULL;
+		}
+	}
 	if (chat == NULL)
 	{
-		bool		readable;
+		uint64		generation;
+		HTAB	   *chats;
 
-		values[0] = PG_GETARG_DATUM(0);
-		values[1] = PG_GETARG_DATUM(1);
-		values[2] = UUIDPGetDatum(user);
-		nulls[2] = user == NULL ? 'n' : ' ';
-		if (SPI_connect() != SPI_OK_CONNECT)
-			elog(ERROR, "SPI_connect failed");
-		appdb_query_as_owner(&plan, "chats",
-							 "SELECT FROM app_data.chats c "
-							 "WHERE c.id OPERATOR(pg_catalog.=) $2 AND c.space_id OPERATOR(pg_catalog.=) $1 "
-							 "AND (c.visibility::pg_catalog.text OPERATOR(pg_catalog.<>) 'private' "
-							 "OR c.user_id OPERATOR(pg_catalog.=) $3)",
-							 3, types, values, nulls, true);
-		readable = (SPI_processed == 1);
-		SPI_finish();
-		chat = hash_search(chats, id, HASH_ENTER, &found);
-		chat->readable = readable;
+		chats_signal_relid = find_signal("access");
+		generation = chats_generation;
+		if (!load_chat(id, &loaded))
+			PG_RETURN_BOOL(false);
+		chat = &loaded;
+
+		/* not if it has changed meanwhile */
+		if (generation == chats_generation && OidIsValid(chats_signal_relid))
+		{
+			if (!IsInParallelMode() && !TransactionIdIsValid(GetTopTransactionIdIfAny()))
+			{
+				if (kept_chats != NULL && hash_get_num_entries(kept_chats) >= NKEPT_CHATS)
+				{
+					chats = kept_chats;
+					kept_chats = NULL;
+					hash_destroy(chats);
+				}
+				if (kept_chats == NULL)
+					kept_chats = make_chats(TopMemoryContext);
+				chats = kept_chats;
+			}
+			else
+			{
+				if (call->chats == NULL)
+				{
+					call->chats = make_chats(call->context);
+					call->generation = generation;
+					call->command = GetCurrentCommandId(false);
+				}
+				chats = call->chats;
+			}
+			chat = hash_search(chats, id, HASH_ENTER, NULL);
+			*chat = loaded;
+		}
 	}
-	PG_RETURN_BOOL(chat->readable);
+	PG_RETURN_BOOL(memcmp(&chat->space, space, sizeof(pg_uuid_t)) == 0 &&
+				   (!chat->is_private ||
+					(chat->has_author && user != NULL &&
+					 memcmp(&chat->author, user, sizeof(pg_uuid_t)) == 0)));
 }
 
 /* ---- for the planner ---- */
 
 /*
  * Is this condition all that the table is searched by, but for the one that
- * its rows live?  Then the caller's spaces can be looked up by index; beside
+ * its rows live, and for what else the policy says?  Then the caller's spaces can be looked up by index; beside
  * another condition that would only be in its way.
  */
 static bool
-is_sole_condition(RelOptInfo *rel, Node *clause)
+is_sole_condition(PlannerInfo *root, RelOptInfo *rel, Node *clause)
 {
 	ListCell   *lc;
 
@@ -446,9 +601,10 @@ is_sole_condition(RelOptInfo *rel, Node *clause)
 		return false;
 	foreach(lc, rel->baserestrictinfo)
 	{
-		Node	   *other = (Node *) lfirst_node(RestrictInfo, lc)->clause;
+		RestrictInfo *other = lfirst_node(RestrictInfo, lc);
 
-		if (!equal(other, clause) && !IsA(other, NullTest))
+		if (other->security_level >= root->qual_security_level &&
+			!equal(other->clause, clause) && !IsA(other->clause, NullTest))
 			return false;
 	}
 	return true;
@@ -487,7 +643,7 @@ appdb_membership_support(PG_FUNCTION_ARGS)
 		if (is_funcclause(req->node) && req->indexarg == 0 &&
 			req->index->relam == BTREE_AM_OID &&
 			req->indexcol == 0 &&
-			is_sole_condition(req->index->rel, req->node))
+			is_sole_condition(req->root, req->index->rel, req->node))
 		{
 			ScalarArrayOpExpr *condition = makeNode(ScalarArrayOpExpr);
 			Oid			function = function_oid("my_spaces");
@@ -515,7 +671,8 @@ appdb_membership_support(PG_FUNCTION_ARGS)
 /*
  * appdb.membership_changed() returns trigger
  *		AFTER changes of the tables that roles come from, FOR EACH ROW: a soft
- *		delete that is done row by row fires no statement triggers there.
+ *		delete that is done row by row fires no statement triggers there.  With
+ *		an argument, of chats.
  */
 Datum
 appdb_membership_changed(PG_FUNCTION_ARGS)
@@ -526,7 +683,7 @@ appdb_membership_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("appdb.membership_changed() can only be called by a trigger")));
-	relid = find_signal();
+	relid = find_signal(((TriggerData *) fcinfo->context)->tg_trigger->tgnargs > 0 ? "access" : "schema_version");
 	if (OidIsValid(relid))
 		CacheInvalidateRelcacheByRelid(relid);
 	PG_RETURN_POINTER(NULL);
