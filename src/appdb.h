@@ -11,6 +11,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/execnodes.h"
+#include "nodes/parsenodes.h"
 #include "storage/block.h"
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
@@ -87,7 +88,7 @@ extern void appdb_guard_forget(void);
 struct Tuplestorestate;
 extern TupleDesc appdb_columns_desc(Relation rel, const AttrNumber *columns, int ncolumns);
 extern void appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
-								 const AttrNumber *columns, int ncolumns, bool may_delete,
+								 const AttrNumber *columns, int ncolumns, AclMode also,
 								 struct Tuplestorestate *result);
 
 /* restore.c */

@@ -10,20 +10,25 @@
 #include "appdb.h"
 
 #include "access/sysattr.h"
+#include "access/table.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/tstoreReceiver.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
 #include "tcop/tcopprot.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
+
+PG_FUNCTION_INFO_V1(appdb_row_allows);
 
 static Expr *
 column(Relation rel, AttrNumber attnum)
@@ -62,12 +67,13 @@ appdb_columns_desc(Relation rel, const AttrNumber *columns, int ncolumns)
 
 /*
  * Columns of the rows with the given ids, as far as the caller may see them,
- * and, if "may_delete", delete them: what policies say for DELETE counts then,
- * while the privilege does not.  The rows come in any order.
+ * and, if "also" is ACL_UPDATE or ACL_DELETE, update or delete them: what
+ * policies say for that counts then, while the privilege does not.  The rows
+ * come in any order.
  */
 void
 appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
-					 const AttrNumber *columns, int ncolumns, bool may_delete,
+					 const AttrNumber *columns, int ncolumns, AclMode also,
 					 Tuplestorestate *result)
 {
 	ParseState *pstate = make_parsestate(NULL);
@@ -99,20 +105,21 @@ appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
 													false));
 	}
 	compat_rte_selected_cols(query, nsitem->p_rte) = selected;
-	if (may_delete)
+	if (also == ACL_DELETE)
 	{
 		/* the rewriter adds what policies say for a DELETE that reads columns */
 		query->commandType = CMD_DELETE;
 		query->resultRelation = ref->rtindex;
-		compat_rte_required_perms(query, nsitem->p_rte) |= ACL_DELETE;
 	}
+	/* a SELECT with this is one FOR UPDATE */
+	compat_rte_required_perms(query, nsitem->p_rte) |= also;
 	targets = query->targetList;
 	queries = QueryRewrite(query);
 	query = linitial_node(Query, queries);
 	query->commandType = CMD_SELECT;
 	query->resultRelation = 0;
 	query->targetList = targets;
-	compat_rte_required_perms(query, (RangeTblEntry *) linitial(query->rtable)) &= ~ACL_DELETE;
+	compat_rte_required_perms(query, (RangeTblEntry *) linitial(query->rtable)) &= ~also;
 	plan = pg_plan_query(query, "", CURSOR_OPT_PARALLEL_OK, NULL);
 
 	dest = CreateDestReceiver(DestTuplestore);
@@ -128,4 +135,34 @@ appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
 	PopActiveSnapshot();
 	dest->rDestroy(dest);
 	free_parsestate(pstate);
+}
+
+/*
+ * appdb._row_allows(entity regclass, id uuid, action text) returns boolean
+ *		Do the policies for SELECT, and for the action, show the row to the caller?
+ */
+Datum
+appdb_row_allows(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Datum		id = PG_GETARG_DATUM(1);
+	char	   *action = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	AclMode		also = strcmp(action, "update") == 0 ? ACL_UPDATE :
+		strcmp(action, "delete") == 0 ? ACL_DELETE : ACL_NO_RIGHTS;
+	Relation	rel;
+	AttrNumber	column = get_attnum(relid, "id");
+	Tuplestorestate *rows;
+	bool		result;
+
+	if (column == InvalidAttrNumber || get_atttype(relid, column) != UUIDOID || !appdb_is_managed(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("relation with OID %u is not managed", relid)));
+	rel = table_open(relid, AccessShareLock);
+	rows = tuplestore_begin_heap(false, false, work_mem);
+	appdb_read_as_caller(rel, column, &id, 1, &column, 1, also, rows);
+	result = tuplestore_tuple_count(rows) > 0;
+	tuplestore_end(rows);
+	table_close(rel, NoLock);
+	PG_RETURN_BOOL(result);
 }

@@ -188,7 +188,7 @@ check_row_security(Relation rel, Datum *ids, int nids)
 	if (nids == 0 || check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED)
 		return;
 	rows = tuplestore_begin_heap(false, false, work_mem);
-	appdb_read_as_caller(rel, id, ids, nids, &id, 1, true, rows);
+	appdb_read_as_caller(rel, id, ids, nids, &id, 1, ACL_DELETE, rows);
 
 	found = palloc(sizeof(Datum) * nids);
 	slot = MakeSingleTupleTableSlot(appdb_columns_desc(rel, &id, 1), &TTSOpsMinimalTuple);

@@ -168,7 +168,7 @@ show_roots(ReturnSetInfo *rsinfo, Relation rel, const AttrNumber *columns, int n
 	getTypeOutputInfo(TupleDescAttr(RelationGetDescr(rel), columns[ncolumns - 1] - 1)->atttypid,
 					  &typoutput, &is_varlena);
 	fmgr_info(typoutput, &output);
-	appdb_read_as_caller(rel, columns[0], ids, (int) nroots, columns, ncolumns, false, rows);
+	appdb_read_as_caller(rel, columns[0], ids, (int) nroots, columns, ncolumns, ACL_NO_RIGHTS, rows);
 	slot = MakeSingleTupleTableSlot(appdb_columns_desc(rel, columns, ncolumns), &TTSOpsMinimalTuple);
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{

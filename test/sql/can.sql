@@ -1,0 +1,133 @@
+-- What the user who is asking may do with a row, and why.
+SET client_min_messages = warning;
+\set SHOW_CONTEXT never
+CREATE ROLE regress_can_app;
+CREATE ROLE regress_can_readonly;
+CREATE ROLE regress_can_service;
+CREATE ROLE regress_can_none;
+SELECT appdb.grant_access('regress_can_app', 'app'), appdb.grant_access('regress_can_readonly', 'readonly'), appdb.grant_access('regress_can_service', 'service');
+CREATE FUNCTION public.u(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-7000-8ca0-' || lpad(n::text, 12, '0'))::uuid $$;
+INSERT INTO appdb.users (id, name, email) SELECT public.u(n), name, name || '@can.example'
+FROM (VALUES (1, 'owner'), (2, 'admin'), (3, 'editor'), (4, 'viewer'), (5, 'stranger')) v (n, name);
+INSERT INTO appdb.organizations (id, name, slug) VALUES (public.u(11), 'Can', 'can');
+INSERT INTO appdb.members (organization_id, user_id, role) VALUES (public.u(11), public.u(1), 'owner');
+INSERT INTO appdb.spaces (id, organization_id, name, slug) VALUES (public.u(21), public.u(11), 'Can', 'can');
+INSERT INTO appdb.space_members (space_id, user_id, role) VALUES (public.u(21), public.u(1), 'owner'), (public.u(21), public.u(2), 'admin'), (public.u(21), public.u(3), 'editor'), (public.u(21), public.u(4), 'viewer');
+INSERT INTO appdb.chats (id, space_id, user_id, title, visibility) VALUES
+	(public.u(31), public.u(21), public.u(3), 'private', 'private'), (public.u(32), public.u(21), public.u(2), 'shared', 'space');
+INSERT INTO appdb.notes (id, space_id, user_id, title) VALUES (public.u(71), public.u(21), public.u(3), 'editor''s'), (public.u(72), public.u(21), public.u(3), 'deleted');
+DELETE FROM appdb.notes WHERE id = public.u(72);
+
+CREATE FUNCTION public.matrix() RETURNS TABLE (who text, entity text, n text, may text) LANGUAGE plpgsql AS $$
+DECLARE
+	person record;
+	r record;
+BEGIN
+	FOR person IN SELECT * FROM (VALUES (1, 'owner'), (2, 'admin'), (3, 'editor'), (4, 'viewer'), (5, 'stranger'), (NULL, 'nobody')) v (n, name) LOOP
+		PERFORM appdb.impersonate(public.u(person.n));
+		SET LOCAL ROLE regress_can_app;
+		FOR r IN SELECT * FROM (VALUES ('appdb.spaces', 21), ('appdb.chats', 31), ('appdb.chats', 32), ('appdb.notes', 71), ('app_data.notes', 71), ('appdb.notes', 72), ('appdb.users', 1)) v (entity, n) LOOP
+			who := person.name;
+			entity := r.entity;
+			n := r.n;
+			SELECT string_agg(a, ' ') INTO may FROM unnest(ARRAY['read', 'update', 'delete']) a WHERE appdb.can(a, r.entity::regclass, public.u(r.n));
+			RETURN NEXT;
+		END LOOP;
+		RESET ROLE;
+	END LOOP;
+END
+$$;
+SELECT * FROM public.matrix();
+-- it says what happens: every answer is tried
+CREATE FUNCTION public.tried(action text, entity text, n int) RETURNS bool LANGUAGE plpgsql AS $$
+DECLARE
+	rows bigint;
+BEGIN
+	BEGIN
+		IF action = 'update' THEN
+			EXECUTE format('UPDATE %s SET metadata = metadata WHERE id = $1', entity) USING public.u(n);
+		ELSE
+			EXECUTE format('DELETE FROM %s WHERE id = $1', entity) USING public.u(n);
+		END IF;
+		GET DIAGNOSTICS rows = ROW_COUNT;
+		RAISE EXCEPTION 'undo' USING ERRCODE = 'AD000';
+	EXCEPTION WHEN SQLSTATE 'AD000' THEN
+		RETURN rows > 0;
+	END;
+END
+$$;
+CREATE FUNCTION public.wrong_answers() RETURNS TABLE (who int, entity text, n int, action text, can bool) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR who IN 1 .. 5 LOOP
+		PERFORM appdb.impersonate(public.u(who));
+		SET LOCAL ROLE regress_can_app;
+		FOR entity, n, action IN
+			SELECT v.entity, v.n, a
+			FROM (VALUES ('appdb.chats', 31), ('appdb.chats', 32), ('appdb.notes', 71), ('appdb.notes', 72)) v (entity, n),
+				unnest(ARRAY['update', 'delete']) a
+		LOOP
+			can := appdb.can(action, entity::regclass, public.u(n));
+			IF can <> public.tried(action, entity, n) THEN
+				RETURN NEXT;
+			END IF;
+		END LOOP;
+		RESET ROLE;
+	END LOOP;
+END
+$$;
+SELECT * FROM public.wrong_answers();
+
+-- == by the role's privileges ===============================================
+BEGIN READ ONLY;
+SELECT appdb.impersonate(public.u(1));
+SET LOCAL ROLE regress_can_readonly;
+SELECT a, appdb.can(a, 'appdb.notes', public.u(71)) FROM unnest(ARRAY['read', 'update', 'delete']) a;
+SET LOCAL ROLE regress_can_none;
+SELECT a, appdb.can(a, 'appdb.notes', public.u(71)) FROM unnest(ARRAY['read', 'update', 'delete']) a;
+SET LOCAL ROLE regress_can_service;
+SELECT a, appdb.can(a, 'appdb.notes', public.u(71)) FROM unnest(ARRAY['read', 'update', 'delete']) a;
+ROLLBACK;
+-- secrets are not shown to applications
+BEGIN;
+SELECT appdb.impersonate(public.u(1));
+SET LOCAL ROLE regress_can_app;
+SELECT appdb.can('read', 'appdb.sessions', public.u(1));
+ROLLBACK;
+-- not questions
+SELECT appdb.can('own', 'appdb.notes', public.u(71));
+SELECT appdb.can(NULL, 'appdb.notes', public.u(71));
+SELECT appdb.can('read', 'pg_class', public.u(71));
+SELECT appdb.can('read', 'appdb.notes', NULL);
+
+-- == why ====================================================================
+SET ROLE regress_can_app;
+SELECT * FROM appdb.explain_access('appdb.notes', public.u(71));
+SET ROLE regress_can_service;
+SELECT question, answer, because FROM appdb.explain_access('appdb.notes', public.u(71));
+BEGIN;
+SELECT appdb.impersonate(public.u(4));
+SELECT question, answer, because FROM appdb.explain_access('appdb.notes', public.u(71), 'regress_can_readonly');
+SELECT question, answer, because FROM appdb.explain_access('appdb.notes', public.u(71), 'regress_can_none');
+SELECT question, answer FROM appdb.explain_access('appdb.notes', public.u(72));
+SELECT question, answer, because FROM appdb.explain_access('appdb.notes', public.u(79));
+SELECT appdb.impersonate(public.u(2));
+SELECT question, answer, because FROM appdb.explain_access('appdb.chats', public.u(31));
+SELECT appdb.impersonate(public.u(1));
+SELECT question, answer, because FROM appdb.explain_access('appdb.organizations', public.u(11));
+COMMIT;
+RESET ROLE;
+
+SELECT appdb.revoke_access('regress_can_app'), appdb.revoke_access('regress_can_readonly'), appdb.revoke_access('regress_can_service');
+DROP OWNED BY regress_can_app, regress_can_readonly, regress_can_service, regress_can_none;
+DROP ROLE regress_can_app, regress_can_readonly, regress_can_service, regress_can_none;
+DROP FUNCTION public.wrong_answers(), public.tried(text, text, int), public.matrix();
+SET appdb.allow_drop = on;
+DELETE FROM app_data.notes WHERE space_id = public.u(21);
+DELETE FROM app_data.chats WHERE space_id = public.u(21);
+DELETE FROM app_data.space_members WHERE space_id = public.u(21);
+DELETE FROM app_data.spaces WHERE id = public.u(21);
+DELETE FROM app_data.members WHERE organization_id = public.u(11);
+DELETE FROM app_data.organizations WHERE id = public.u(11);
+DELETE FROM app_data.users WHERE email LIKE '%@can.example';
+DELETE FROM app_data.deletions;
+DROP FUNCTION public.u(int);
