@@ -196,6 +196,8 @@ BEGIN
 	LOOP
 		EXECUTE format('CREATE OR REPLACE TRIGGER appdb_membership AFTER INSERT OR DELETE OR UPDATE OF %s ON app_data.%I '
 					   'FOR EACH ROW EXECUTE FUNCTION appdb.membership_changed()', own.columns, own.name);
+		-- what replication applies changes roles as well
+		EXECUTE format('ALTER TABLE app_data.%I ENABLE ALWAYS TRIGGER appdb_membership', own.name);
 		EXECUTE format('COMMENT ON TRIGGER appdb_membership ON app_data.%I IS %L', own.name,
 					   'Every backend forgets the roles that it has kept');
 	END LOOP;
@@ -211,6 +213,8 @@ BEGIN
 		FOR EACH ROW EXECUTE FUNCTION appdb.membership_changed('chats');
 	COMMENT ON TRIGGER appdb_readers_gone ON app_data.chats IS
 		'Every backend forgets which chats are private';
+	ALTER TABLE app_data.chats ENABLE ALWAYS TRIGGER appdb_readers;
+	ALTER TABLE app_data.chats ENABLE ALWAYS TRIGGER appdb_readers_gone;
 
 	-- what the engine itself keeps is as easily lost
 	FOR own IN SELECT * FROM (VALUES ('schema_version'), ('managed'), ('deletions'), ('unlinked'), ('legal_holds'), ('access')) v (name) LOOP

@@ -121,7 +121,7 @@ AS $$
 
 	('spaces', 'select', 'appdb.is_member(id)', NULL),
 	('spaces', 'insert', NULL, 'owner_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''admin'')'),
-	('spaces', 'update', 'appdb.has_role(id, ''admin'')', 'owner_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''member'')'),
+	('spaces', 'update', 'appdb.has_role(id, ''admin'')', 'appdb.has_role(id, ''admin'') OR owner_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''member'')'),
 	('spaces', 'delete', 'appdb.has_role(id, ''owner'')', NULL),
 	('space_members', 'select', 'appdb.is_member(space_id)', NULL),
 	('space_members', 'insert', NULL, 'appdb.has_role(space_id, ''admin'')'),

@@ -230,6 +230,14 @@ ROLLBACK TO s;
 SELECT appdb.has_role(pg_temp.u(21), 'editor') AS editor, appdb.is_member(pg_temp.u(21)) AS member, appdb.my_spaces() = ARRAY[pg_temp.u(21)] AS spaces;
 SELECT appdb.has_role(pg_temp.u(21), 'king');
 ROLLBACK;
+-- also by what replication applies
+BEGIN;
+SELECT appdb.impersonate(pg_temp.u(3)) \gset
+SELECT appdb.is_member(pg_temp.u(21)) AS before;
+SET LOCAL session_replication_role = replica;
+UPDATE app_data.space_members SET deleted_at = now() WHERE user_id = pg_temp.u(3);
+SELECT appdb.is_member(pg_temp.u(21)) AS after;
+ROLLBACK;
 -- an organization's people
 BEGIN;
 SELECT appdb.impersonate(pg_temp.u(1)) \gset
