@@ -18,7 +18,7 @@ PG_MODULE_MAGIC;
 /* settings */
 bool		appdb_allow_drop = false;
 char	   *appdb_retention = NULL;
-char	   *appdb_task_retention = NULL;
+static char *appdb_task_retention = NULL;
 bool		appdb_rewrite_deletes = true;
 
 void		_PG_init(void);
