@@ -43,6 +43,7 @@ extern bool appdb_is_managed(Oid relid);
 extern bool appdb_owns_managed(Oid roleid);
 extern bool appdb_schema_has_managed(Oid nsp);
 extern Oid	appdb_live_view(Oid relid);
+extern char *appdb_qualified_name(Oid relid);
 
 /* links.c: foreign keys between managed tables */
 
@@ -137,6 +138,7 @@ extern int	appdb_as_owner_depth;
 struct _SPI_plan;
 extern void appdb_identity_init(void);
 extern const pg_uuid_t *appdb_user_id(void);
+extern char *appdb_uuid_text(const pg_uuid_t *uuid);
 extern void appdb_query_as_owner(struct _SPI_plan **plan, const char *table, const char *sql,
 								 int nargs, Oid *types, Datum *values, const char *nulls,
 								 bool read_only);

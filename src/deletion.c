@@ -531,13 +531,6 @@ appdb_note_unlinked(const AppdbLink *link, TimestampTz deleted_at,
 
 /* ---- cascades ---- */
 
-static char *
-table_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
-
 /*
  * The other tables that the statement for children names, after "keyword":
  * the parents, where the foreign key has more columns than the key, and the
@@ -549,7 +542,7 @@ append_sources(StringInfo sql, const AppdbLink *link, const char *keyword, int k
 {
 	if (link->ncolumns > 1)
 	{
-		appendStringInfo(sql, "%s %s p", keyword, table_name(link->parent));
+		appendStringInfo(sql, "%s %s p", keyword, appdb_qualified_name(link->parent));
 		keyword = ",";
 	}
 	if ((kind & APPDB_PLAN_FEW) == 0)
@@ -599,7 +592,7 @@ static char *
 unlink_statement(const AppdbLink *link, int kind)
 {
 	StringInfoData sql;
-	char	   *child = table_name(link->child);
+	char	   *child = appdb_qualified_name(link->child);
 	char	   *child_literal = quote_literal_cstr(child);
 	const char *name = get_attname(link->child, link->child_columns[link->key], false);
 	const char *column = quote_identifier(name);
@@ -641,7 +634,7 @@ link_statement(const AppdbLink *link, int kind)
 {
 	StringInfoData sql;
 	bool		restore = (kind & APPDB_PLAN_RESTORE) != 0;
-	char	   *child = table_name(link->child);
+	char	   *child = appdb_qualified_name(link->child);
 
 	if ((kind & APPDB_PLAN_NOTED) != 0)
 		return unlink_statement(link, kind);

@@ -18,7 +18,6 @@
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 
-#include "compat.h"
 
 /* ---- find_json.c: the query ---- */
 

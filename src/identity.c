@@ -165,8 +165,9 @@ appdb_user_id(void)
 	return user_id;
 }
 
-static char *
-uuid_text(const pg_uuid_t *uuid)
+/* The text form of a uuid. */
+char *
+appdb_uuid_text(const pg_uuid_t *uuid)
 {
 	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(uuid)));
 }
@@ -180,9 +181,9 @@ set_identity_for(const pg_uuid_t *user, const pg_uuid_t *session, GucAction acti
 	unlocked = true;
 	PG_TRY();
 	{
-		(void) set_config_option(USER_ID, user ? uuid_text(user) : "",
+		(void) set_config_option(USER_ID, user ? appdb_uuid_text(user) : "",
 								 PGC_SUSET, PGC_S_SESSION, action, true, 0, false);
-		(void) set_config_option(SESSION_ID, session ? uuid_text(session) : "",
+		(void) set_config_option(SESSION_ID, session ? appdb_uuid_text(session) : "",
 								 PGC_SUSET, PGC_S_SESSION, action, true, 0, false);
 	}
 	PG_FINALLY();
@@ -440,7 +441,7 @@ check_user(Datum id)
 	if (SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-				 errmsg("there is no user %s", uuid_text(DatumGetUUIDP(id))),
+				 errmsg("there is no user %s", appdb_uuid_text(DatumGetUUIDP(id))),
 				 errdetail("The user does not exist, or is deleted.")));
 }
 

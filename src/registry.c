@@ -82,6 +82,14 @@ any_managed(bool (*test) (Oid entity, Oid arg), Oid arg)
 	return found;
 }
 
+/* The name of a table, qualified and quoted, to stand in SQL. */
+char *
+appdb_qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
 static bool
 is_table(Oid entity, Oid relid)
 {

@@ -74,24 +74,11 @@ appdb_restore_count(AppdbRestore *restore, Oid relid, uint64 nrows)
 	MemoryContextSwitchTo(oldcontext);
 }
 
-static char *
-qualified_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
-
 /* for messages */
 static char *
 table_name(Oid relid)
 {
 	return psprintf("%s.%s", get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-}
-
-static char *
-uuid_text(const pg_uuid_t *id)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
 }
 
 /*
@@ -167,7 +154,7 @@ complain_missing(Oid relid, Datum id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("table \"%s\" has no row %s", table_name(relid), uuid_text(DatumGetUUIDP(id))),
+			 errmsg("table \"%s\" has no row %s", table_name(relid), appdb_uuid_text(DatumGetUUIDP(id))),
 			 errdetail("It never existed, it has been purged, or it is not yours to delete.")));
 }
 
@@ -217,7 +204,7 @@ static void
 lock_rows(Oid relid, Datum *ids, int nids)
 {
 	select_rows(psprintf("SELECT id, deleted_at FROM %s WHERE id OPERATOR(pg_catalog.=) ANY ($1) "
-						 "ORDER BY id FOR UPDATE", qualified_name(relid)),
+						 "ORDER BY id FOR UPDATE", appdb_qualified_name(relid)),
 				UUIDARRAYOID, uuid_array(ids, nids));
 	for (int i = 0; i < nids; i++)
 	{
@@ -233,7 +220,7 @@ lock_rows(Oid relid, Datum *ids, int nids)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("row %s of table \"%s\" is not deleted",
-							uuid_text(DatumGetUUIDP(ids[i])), table_name(relid)),
+							appdb_uuid_text(DatumGetUUIDP(ids[i])), table_name(relid)),
 					 errhint("appdb.trash lists what can be restored.")));
 	}
 }
@@ -297,7 +284,7 @@ lock_operation(Oid relid, Datum id, TimestampTz stamp)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("row %s of table \"%s\" cannot be restored any more",
-						uuid_text(DatumGetUUIDP(id)), table_name(relid)),
+						appdb_uuid_text(DatumGetUUIDP(id)), table_name(relid)),
 				 errdetail("It was deleted at %s, and what was deleted then is being purged.",
 						   timestamptz_to_str(stamp))));
 }
@@ -312,7 +299,7 @@ restore_group(AppdbRestore *restore, Oid relid, Datum *ids, int nids, TimestampT
 	Datum		values[] = {uuid_array(ids, nids)};
 	int			rc;
 	char	   *sql = psprintf("UPDATE %s SET deleted_at = NULL WHERE id OPERATOR(pg_catalog.=) ANY ($1)",
-							   qualified_name(relid));
+							   appdb_qualified_name(relid));
 	MemoryContext context = CurrentMemoryContext;
 
 	lock_operation(relid, ids[0], stamp);
@@ -340,7 +327,7 @@ restore_group(AppdbRestore *restore, Oid relid, Datum *ids, int nids, TimestampT
 			/* the row at hand is the last that came back */
 			FlushErrorState();
 			error->message = psprintf("cannot restore row %s of table \"%s\": its unique value is taken",
-									  uuid_text(&restore->id), table_name(restore->relid));
+									  appdb_uuid_text(&restore->id), table_name(restore->relid));
 			error->hint = pstrdup("Change or delete the live row that has the value now, then restore again.");
 			ReThrowError(error);
 		}
@@ -372,7 +359,7 @@ candidates_statement(Relation rel)
 			pg_class_aclcheck(link.parent, rel->rd_rel->relowner, ACL_SELECT) != ACLCHECK_OK)
 			continue;
 		appendStringInfo(&sql, "%sEXISTS (SELECT FROM %s p WHERE p.id OPERATOR(pg_catalog.=) c.%s "
-						 "AND p.deleted_at IS NOT NULL)", separator, qualified_name(link.parent),
+						 "AND p.deleted_at IS NOT NULL)", separator, appdb_qualified_name(link.parent),
 						 quote_identifier(get_attname(link.child, link.child_columns[link.key], false)));
 		separator = " OR ";
 	}
@@ -380,7 +367,7 @@ candidates_statement(Relation rel)
 		appendStringInfoString(&sql, "false");
 	appendStringInfo(&sql, " FROM %s c WHERE c.id OPERATOR(pg_catalog.=) ANY ($1) AND c.deleted_at IS NOT NULL "
 					 "ORDER BY c.deleted_at DESC, c.id",
-					 qualified_name(RelationGetRelid(rel)));
+					 appdb_qualified_name(RelationGetRelid(rel)));
 	return sql.data;
 }
 
@@ -443,8 +430,8 @@ restore_in_order(AppdbRestore *restore, Relation rel, Datum *ids, int nids)
 static int
 compare_counts(const ListCell *a, const ListCell *b)
 {
-	return strcmp(qualified_name(((AppdbRestoreCount *) lfirst(a))->relid),
-				  qualified_name(((AppdbRestoreCount *) lfirst(b))->relid));
+	return strcmp(appdb_qualified_name(((AppdbRestoreCount *) lfirst(a))->relid),
+				  appdb_qualified_name(((AppdbRestoreCount *) lfirst(b))->relid));
 }
 
 /*

@@ -47,13 +47,6 @@ appdb_retention_interval(PG_FUNCTION_ARGS)
 										ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
-static char *
-qualified_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
-
 static void
 become(Oid owner, Oid *userid, int *sec_context)
 {
@@ -98,10 +91,10 @@ roots_statement(Relation rel, bool notes)
 		appendStringInfo(&sql, "SELECT c.id, d.role, d.user_id, d.purged_at FROM %s c LEFT JOIN LATERAL "
 						 "(SELECT * FROM app_data.deletions d WHERE d.deleted_at OPERATOR(pg_catalog.=) c.deleted_at "
 						 "ORDER BY d.entity OPERATOR(pg_catalog.=) %u::pg_catalog.oid::pg_catalog.regclass DESC, d.id LIMIT 1) d ON true",
-						 qualified_name(RelationGetRelid(rel)), RelationGetRelid(rel));
+						 appdb_qualified_name(RelationGetRelid(rel)), RelationGetRelid(rel));
 	else
 		appendStringInfo(&sql, "SELECT c.id, NULL::pg_catalog.name, NULL::pg_catalog.uuid, NULL::pg_catalog.timestamptz FROM %s c",
-						 qualified_name(RelationGetRelid(rel)));
+						 appdb_qualified_name(RelationGetRelid(rel)));
 	appendStringInfoString(&sql, " WHERE c.deleted_at IS NOT NULL");
 	for (int i = 0; i < links->nparents; i++)
 	{
@@ -110,7 +103,7 @@ roots_statement(Relation rel, bool notes)
 		if (link.mode != APPDB_CASCADE ||
 			pg_class_aclcheck(link.parent, rel->rd_rel->relowner, ACL_SELECT) != ACLCHECK_OK)
 			continue;
-		appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s p WHERE ", qualified_name(link.parent));
+		appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s p WHERE ", appdb_qualified_name(link.parent));
 		append_link(&sql, &link);
 		appendStringInfoString(&sql, " AND p.deleted_at OPERATOR(pg_catalog.=) c.deleted_at)");
 	}
@@ -307,7 +300,7 @@ find_children(const AppdbLink *link, const Level *level, Datum deleted_at)
 	int			rc;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT c.id FROM %s c, %s p WHERE ", qualified_name(link->child), qualified_name(link->parent));
+	appendStringInfo(&sql, "SELECT c.id FROM %s c, %s p WHERE ", appdb_qualified_name(link->child), appdb_qualified_name(link->parent));
 	append_link(&sql, link);
 	appendStringInfoString(&sql, " AND p.id OPERATOR(pg_catalog.=) ANY ($1) AND c.deleted_at OPERATOR(pg_catalog.=) $2");
 	values[0] = PointerGetDatum(construct_array(level->ids, level->nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
