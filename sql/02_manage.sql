@@ -521,17 +521,7 @@ BEGIN
 	END LOOP;
 
 	-- what follows a foreign key (deletes, relations) looks for its columns
-	FOR col IN
-		SELECT c.conname, string_agg(format('%I', a.attname), ', ' ORDER BY u.n) AS columns
-		FROM pg_constraint c
-		CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY u (attnum, n)
-		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = u.attnum
-		WHERE c.conrelid = _manage.entity AND c.contype = 'f'
-		  AND NOT EXISTS (
-			SELECT FROM pg_index i
-			WHERE i.indrelid = c.conrelid AND i.indisvalid
-			  AND (i.indkey::int2[])[0:cardinality(c.conkey) - 1] @> c.conkey)
-		GROUP BY c.oid, c.conname ORDER BY c.conname
+	FOR col IN SELECT * FROM appdb._unindexed_keys(entity)
 	LOOP
 		RAISE NOTICE USING
 			MESSAGE = format('foreign key "%s" of table "%s" has no index', col.conname, entity),

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 PG_MODULE_MAGIC;
 
@@ -24,6 +25,7 @@ bool		appdb_rewrite_deletes = true;
 void		_PG_init(void);
 
 PG_FUNCTION_INFO_V1(appdb_version);
+PG_FUNCTION_INFO_V1(appdb__preloaded);
 
 /*
  * appdb.retention: an interval, not negative.  Errors in a check hook are
@@ -150,4 +152,32 @@ Datum
 appdb_version(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TEXT_P(cstring_to_text(APPDB_VERSION));
+}
+
+/*
+ * appdb._preloaded() returns bool
+ *		Whether sessions that begin now have the library from the start.  The
+ *		settings are not for everybody to read; this much of them is.
+ */
+Datum
+appdb__preloaded(PG_FUNCTION_ARGS)
+{
+	const char *settings[] = {"shared_preload_libraries", "session_preload_libraries"};
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+	{
+		char	   *value = pstrdup(GetConfigOption(settings[i], false, false));
+		List	   *libraries;
+		ListCell   *lc;
+
+		if (!SplitDirectoriesString(value, ',', &libraries))
+			continue;
+		foreach(lc, libraries)
+		{
+			if (strcmp(last_dir_separator(lfirst(lc)) ? last_dir_separator(lfirst(lc)) + 1 : (char *) lfirst(lc),
+					   "appdb") == 0)
+				PG_RETURN_BOOL(true);
+		}
+	}
+	PG_RETURN_BOOL(false);
 }

@@ -178,6 +178,8 @@ grant_to_owner(Oid owner)
 					 "appdb.grant_access(pg_catalog.name, pg_catalog.text), appdb.revoke_access(pg_catalog.name), "
 					 "appdb.hold(pg_catalog.uuid, pg_catalog.text), appdb.release(pg_catalog.uuid), "
 					 "appdb._run_schedules(pg_catalog.int4), "
+					 "appdb.doctor(pg_catalog.bool), appdb._doctor(pg_catalog.bool), appdb.__doctor(pg_catalog.bool), "
+					 "appdb._doctor_catalogs(), appdb._doctor_rows(), "
 					 "appdb._maintain(pg_catalog.text, pg_catalog.int4) TO %s",
 					 role));
 	/* what appdb.grant_access() hands on */

@@ -1,0 +1,240 @@
+-- appdb.doctor(): a healthy database has no finding, and each finding is provoked here.
+BEGIN;
+SELECT no_plan();
+
+CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
+
+-- what the tests' server is like is no news afterwards
+CREATE TEMP TABLE server AS SELECT * FROM appdb.doctor();
+SELECT is_empty($$SELECT * FROM server WHERE object NOT IN ('setting fsync', 'setting session_preload_libraries')$$, 'a fresh database is healthy');
+SELECT is((SELECT severity || ': ' || fix FROM server WHERE object = 'setting fsync'), 'error: ALTER SYSTEM RESET fsync; SELECT pg_reload_conf();', 'fsync = off is an error');
+SELECT is((SELECT severity FROM server WHERE object = 'setting session_preload_libraries'),
+	CASE WHEN current_setting('session_preload_libraries') ~ 'appdb' THEN NULL ELSE 'advice' END, 'the library should be preloaded');
+
+CREATE FUNCTION pg_temp.found(check_rows bool DEFAULT false) RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT pg_stat_clear_snapshot();
+	SELECT f.f FROM (SELECT concat_ws(' | ', severity, object, problem, fix) FROM (SELECT * FROM appdb.doctor(check_rows) EXCEPT SELECT * FROM server) f
+	) f (f) ORDER BY f.f COLLATE "C"
+$$;
+CREATE FUNCTION pg_temp.finds(expected text, description text, check_rows bool DEFAULT false) RETURNS text LANGUAGE sql AS $$
+	SELECT results_eq(format('SELECT * FROM pg_temp.found(%L)', check_rows), format('VALUES (%L)', expected), description)
+$$;
+SET LOCAL client_min_messages = warning;
+
+INSERT INTO appdb.users (id, name, email) VALUES (pg_temp.id(1), 'Ann', 'ann@example.org'), (pg_temp.id(2), 'Ben', 'ben@example.org');
+INSERT INTO appdb.organizations (id, name, slug) VALUES (pg_temp.id(3), 'Acme', 'acme');
+INSERT INTO appdb.members (organization_id, user_id, role) VALUES (pg_temp.id(3), pg_temp.id(1), 'owner'), (pg_temp.id(3), pg_temp.id(2), 'member');
+INSERT INTO appdb.spaces (id, owner_id, organization_id, name) VALUES (pg_temp.id(11), pg_temp.id(1), NULL, 'Mine'), (pg_temp.id(12), NULL, pg_temp.id(3), 'Ours');
+INSERT INTO appdb.space_members (space_id, user_id, role) VALUES (pg_temp.id(11), pg_temp.id(1), 'owner'), (pg_temp.id(12), pg_temp.id(2), 'editor');
+INSERT INTO appdb.chats (id, space_id, user_id, title) VALUES (pg_temp.id(21), pg_temp.id(11), pg_temp.id(2), 'Plans'), (pg_temp.id(22), pg_temp.id(11), pg_temp.id(2), 'Old');
+INSERT INTO appdb.messages (id, space_id, chat_id, role, content) VALUES (pg_temp.id(31), pg_temp.id(11), pg_temp.id(21), 'user', 'one');
+DELETE FROM appdb.chats WHERE title = 'Old';
+SELECT is_empty('SELECT * FROM pg_temp.found(true)', 'so is one in use');
+SAVEPOINT start;
+
+-- == versions ===============================================================
+
+UPDATE app_data.schema_version SET version = '0.9';
+SELECT pg_temp.finds(format('error | schema app_data | the tables are at version 0.9, the engine at %s | SELECT appdb.migrate();', appdb.version()), 'tables that are not migrated');
+UPDATE app_data.schema_version SET version = '99.10';
+SELECT pg_temp.finds(format('error | schema app_data | the tables are at version 99.10, the engine at %s | Install the newer version of appdb on this server, then: ALTER EXTENSION appdb UPDATE;', appdb.version()), 'tables newer than the engine');
+DELETE FROM app_data.schema_version;
+SELECT pg_temp.finds(format('error | app_data.schema_version | it does not have exactly one row: the version of the tables is not known | DELETE FROM app_data.schema_version; INSERT INTO app_data.schema_version (version) VALUES (''%s'');', appdb.version()), 'a version that nobody knows');
+ROLLBACK TO start;
+UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'appdb';
+SELECT pg_temp.finds(format('error | extension appdb | its functions are of version 0.9, its library of %s | ALTER EXTENSION appdb UPDATE;', appdb.version()), 'functions older than the library');
+ROLLBACK TO start;
+
+-- == objects ================================================================
+
+ALTER EXTENSION appdb ADD TABLE app_data.notes;
+SELECT pg_temp.finds('error | app_data.notes | it is a member of extension "appdb": dropping that drops it, and dumps leave it out | ALTER EXTENSION appdb DROP TABLE app_data.notes;', 'a table that is a member');
+ROLLBACK TO start;
+
+DROP VIEW appdb.message_files CASCADE;
+SELECT pg_temp.finds('error | app_data.message_files | it has no live view: "appdb.message_files" does not exist | SELECT appdb.manage(''app_data.message_files'');', 'a live view that is missing');
+SELECT appdb.manage('app_data.message_files');
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'and what it says to type helps');
+ROLLBACK TO start;
+
+ALTER EVENT TRIGGER appdb_follow DISABLE;
+ALTER TABLE app_data.notes ADD COLUMN pinned boolean;
+SELECT results_eq('SELECT * FROM pg_temp.found()', $$VALUES
+	('error | event trigger appdb_follow | it is disabled | ALTER EVENT TRIGGER appdb_follow ENABLE;  -- as a superuser'),
+	('warning | appdb.notes | it does not have the columns of table "app_data.notes", in their order | SELECT appdb.manage(''app_data.notes'');')$$,
+	'an event trigger that is disabled, and a view out of date after ADD COLUMN');
+ALTER EVENT TRIGGER appdb_follow ENABLE;
+SELECT appdb.manage('app_data.notes');
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'and what it says to type helps');
+ALTER EVENT TRIGGER appdb_protect ENABLE;
+SELECT pg_temp.finds('error | event trigger appdb_protect | it is not enabled as the engine made it | ALTER EVENT TRIGGER appdb_protect ENABLE ALWAYS;  -- as a superuser', 'protection that replication''s role would go around');
+ROLLBACK TO start;
+
+ALTER VIEW appdb.notes RESET (security_invoker);
+SELECT pg_temp.finds('error | appdb.notes | it is not security_invoker: whoever may read it sees the rows of all tenants | ALTER VIEW appdb.notes SET (security_invoker = true);', 'a live view that goes around row security');
+ROLLBACK TO start;
+
+ALTER TABLE app_data.notes DISABLE TRIGGER zz_appdb_guard;
+SELECT pg_temp.finds('error | app_data.notes | trigger "zz_appdb_guard" is disabled | ALTER TABLE app_data.notes ENABLE TRIGGER zz_appdb_guard;', 'a trigger that is disabled');
+ROLLBACK TO start;
+ALTER TABLE app_data.message_files DISABLE TRIGGER ALL;
+SELECT ok((SELECT count(*) FROM pg_temp.found() f WHERE f ~ '^error \| app_data.message_files \| the trigger of foreign key "message_files_.*" is disabled: it is not checked \| ALTER TABLE app_data.message_files ENABLE TRIGGER ALL;$') >= 2,
+	'foreign keys that are disabled');
+ALTER TABLE app_data.message_files ENABLE TRIGGER ALL;
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'and what it says to type helps');
+ROLLBACK TO start;
+ALTER TABLE app_data.members DISABLE TRIGGER appdb_membership;
+SELECT pg_temp.finds('error | app_data.members | trigger "appdb_membership" is disabled | ALTER TABLE app_data.members ENABLE ALWAYS TRIGGER appdb_membership;', 'one of those that replication fires');
+ALTER TABLE app_data.members ENABLE TRIGGER appdb_membership;
+SELECT pg_temp.finds('error | app_data.members | trigger "appdb_membership" does not fire for what replication applies | ALTER TABLE app_data.members ENABLE ALWAYS TRIGGER appdb_membership;', 'or that it would not');
+ROLLBACK TO start;
+DROP TRIGGER zz_appdb_guard ON app_data.notes;
+DROP TRIGGER appdb_soft_delete ON appdb.notes;
+SELECT results_eq('SELECT * FROM pg_temp.found()', $$VALUES
+	('error | app_data.notes | trigger "zz_appdb_guard" is missing | SELECT appdb.manage(''app_data.notes'');'),
+	('error | appdb.notes | trigger "appdb_soft_delete" is missing | SELECT appdb.manage(''app_data.notes'');')$$, 'triggers that are missing');
+SELECT appdb.manage('app_data.notes');
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'and what it says to type helps');
+ROLLBACK TO start;
+
+ALTER TABLE app_data.notes ALTER COLUMN id DROP DEFAULT;
+SELECT pg_temp.finds('warning | app_data.notes | column "id" has no default | SELECT appdb.manage(''app_data.notes'');', 'a default that is missing');
+ROLLBACK TO start;
+
+DROP INDEX app_data.chats_user_id_idx;
+SELECT pg_temp.finds('warning | app_data.chats | foreign key "chats_user_id_fkey" has no index: deletes and relations that follow it read the whole table | CREATE INDEX CONCURRENTLY ON app_data.chats (user_id);', 'a foreign key without an index');
+ROLLBACK TO start;
+UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app_data.chats_user_id_idx'::regclass;
+SELECT ok(EXISTS (SELECT FROM pg_temp.found() f WHERE f = 'warning | app_data.chats_user_id_idx | the index is invalid: building it was not finished; it costs every write to "app_data.chats" and serves no query | REINDEX INDEX CONCURRENTLY app_data.chats_user_id_idx;'), 'an invalid index');
+ROLLBACK TO start;
+ALTER TABLE app_data.notes ADD CONSTRAINT short CHECK (length(title) < 9) NOT VALID;
+SELECT pg_temp.finds('warning | app_data.notes | constraint "short" has not been validated: older rows may break it | ALTER TABLE app_data.notes VALIDATE CONSTRAINT short;', 'a constraint that has not been validated');
+ROLLBACK TO start;
+ALTER TABLE app_data.notes ADD COLUMN author_name text;
+ALTER TABLE app_data.users ADD UNIQUE (name);
+CREATE INDEX ON app_data.notes (author_name);
+ALTER TABLE app_data.notes ADD FOREIGN KEY (author_name) REFERENCES app_data.users (name);
+SELECT pg_temp.finds('warning | app_data.notes | foreign key "notes_author_name_fkey" does not refer to the "id" of "app_data.users": soft deletes do not follow it | Refer to the id, alone or with other columns.', 'a foreign key that soft deletes do not follow');
+ROLLBACK TO start;
+
+-- == who sees what ==========================================================
+
+ALTER TABLE app_data.notes DISABLE ROW LEVEL SECURITY;
+SELECT pg_temp.finds('error | app_data.notes | it has no row security: whoever may read it sees the rows of all tenants | ALTER TABLE app_data.notes ENABLE ROW LEVEL SECURITY;', 'a table without row security');
+ROLLBACK TO start;
+DROP POLICY appdb_select ON app_data.notes;
+DROP POLICY appdb_insert ON app_data.notes;
+DROP POLICY appdb_update ON app_data.notes;
+DROP POLICY appdb_delete ON app_data.notes;
+SELECT pg_temp.finds('error | app_data.notes | it has no policies: only its owner sees rows | SELECT appdb.manage(''app_data.notes'');', 'a table without policies');
+SELECT appdb.manage('app_data.notes');
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'and what it says to type helps');
+ROLLBACK TO start;
+CREATE TABLE app_data.plans (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'a table that nobody else may read needs none');
+SELECT appdb.manage('app_data.plans');
+SELECT pg_temp.finds('error | app_data.plans | it has no row security: whoever may read it sees the rows of all tenants | ALTER TABLE app_data.plans ENABLE ROW LEVEL SECURITY; CREATE POLICY readers ON app_data.plans FOR SELECT USING (…);', 'a managed table of one''s own does');
+ROLLBACK TO start;
+
+GRANT SELECT, UPDATE ON appdb.notes TO PUBLIC;
+SELECT pg_temp.finds('error | appdb.notes | PUBLIC has select, update on it | REVOKE ALL ON appdb.notes FROM PUBLIC;', 'privileges of PUBLIC');
+ROLLBACK TO start;
+GRANT CREATE ON SCHEMA appdb TO PUBLIC;
+SELECT pg_temp.finds('error | schema appdb | PUBLIC may create objects in it, in the way of the engine''s | REVOKE CREATE ON SCHEMA appdb FROM PUBLIC;', 'a schema that everybody can create in');
+ROLLBACK TO start;
+
+CREATE ROLE doctor_web;
+SELECT appdb.grant_access('doctor_web', 'app');
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'a role with access is healthy');
+ALTER ROLE doctor_web BYPASSRLS;
+SELECT pg_temp.finds('error | role doctor_web | it has BYPASSRLS: row security does not hold for it | ALTER ROLE doctor_web NOBYPASSRLS;', 'a role for which row security does not hold');
+ALTER ROLE doctor_web NOBYPASSRLS SUPERUSER;
+SELECT pg_temp.finds('error | role doctor_web | it is a superuser: row security does not hold for it | ALTER ROLE doctor_web NOSUPERUSER;', 'a superuser');
+ALTER ROLE doctor_web NOSUPERUSER;
+SELECT format('GRANT %I TO doctor_web', current_user) \gexec
+SELECT pg_temp.finds(format('error | role doctor_web | it has the rights of the owner of the tables: row security does not hold for it | REVOKE %I FROM doctor_web;', current_user), 'a role that is a member of the owner');
+ROLLBACK TO start;
+INSERT INTO app_data.access VALUES ('doctor_gone', 'app');
+SELECT pg_temp.finds('warning | role doctor_gone | it has access level app, and does not exist | SELECT appdb.revoke_access(''doctor_gone'');', 'a role that is gone');
+ROLLBACK TO start;
+
+CREATE EXTENSION dblink;
+SELECT dblink_connect('app', format('host=%s port=%s dbname=%I user=%I application_name=shop', current_setting('unix_socket_directories'), current_setting('port'), current_database(), current_user));
+SELECT pg_temp.finds(format('warning | role %s | 1 client connections as it (shop): it is the owner of the tables or a superuser, for whom row security does not hold | CREATE ROLE web LOGIN; SELECT appdb.grant_access(''web'', ''app'');  -- and connect the application as web', current_user), 'an application that connects as the owner');
+SELECT dblink_disconnect('app');
+ROLLBACK TO start;
+
+-- == settings ===============================================================
+
+SET LOCAL synchronous_commit = off;
+SELECT pg_temp.finds('warning | setting synchronous_commit | a crash loses transactions that clients were told are committed | ALTER SYSTEM RESET synchronous_commit; SELECT pg_reload_conf();', 'commits that can be lost');
+ROLLBACK TO start;
+SET LOCAL zero_damaged_pages = on;
+SELECT pg_temp.finds('error | setting zero_damaged_pages | damaged pages are emptied instead of reported | ALTER SYSTEM RESET zero_damaged_pages; SELECT pg_reload_conf();', 'damage that is hidden');
+ROLLBACK TO start;
+SET LOCAL appdb.allow_drop = on;
+SELECT pg_temp.finds('warning | setting appdb.allow_drop | it is on in this session: tables and rows can be dropped without being asked | RESET appdb.allow_drop;  -- or in the configuration file', 'protection that is off');
+ROLLBACK TO start;
+CREATE ROLE doctor_web;
+ALTER ROLE doctor_web SET appdb.allow_drop = on;
+SELECT pg_temp.finds('warning | setting appdb.allow_drop | it is on for role doctor_web: tables and rows can be dropped without being asked | ALTER ROLE doctor_web RESET appdb.allow_drop;', 'for a role');
+ROLLBACK TO start;
+SELECT format('ALTER DATABASE %I SET session_replication_role = replica', current_database()) \gexec
+SELECT pg_temp.finds(format('error | setting session_replication_role | it is replica for database %s: foreign keys, cascades and guards do not work | ALTER DATABASE %I RESET session_replication_role;', current_database(), current_database()), 'rules that are off for a database');
+ROLLBACK TO start;
+
+-- == rows ===================================================================
+
+SET LOCAL session_replication_role = replica;
+UPDATE app_data.chats SET deleted_at = now() WHERE id = pg_temp.id(21);
+SET LOCAL session_replication_role = origin;
+SELECT pg_temp.finds('error | app_data.messages | 1 live rows refer to deleted rows of "app_data.chats" (foreign key "messages_chat_id_fkey") | DELETE FROM appdb.messages AS c USING app_data.chats AS p WHERE c.space_id = p.space_id AND c.chat_id = p.id AND p.deleted_at IS NOT NULL;  -- or bring those back: appdb.restore()',
+	'live rows below a deleted one', true);
+SELECT is_empty('SELECT * FROM pg_temp.found(false)', 'which one finds by reading them');
+DELETE FROM appdb.messages AS c USING app_data.chats AS p WHERE c.space_id = p.space_id AND c.chat_id = p.id AND p.deleted_at IS NOT NULL;
+SELECT is_empty('SELECT * FROM pg_temp.found(true)', 'and what it says to type helps');
+ROLLBACK TO start;
+SET LOCAL session_replication_role = replica;
+DELETE FROM app_data.chats WHERE id = pg_temp.id(21);
+SET LOCAL session_replication_role = origin;
+SELECT pg_temp.finds('error | app_data.messages | 1 rows refer to rows of "app_data.chats" that do not exist (foreign key "messages_chat_id_fkey") | SELECT * FROM app_data.messages AS c WHERE c.space_id IS NOT NULL AND c.chat_id IS NOT NULL AND NOT EXISTS (SELECT FROM app_data.chats AS p WHERE c.space_id = p.space_id AND c.chat_id = p.id);  -- bring those back from a backup, or erase these',
+	'rows below none', true);
+ROLLBACK TO start;
+SET LOCAL session_replication_role = replica;
+UPDATE app_data.users SET deleted_at = now() WHERE id = pg_temp.id(2);
+SET LOCAL session_replication_role = origin;
+SELECT ok(EXISTS (SELECT FROM pg_temp.found(true) f WHERE f = 'error | app_data.chats | 1 live rows refer to deleted rows of "app_data.users" (foreign key "chats_user_id_fkey") | UPDATE app_data.chats AS c SET user_id = NULL FROM app_data.users AS p WHERE c.user_id = p.id AND p.deleted_at IS NOT NULL AND c.deleted_at IS NULL;'),
+	'a deleted author');
+ROLLBACK TO start;
+
+SET LOCAL session_replication_role = replica;
+UPDATE app_data.members SET role = 'admin';
+SET LOCAL session_replication_role = origin;
+SELECT results_eq('SELECT * FROM pg_temp.found(true)', format($$VALUES
+	('error | organization %s | "Acme" has members and no owner among them | UPDATE appdb.members SET role = ''owner'' WHERE organization_id = ''%s'' AND user_id = …;'),
+	('error | space %s | "Ours" has members and no owner among them | UPDATE appdb.space_members SET role = ''owner'' WHERE space_id = ''%s'' AND user_id = …;')$$,
+	pg_temp.id(3), pg_temp.id(3), pg_temp.id(12), pg_temp.id(12)), 'organizations and spaces without an owner');
+ROLLBACK TO start;
+
+SET LOCAL appdb.retention = '0';
+SET LOCAL session_replication_role = replica;
+UPDATE app_data.chats SET deleted_at = '2020-01-01' WHERE title = 'Old';
+UPDATE app_data.deletions SET deleted_at = '2020-01-01';
+SET LOCAL session_replication_role = origin;
+SELECT pg_temp.finds('warning | retention | 1 deleted rows, with what was deleted with them, should have been purged, the first on 2020-01-01 | CALL appdb.purge();', 'rows that should be gone', true);
+ROLLBACK TO start;
+
+INSERT INTO appdb.tasks (kind, status, locked_by, locked_until, run_at) VALUES ('mail', 'running', 'w1', now() - interval '2 hours', now() - interval '3 hours');
+SELECT pg_temp.finds('warning | tasks | 1 tasks have lost their worker more than an hour ago: nobody maintains the queue | CALL appdb.maintain();  -- from cron, or let the background worker do it: shared_preload_libraries = ''appdb''', 'a queue that nobody maintains', true);
+ROLLBACK TO start;
+
+-- == who may ask ============================================================
+
+CREATE ROLE doctor_web;
+SELECT appdb.grant_access('doctor_web', 'service');
+SET LOCAL ROLE doctor_web;
+SELECT throws_ok('SELECT * FROM appdb.doctor()', '42501', 'permission denied for function doctor', 'the owner of the tables alone');
+RESET ROLE;
+
+SELECT * FROM finish();
+ROLLBACK;
