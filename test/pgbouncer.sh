@@ -12,27 +12,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . test/harness/tap.sh
-
-
-# what cluster.sh knows, without its hold on the environment
-in_harness() {
-	(
-		. test/harness/cluster.sh
-		PACKAGE_LOG=$TOP/tmp/packages.log
-		find_server_user
-		"$@"
-	)
-}
-
-pooler=$(PATH=$PATH:/usr/sbin command -v pgbouncer) || {
-	(in_harness install_packages pgbouncer) >/dev/null 2>&1
-	pooler=$(PATH=$PATH:/usr/sbin command -v pgbouncer) || pooler=
-}
-if [ -z "$pooler" ]; then
-	ok "pgbouncer # SKIP pgbouncer is not installed, and could not be"
-	done_testing
-	exit
-fi
+. test/harness/clients.sh
 
 export PGDATABASE=pooled PGOPTIONS='-c client_min_messages=warning'
 dir=${APPDB_CLUSTER:?}/pooler
@@ -43,10 +23,10 @@ sql() {
 }
 
 cleanup() {
-	[ ! -f "$dir/pid" ] || kill "$(cat "$dir/pid")"
-	sleep 0.5
-	PGDATABASE=postgres sql -c 'DROP DATABASE IF EXISTS pooled WITH (FORCE)' -c 'DROP ROLE IF EXISTS appdb_test_pooled' >/dev/null
-	rm -rf "$dir" "$work"
+	pgbouncer_stop "$dir"
+	export PGHOST=$server PGUSER=$super PGDATABASE=postgres
+	sql -c 'DROP DATABASE IF EXISTS pooled WITH (FORCE)' -c 'DROP ROLE IF EXISTS appdb_test_pooled' >/dev/null
+	rm -rf "$work"
 }
 work=$(mktemp -d "${APPDB_TMP:-${TMPDIR:-/tmp}}/pgbouncer.XXXXXX")
 trap cleanup EXIT
@@ -90,28 +70,12 @@ SQL
 
 # -- the pooler -------------------------------------------------------------
 
-in_harness as_server mkdir -m 700 "$dir"
-in_harness as_server tee "$dir/pgbouncer.ini" >/dev/null <<INI
-[databases]
-pooled = host=$server port=$PGPORT user=appdb_test_pooled
-[pgbouncer]
-listen_addr =
-listen_port = $PGPORT
-unix_socket_dir = $dir
-auth_type = any
-pool_mode = transaction
-default_pool_size = 3
-max_client_conn = 100
-ignore_startup_parameters = options,extra_float_digits
-logfile = $dir/log
-pidfile = $dir/pid
-INI
-in_harness as_server "$pooler" -d "$dir/pgbouncer.ini" >"$work/start" 2>&1 || { cat "$work/start"; exit 1; }
-export PGHOST=$dir PGUSER=appdb_test_pooled
-for _ in $(seq 50); do
-	[ "$(sql -c 'SELECT 1')" != 1 ] || break
-	sleep 0.1
-done
+pgbouncer_start "$dir" appdb_test_pooled || {
+	ok "pgbouncer # SKIP $CLIENTS_WHY"
+	done_testing
+	exit
+}
+export PGHOST=$dir PGUSER=appdb_test_pooled PGDATABASE=appdb_test_pooled
 is "requests go through the pooler, as the application's role" "$(sql -c 'SELECT current_user, pg_backend_pid() = pg_backend_pid()')" 'appdb_test_pooled|t'
 
 # -- requests ---------------------------------------------------------------
@@ -173,7 +137,7 @@ for kind in signed_in nobody rolled_back wrong_token; do
 done
 is "errors leave nobody signed in" "$(grep -c 'invalid or expired session token' "$work/errors.out") $(grep -c LEAK "$work/errors.out")" '15 0'
 
-export PGHOST=$server PGUSER=$super
+export PGHOST=$server PGUSER=$super PGDATABASE=pooled
 is "a connection served many users" \
 	"$(sql -c "SELECT max(c) >= 5 FROM (SELECT count(DISTINCT who) AS c FROM seen GROUP BY pid) x")" t
 is "what was rolled back is not there" "$(sql -c "SELECT count(*) FROM app_data.notes WHERE content = 'Never'")" 0

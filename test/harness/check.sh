@@ -110,6 +110,8 @@ report_tap() {
 	local p f
 	read -r p f < <(count_tap "$2" "$3")
 	report "$1" "$p" "$f"
+	# what could not be tested here, and what that takes
+	sed -n 's/^ok .*# SKIP */    skipped: /p' "$2" | sort -u
 	if [ "$f" != 0 ]; then
 		grep -v '^ok\>' "$2" | sed 's/^/    /' | head -n 200
 	fi
