@@ -8,6 +8,8 @@
 #   make demo           a private server to try appdb on
 #   make bench          benchmarks on a private server
 #   make docs           docs/database/schema.md from the catalogs
+#   make lint-migrations
+#                       finds in sql/migrations/ what would block or lose something
 #
 # CONTRIBUTING.md says more.
 
@@ -17,6 +19,7 @@ PG_CONFIG ?= pg_config
 # work where pg_config is not installed yet, and PGXS has a target "check"
 # which says that there is none: so they are kept apart from PGXS.
 own_targets = check check-all check-memory demo demo-stop demo-clean bench stress roots docs
+own_targets += lint-migrations
 own_goals = $(filter $(own_targets),$(MAKECMDGOALS))
 
 ifneq (,$(own_goals))
@@ -40,6 +43,9 @@ bench:
 	@PG_CONFIG='$(PG_CONFIG)' test/bench/run.sh $(BENCH)
 stress:
 	@PG_CONFIG='$(PG_CONFIG)' test/harness/check.sh --stress $(TESTS)
+lint-migrations:
+	@tools/run.sh lint-migrations.mjs $(patsubst %,--released %,$(wildcard sql/released/SHA256SUMS)) \
+		$(filter-out %.engine.sql,$(wildcard sql/migrations/*--*.sql))
 demo:
 	@PG_CONFIG='$(PG_CONFIG)' demo/run.sh start
 demo-stop:
