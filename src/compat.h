@@ -36,6 +36,18 @@
 	EvalPlanQualInit(epqstate, estate, NULL, NIL, -1)
 #endif
 
+/*
+ * Mutators take their own kind of context; 15 declares them without arguments,
+ * which C23, the default of newer compilers, takes for "no arguments".
+ */
+#if PG_VERSION_NUM >= 160000
+#define compat_expression_tree_mutator(node, mutator, context) \
+	expression_tree_mutator(node, mutator, context)
+#else
+#define compat_expression_tree_mutator(node, mutator, context) \
+	expression_tree_mutator(node, (Node *(*) ()) (void *) (mutator), context)
+#endif
+
 /* columns that an UPDATE sets: in the range table, from 16 beside it */
 #if PG_VERSION_NUM >= 160000
 #define compat_set_updated_cols(rte, perminfos, cols) \

@@ -177,7 +177,7 @@ returning_mutator(Node *node, ReturningContext *context)
 			return (Node *) row;
 		}
 	}
-	return expression_tree_mutator(node, returning_mutator, (void *) context);
+	return compat_expression_tree_mutator(node, returning_mutator, (void *) context);
 }
 
 /* ---- after parse analysis ---- */

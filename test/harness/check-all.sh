@@ -2,7 +2,8 @@
 #
 # check-all.sh: "make check" on every supported version of PostgreSQL that
 # Debian has: the machine's own, and the others in throw-away roots of other
-# Debian suites, which mmdebstrap makes.  Takes root or sudo.
+# Debian suites, which mmdebstrap makes; and pg_upgrade from 15 to 18.  Takes
+# root or sudo.
 #
 #   check-all.sh [--only-roots] [VERSION...]
 #
@@ -60,9 +61,33 @@ make_root() {
 	mv "$root.new" "$root"
 }
 
-# The checkout as it is, without what git ignores, in a directory of the root.
-check_in_root() {
+# PostgreSQL 15 beside 18: its first Debian suite has it.  Not the newest of 15,
+# whose catalogs an 18 of the same day may refuse (docs/operations.md).
+add_old_server() {
+	local root=$roots/pg18 log=$TOP/tmp/root-15-in-18.log from
+	[ ! -x "$root/usr/lib/postgresql/15/bin/initdb" ] || return 0
+	say "Adding PostgreSQL 15 to the root of 18"
+	from=$(mirror)
+	echo "deb ${from:-http://deb.debian.org/debian} bookworm main" >"$root/etc/apt/sources.list.d/bookworm.list"
+	mkdir -p "$root/etc/postgresql-common/createcluster.d"
+	echo 'create_main_cluster = false' >"$root/etc/postgresql-common/createcluster.d/appdb.conf"
+	cp /etc/resolv.conf "$root/etc/resolv.conf"
+	# shellcheck disable=SC2016
+	if ! unshare --mount --pid --fork --kill-child --propagation private sh -eu -c '
+		mount -t proc proc "$1/proc"
+		exec chroot "$1" env DEBIAN_FRONTEND=noninteractive sh -eu -c "
+			apt-get update -q -o Acquire::Check-Valid-Until=false
+			apt-get install -y -q --no-install-recommends postgresql-15 postgresql-server-dev-15"' sh "$root" </dev/null >"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		die "PostgreSQL 15 could not be added; the log is $log"
+	fi
+}
+
+# in_root VERSION COMMAND...: run in the checkout as it is, without what git
+# ignores, in a directory of the root.
+in_root() {
 	local root=$roots/pg$1
+	shift
 	exec 8>"$root.lock"
 	flock 8
 	rm -rf "$root/build"
@@ -79,8 +104,8 @@ check_in_root() {
 		for d in null zero random urandom; do
 			[ -c "$root/dev/$d" ] || { : >"$root/dev/$d"; mount --bind "/dev/$d" "$root/dev/$d"; }
 		done
-		exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM="${TERM:-dumb}" \
-			PG_CONFIG="/usr/lib/postgresql/$2/bin/pg_config" /build/test/harness/check.sh' sh "$root" "$1" </dev/null
+		shift
+		exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM="${TERM:-dumb}" "$@"' sh "$root" "$@" </dev/null
 }
 
 passed=0 failed=0
@@ -100,7 +125,10 @@ for version in "${versions[@]}"; do
 	[ -n "${suite[$version]:-}" ] || die "no Debian suite known that has PostgreSQL $version"
 	make_root "$version"
 done
-[ -z "$only_roots" ] || exit 0
+if [ -n "$only_roots" ]; then
+	if [[ " ${versions[*]} " == *" 18 "* ]]; then add_old_server; fi
+	exit 0
+fi
 
 summary=()
 for version in "${versions[@]}"; do
@@ -111,7 +139,7 @@ for version in "${versions[@]}"; do
 	if [ "$version" = "$own" ]; then
 		PG_CONFIG=$PG_CONFIG test/harness/check.sh </dev/null 2>&1 | tee "$log" || status=$?
 	else
-		check_in_root "$version" 2>&1 | tee "$log" || status=$?
+		in_root "$version" PG_CONFIG="/usr/lib/postgresql/$version/bin/pg_config" /build/test/harness/check.sh 2>&1 | tee "$log" || status=$?
 	fi
 	last=$(tail -n 1 "$log")
 	if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
@@ -125,6 +153,21 @@ for version in "${versions[@]}"; do
 	failed=$((failed + f))
 	summary+=("PostgreSQL $version: $last")
 done
+
+if [[ " ${versions[*]} " == *" 18 "* ]]; then
+	say
+	say "== pg_upgrade from 15 to 18"
+	add_old_server
+	log=tmp/check-pg_upgrade.log
+	status=0
+	in_root 18 /build/test/upgrade/pg_upgrade.sh /usr/lib/postgresql/15/bin/pg_config /usr/lib/postgresql/18/bin/pg_config 2>&1 | tee "$log" || status=$?
+	p=$(grep -c '^ok ' "$log") || :
+	f=$(grep -c '^not ok ' "$log") || :
+	[ $status = 0 ] || [ "$f" != 0 ] || f=1
+	passed=$((passed + p))
+	failed=$((failed + f))
+	summary+=("pg_upgrade from 15 to 18: $p passed, $f failed")
+fi
 
 say
 printf '%s\n' "${summary[@]}"
