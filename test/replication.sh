@@ -80,4 +80,31 @@ caught_up
 is "a purge arrives" "$(rows subscriber)" "$(rows publisher)"
 is "and left the rest" "$(sql -d subscriber -c 'SELECT count(*), count(deleted_at) FROM app_data.messages')" '3|0'
 is "the subscriber can go on by itself" "$(sql -d subscriber -c 'ALTER SUBSCRIPTION appdb_test DISABLE' -c 'DELETE FROM appdb.organizations' -c 'SELECT count(*) FROM appdb.messages')" 0
+
+# == a whole database moves, as docs/operations.md says =====================
+
+drop
+sql -d postgres -c 'CREATE DATABASE publisher' -c 'CREATE DATABASE subscriber' || exit 1
+sql -d publisher -c 'CREATE EXTENSION appdb' -f test/fixture.sql >/dev/null || exit 1
+sql -d subscriber -c 'CREATE EXTENSION appdb' -c 'SET appdb.allow_drop = on' -c 'TRUNCATE app_data.schema_version, app_data.managed' || exit 1
+sql -d publisher -c 'CREATE PUBLICATION appdb_test FOR TABLES IN SCHEMA app_data' -c "SELECT pg_create_logical_replication_slot('appdb_test', 'pgoutput')" >/dev/null || exit 1
+sql -d subscriber -c "CREATE SUBSCRIPTION appdb_test CONNECTION 'host=$PGHOST port=${PGPORT:-5432} user=${PGUSER:-postgres} dbname=publisher' PUBLICATION appdb_test WITH (create_slot = false, slot_name = 'appdb_test')" || exit 1
+for _ in $(seq 600); do
+	[ "$(sql -d subscriber -c "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")" = t ] && break
+	sleep 0.1
+done
+all_rows() {
+	sql -d "$1" <<-'SQL'
+		SELECT format('SELECT %L, t::text FROM %s AS t ORDER BY 2', c.oid::regclass, c.oid::regclass)
+		FROM pg_class AS c WHERE c.relkind = 'r' AND c.relnamespace = 'app_data'::regnamespace
+		ORDER BY c.oid::regclass::text COLLATE "C" \gexec
+	SQL
+}
+caught_up
+is "a whole database is copied" "$(all_rows subscriber)" "$(all_rows publisher)"
+sql -d publisher -c "DELETE FROM appdb.spaces WHERE slug = 'shared'" -c "INSERT INTO appdb.users (name) VALUES ('While it runs')" >/dev/null
+caught_up
+is "and what happens meanwhile" "$(all_rows subscriber)" "$(all_rows publisher)"
+is "the application goes on there" "$(sql -d subscriber -c 'DROP SUBSCRIPTION appdb_test' -c "SELECT sum(rows) > 1 FROM appdb.trash t, appdb.restore(t.entity, t.id) WHERE t.label = 'Shared'" \
+	-c "SELECT object FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" t
 done_testing
