@@ -9,6 +9,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . test/harness/tap.sh
+. test/harness/clients.sh
 
 work=$(mktemp -d "${APPDB_TMP:-${TMPDIR:-/tmp}}/examples.XXXXXX")
 pid=''
@@ -56,10 +57,10 @@ example.fail|pending|||1'
 	ok "$name: stops when told"
 }
 
-if python=$(for p in /usr/bin/python3 python3; do $p -c 'import psycopg' 2>/dev/null && { echo "$p"; break; }; done) && [ -n "$python" ]; then
-	try python "$python" examples/python/worker.py
+if need_packages '/usr/bin/python3 -c "import psycopg"' python3-psycopg; then
+	try python /usr/bin/python3 examples/python/worker.py
 else
-	ok "python # SKIP no psycopg (Debian: python3-psycopg)"
+	ok "python # SKIP $CLIENTS_WHY"
 fi
 
 if command -v npm >/dev/null && cp -r examples/typescript/. "$work/" &&
