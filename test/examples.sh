@@ -1,7 +1,8 @@
 #!/bin/bash
 #
-# examples.sh: the workers in examples/ do their tasks, and wake up for new
-# ones.
+# examples.sh: what is in examples/ runs: the workers do their tasks, and wake
+# up for new ones; the TypeScript application under node and bun, with the
+# package in clients/typescript.
 #
 # Needs a running server that has the extension (make check provides it), node
 # and npm, python3 with psycopg.
@@ -63,13 +64,59 @@ else
 	ok "python # SKIP $CLIENTS_WHY"
 fi
 
-if command -v npm >/dev/null && cp -r examples/typescript/. "$work/" &&
-	{ (cd "$work" && npm install --no-audit --no-fund >"$work/npm.log" 2>&1); [ -x "$work/node_modules/.bin/tsx" ]; }; then
-	(cd "$work" && node_modules/.bin/tsx --version >/dev/null 2>&1) &&
-		try typescript node --import "$work/node_modules/tsx/dist/loader.mjs" "$work/worker.ts"
+# Everything in examples/typescript, under node and under bun.
+ts=examples/typescript
+if npm_ci clients/typescript && (cd clients/typescript && npm run --silent build) >"$work/build" 2>&1 && npm_ci $ts; then
+	# what was installed is a copy
+	rm -rf $ts/node_modules/appdb-client/dist
+	cp -r clients/typescript/dist $ts/node_modules/appdb-client/
+	bun=$(compgen -G "$PWD/$ts/node_modules/@oven/bun-linux-*/bin/bun" | head -n 1)
+	owner=$PGUSER
+	q "CREATE ROLE appdb_example_web LOGIN; CREATE ROLE appdb_example_server LOGIN" >/dev/null
+	q "SELECT appdb.grant_access('appdb_example_web', 'app'), appdb.grant_access('appdb_example_server', 'service')" >/dev/null
+	url() {
+		echo "postgres://$1@localhost/$PGDATABASE?host=$PGHOST&port=$PGPORT"
+	}
+	(
+		cd $ts || exit
+		export DATABASE_URL DATABASE_SERVICE_URL
+		DATABASE_SERVICE_URL=$(url appdb_example_server)
+		DATABASE_URL=$(url "$owner")
+		node_modules/.bin/appdb-generate --out lib/db/schema --kysely --check >"$work/generate" 2>&1 && ok "typescript: lib/db/schema is what the database says" ||
+			not_ok "typescript: lib/db/schema is what the database says" <"$work/generate"
+		is "typescript: db:generate" "$(npm run --silent db:generate 2>&1)" "lib/db/schema: $(q 'SELECT count(*) FROM appdb.entities') tables, $(q 'SELECT count(*) FROM appdb.relations') relations (appdb $(q 'SELECT appdb.version()')); nothing changed"
+		like "typescript: db:migrate" "$(npm run --silent db:migrate 2>&1)" "appdb $(q 'SELECT appdb.version()'): the newest that the server has
+nothing is pending"
+		DATABASE_URL=$(url appdb_example_web)
+		is "typescript: db:check" "$(npm run --silent db:check 2>&1)" 'drizzle.config.ts is safe beside appdb
+the database can be used'
+		npm run --silent typecheck >"$work/types" 2>&1 && ok "typescript: types" || not_ok "typescript: types" <"$work/types"
+		users=$(q "INSERT INTO app_data.users (name) SELECT 'User ' || i FROM generate_series(1, 3) i; SELECT count(*) FROM app_data.users")
+		for runtime in node bun; do
+			run() {
+				case $runtime in node) node_modules/.bin/tsx "$@" ;; bun) "$bun" "$@" ;; esac
+			}
+			is "$runtime: the quick start" "$(DATABASE_URL=$(url "$owner") run index.ts 2>&1)" "$users users"
+			is "$runtime: the tour" "$(run tour.ts 2>&1 | tr -d "'\"")" 'nobody sees 0 chats
+made First results at a Date: true
+Drizzle reads [ Research: First results, 2 messages ]
+find() reads Research: First results of 2, last: And what does it mean?
+SQL reads [ First results, 2 messages ]
+Kysely reads [ Research ]
+deleted: 0 messages left
+restored: 2 messages
+rolled back: changed my mind
+notes: 0
+enqueued string'
+			users=$((users + 1))
+		done
+		echo "$tap_count $tap_failed" >"$work/taps"
+	)
+	read -r tap_count tap_failed <"$work/taps"
+	try typescript node --import "$PWD/$ts/node_modules/tsx/dist/loader.mjs" "$PWD/$ts/worker.ts"
 else
-	ok "typescript # SKIP no npm, or no packages"
+	ok "typescript # SKIP $CLIENTS_WHY"
 fi
 
-psql -X -q -d postgres -c "DROP DATABASE $PGDATABASE WITH (FORCE)"
+psql -X -q -d postgres -c "DROP DATABASE $PGDATABASE WITH (FORCE)" -c 'DROP ROLE IF EXISTS appdb_example_web, appdb_example_server'
 done_testing

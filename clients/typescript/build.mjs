@@ -1,7 +1,7 @@
 // Builds dist/: the package against Drizzle 0.45, then the schema once more against 1.0, whose types are others.
 
 import { execFileSync } from 'node:child_process'
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 
 const tsc = (project) => execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', project], { stdio: 'inherit' })
 
@@ -19,3 +19,5 @@ for (const file of readdirSync('dist/schema-v2').filter((f) => f.endsWith('.d.ts
   const path = `dist/schema-v2/${file}`
   writeFileSync(path, readFileSync(path, 'utf8').replaceAll('"drizzle-v2', '"drizzle-orm').replaceAll("'drizzle-v2", "'drizzle-orm"))
 }
+
+for (const bin of ['generate/cli.js', 'migrate.js', 'check.js']) chmodSync(`dist/${bin}`, 0o755)

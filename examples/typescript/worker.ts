@@ -36,7 +36,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => { 
 async function run(task: Task) {
 	let canceled = false
 	const beat = setInterval(async () => {
-		canceled = (await sql`SELECT appdb.heartbeat(${task.id}, ${task.ticket}, ${lease}) AS canceled`)[0].canceled
+		canceled = (await sql`SELECT appdb.heartbeat(${task.id}, ${task.ticket}, ${lease}) AS canceled`)[0]!.canceled
 	}, 10_000)
 	try {
 		const handler = handlers[task.kind]
@@ -45,7 +45,7 @@ async function run(task: Task) {
 			task,
 			canceled: () => canceled,
 			progress: async (fraction, message) => {
-				canceled = (await sql`SELECT appdb.progress(${task.id}, ${task.ticket}, ${fraction}, ${message ?? null}) AS canceled`)[0].canceled
+				canceled = (await sql`SELECT appdb.progress(${task.id}, ${task.ticket}, ${fraction}, ${message ?? null}) AS canceled`)[0]!.canceled
 			},
 		})
 		await sql`SELECT appdb.complete(${task.id}, ${task.ticket}, ${sql.json(result as any)})`
@@ -66,7 +66,7 @@ while (!stopping) {
 		continue
 	}
 	if (once) break
-	const [{ ms }] = await waiter`SELECT extract(epoch FROM appdb.idle(${queues}))::float8 * 1000 AS ms`
+	const [{ ms }] = await waiter<[{ ms: number }]>`SELECT extract(epoch FROM appdb.idle(${queues}))::float8 * 1000 AS ms`
 	if (ms > 0) await Promise.race([woken, new Promise((resolve) => setTimeout(resolve, ms))])
 }
 await Promise.all([sql.end(), waiter.end()])

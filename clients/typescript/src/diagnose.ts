@@ -44,7 +44,8 @@ export async function diagnose(sql: postgres.Sql<any>): Promise<Finding[]> {
         (SELECT pg_catalog.pg_get_userbyid(n.nspowner) FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'app_data') AS owner,
         appdb.version() AS engine, pg_catalog.to_regproc('appdb.pending') IS NOT NULL AS can_tell_pending,
         pg_catalog.has_table_privilege('app_data.schema_version', 'SELECT') AS reads_version,
-        pg_catalog.current_setting('session_preload_libraries') || ',' || pg_catalog.current_setting('local_preload_libraries') AS preloaded`)
+        CASE WHEN pg_catalog.pg_has_role('pg_read_all_settings', 'USAGE')
+          THEN pg_catalog.current_setting('session_preload_libraries') || ',' || pg_catalog.current_setting('shared_preload_libraries') END AS preloaded`)
     if (!is.reads)
       add('error', 'no-access', `role "${there.role}" may not read the live views`,
         `As "${is.owner}": SELECT appdb.grant_access('${there.role}', 'app'), or 'service' for a server that acts for anybody.`)
