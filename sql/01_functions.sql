@@ -216,6 +216,19 @@ BEGIN
 	ALTER TABLE app_data.chats ENABLE ALWAYS TRIGGER appdb_readers;
 	ALTER TABLE app_data.chats ENABLE ALWAYS TRIGGER appdb_readers_gone;
 
+	CREATE OR REPLACE TRIGGER appdb_author_visibility
+		BEFORE UPDATE OF visibility ON app_data.chats
+		FOR EACH ROW WHEN (OLD.visibility IS DISTINCT FROM NEW.visibility)
+		EXECUTE FUNCTION appdb.keep_author();
+	COMMENT ON TRIGGER appdb_author_visibility ON app_data.chats IS
+		'Who can read a chat is for its author and admins to change';
+	CREATE OR REPLACE TRIGGER appdb_permissions
+		AFTER INSERT OR DELETE OR UPDATE OF space_id, file_id, user_id, permission, expires_at, deleted_at ON app_data.file_permissions
+		FOR EACH ROW EXECUTE FUNCTION appdb.membership_changed('files');
+	COMMENT ON TRIGGER appdb_permissions ON app_data.file_permissions IS
+		'Every backend forgets who may do what with single files';
+	ALTER TABLE app_data.file_permissions ENABLE ALWAYS TRIGGER appdb_permissions;
+
 	-- what the engine itself keeps is as easily lost
 	FOR own IN SELECT * FROM (VALUES ('schema_version'), ('managed'), ('deletions'), ('unlinked'), ('legal_holds'), ('access')) v (name) LOOP
 		EXECUTE format('CREATE OR REPLACE TRIGGER appdb_truncate BEFORE TRUNCATE ON app_data.%I '

@@ -293,7 +293,7 @@ COMMENT ON FUNCTION appdb._ensure_trigger(pg_catalog.regclass, pg_catalog.name, 
 
 -- The engine's triggers, by name; the definition's %s is the table or view.
 -- "wanted": always; soft: where rows are soft-deleted; view: on the live view
--- of such a table.
+-- of such a table; authored: where rows in spaces have an author.
 CREATE FUNCTION appdb._triggers(
 	OUT trigger_name pg_catalog.name, OUT wanted pg_catalog.text,
 	OUT definition pg_catalog.text, OUT comment pg_catalog.text)
@@ -304,6 +304,10 @@ AS $$
 	('zz_appdb_timestamps'::pg_catalog.name, 'always',
 	 'BEFORE UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION appdb.timestamps()',
 	 'Keeps updated_at and deleted_at, guards id and created_at; named to run after the table''s other triggers'),
+	('appdb_author', 'authored',
+	 'BEFORE UPDATE OF user_id, space_id ON %s FOR EACH ROW '
+	 'WHEN (OLD.user_id IS DISTINCT FROM NEW.user_id OR OLD.space_id IS DISTINCT FROM NEW.space_id) EXECUTE FUNCTION appdb.keep_author()',
+	 'Whose a row is is for its author and admins to change'),
 	('appdb_truncate', 'always',
 	 'BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION appdb.refuse_truncate()',
 	 'Refuses TRUNCATE unless appdb.allow_drop is on'),
@@ -324,6 +328,21 @@ AS $$
 	 'Does to children what their foreign keys say, one statement each')
 $$;
 COMMENT ON FUNCTION appdb._triggers() IS 'Internal: the triggers that manage() makes';
+
+CREATE FUNCTION appdb._wanted_triggers(entity pg_catalog.regclass, soft_delete pg_catalog.bool,
+	OUT trigger_name pg_catalog.name, OUT wanted pg_catalog.text,
+	OUT definition pg_catalog.text, OUT comment pg_catalog.text)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE plpgsql STABLE ROWS 8
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+		SELECT t.* FROM appdb._triggers() t
+		WHERE CASE t.wanted WHEN 'always' THEN true WHEN 'authored' THEN appdb._is_authored(entity) ELSE soft_delete END;
+END
+$$;
+COMMENT ON FUNCTION appdb._wanted_triggers(pg_catalog.regclass, pg_catalog.bool) IS 'Internal: those of a table';
 
 -- The trigger that guards INSERTs of a table with parents that can be
 -- soft-deleted.  Its arguments are the modes that were asked for.
@@ -480,7 +499,7 @@ BEGIN
 
 	PERFORM appdb._sync_view(entity, view, soft_delete);
 	view_oid := to_regclass(format('appdb.%I', view));
-	FOR trg IN SELECT * FROM appdb._triggers() t WHERE soft_delete OR t.wanted = 'always' LOOP
+	FOR trg IN SELECT * FROM appdb._wanted_triggers(entity, soft_delete) LOOP
 		PERFORM appdb._ensure_trigger(CASE WHEN trg.wanted = 'view' THEN view_oid ELSE entity END,
 									  trg.trigger_name, trg.definition, trg.comment);
 	END LOOP;

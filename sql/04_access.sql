@@ -16,8 +16,9 @@ COMMENT ON FUNCTION appdb.is_member(pg_catalog.uuid) IS
 'Whether the user who is asking has any role in a space; false for nobody.
 space_id: the space. Personal spaces have their owner; owners and admins of an organization have that role in its spaces, its members are viewers of those that are not private.';
 
+-- Not leakproof: of a column of somebody else's row, the error would tell.
 CREATE FUNCTION appdb.has_role(space_id pg_catalog.uuid, role pg_catalog.text) RETURNS pg_catalog.bool
-	LANGUAGE c STABLE STRICT PARALLEL SAFE LEAKPROOF COST 1
+	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 1
 	AS 'MODULE_PATHNAME', 'appdb_has_role';
 COMMENT ON FUNCTION appdb.has_role(pg_catalog.uuid, pg_catalog.text) IS
 'Whether the user who is asking has a role, or a higher one, in a space; false for nobody.
@@ -30,7 +31,7 @@ COMMENT ON FUNCTION appdb.is_organization_member(pg_catalog.uuid) IS
 'Whether the user who is asking is a member of an organization; false for nobody.';
 
 CREATE FUNCTION appdb.has_organization_role(organization_id pg_catalog.uuid, role pg_catalog.text) RETURNS pg_catalog.bool
-	LANGUAGE c STABLE STRICT PARALLEL SAFE LEAKPROOF COST 1
+	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 1
 	AS 'MODULE_PATHNAME', 'appdb_has_organization_role';
 COMMENT ON FUNCTION appdb.has_organization_role(pg_catalog.uuid, pg_catalog.text) IS
 'Whether the user who is asking has a role, or a higher one, in an organization; false for nobody.
@@ -46,12 +47,18 @@ CREATE FUNCTION appdb.membership_changed() RETURNS pg_catalog.trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_membership_changed';
 COMMENT ON FUNCTION appdb.membership_changed() IS
-	'Trigger of the tables that roles come from: every backend forgets the roles that it has kept; with an argument, which chats are private';
+	'Trigger of the tables that roles come from: every backend forgets the roles that it has kept; with the argument chats or files, who can read these';
+
+CREATE FUNCTION appdb.keep_author() RETURNS pg_catalog.trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_keep_author';
+COMMENT ON FUNCTION appdb.keep_author() IS
+	'Trigger of tables in spaces whose rows have an author: whose a row is, and who can read it, is for the author and admins to change';
 
 -- Who shares an organization or a space with the user who is asking.  Run as
 -- the tables' owner: one cannot see memberships of others otherwise.
 CREATE FUNCTION appdb._knows_user(user_id pg_catalog.uuid) RETURNS pg_catalog.bool
-	LANGUAGE plpgsql STABLE
+	LANGUAGE plpgsql STABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -65,20 +72,47 @@ $$;
 COMMENT ON FUNCTION appdb._knows_user(pg_catalog.uuid) IS 'Internal: the work of appdb.knows_user()';
 
 CREATE FUNCTION appdb.knows_user(user_id pg_catalog.uuid) RETURNS pg_catalog.bool
-	LANGUAGE c STABLE STRICT COST 1000
+	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 1000
 	AS 'MODULE_PATHNAME', 'appdb_as_owner';
 COMMENT ON FUNCTION appdb.knows_user(pg_catalog.uuid) IS
 'Whether a user shares an organization or a space with the user who is asking, or is that user.';
 
 CREATE FUNCTION appdb.can_read_chat(space_id pg_catalog.uuid, chat_id pg_catalog.uuid) RETURNS pg_catalog.bool
-	LANGUAGE c STABLE STRICT LEAKPROOF COST 100
+	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100
 	AS 'MODULE_PATHNAME', 'appdb_can_read_chat';
 COMMENT ON FUNCTION appdb.can_read_chat(pg_catalog.uuid, pg_catalog.uuid) IS
 'Whether a chat is not private, or the user who is asking is its author. That the user is a member of the space is another question.
 space_id, chat_id: the chat.';
 
+CREATE FUNCTION appdb.can_read_message(space_id pg_catalog.uuid, message_id pg_catalog.uuid) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 200
+	AS 'MODULE_PATHNAME', 'appdb_can_read_message';
+COMMENT ON FUNCTION appdb.can_read_message(pg_catalog.uuid, pg_catalog.uuid) IS
+'Whether appdb.can_read_chat() holds for the chat of a message.
+space_id, message_id: the message.';
+
+CREATE FUNCTION appdb._file_support(pg_catalog.internal) RETURNS pg_catalog.internal
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'appdb_file_support';
+COMMENT ON FUNCTION appdb._file_support(pg_catalog.internal) IS 'Internal: tells the planner about appdb.has_file_permission()';
+
+CREATE FUNCTION appdb.has_file_permission(file_id pg_catalog.uuid, permission pg_catalog.text) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 1
+	SUPPORT appdb._file_support
+	AS 'MODULE_PATHNAME', 'appdb_has_file_permission';
+COMMENT ON FUNCTION appdb.has_file_permission(pg_catalog.uuid, pg_catalog.text) IS
+'Whether a row of file_permissions allows the user who is asking something with a file: one for this user, or one for everyone in a space where they are a member.
+file_id: the file; permission: read, write or manage, of which each allows what those before it do. What a role in the space allows besides is another question. Errors: 22023 for another permission.';
+
+CREATE FUNCTION appdb.my_files(permission pg_catalog.text) RETURNS pg_catalog.uuid[]
+	LANGUAGE c STABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'appdb_my_files';
+COMMENT ON FUNCTION appdb.my_files(pg_catalog.text) IS
+'The files for which appdb.has_file_permission() holds.
+permission: read, write or manage. Errors: 22023 for another permission.';
+
 CREATE FUNCTION appdb._is_my_email(email pg_catalog.text) RETURNS pg_catalog.bool
-	LANGUAGE sql STABLE
+	LANGUAGE sql STABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM app_data.users u
@@ -87,7 +121,7 @@ $$;
 COMMENT ON FUNCTION appdb._is_my_email(pg_catalog.text) IS 'Internal: the work of appdb.is_my_email()';
 
 CREATE FUNCTION appdb.is_my_email(email pg_catalog.text) RETURNS pg_catalog.bool
-	LANGUAGE c STABLE STRICT COST 1000
+	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 1000
 	AS 'MODULE_PATHNAME', 'appdb_as_owner';
 COMMENT ON FUNCTION appdb.is_my_email(pg_catalog.text) IS
 	'Whether this is the e-mail address of the user who is asking, whatever its case';
@@ -99,7 +133,7 @@ COMMENT ON FUNCTION appdb.is_my_email(pg_catalog.text) IS
 CREATE FUNCTION appdb._policies(
 	OUT entity pg_catalog.name, OUT command pg_catalog.text, OUT shown pg_catalog.text, OUT allowed pg_catalog.text)
 	RETURNS SETOF pg_catalog.record
-	LANGUAGE sql IMMUTABLE ROWS 40
+	LANGUAGE sql IMMUTABLE ROWS 50
 AS $$
 	VALUES
 	-- oneself, and those one works with; nobody else's account
@@ -139,18 +173,47 @@ AS $$
 	('messages', 'update', 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_chat(space_id, chat_id)',
 	 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_chat(space_id, chat_id)'),
 	('messages', 'delete', 'appdb.can_read_chat(space_id, chat_id) AND (appdb.has_role(space_id, ''admin'') OR (appdb.has_role(space_id, ''editor'') AND user_id = appdb.current_user_id()))', NULL),
-	('file_permissions', 'select', 'appdb.is_member(space_id)', NULL),
-	('file_permissions', 'insert', NULL, 'appdb.has_role(space_id, ''admin'')'),
-	('file_permissions', 'update', 'appdb.has_role(space_id, ''admin'')', 'appdb.has_role(space_id, ''admin'')'),
-	('file_permissions', 'delete', 'appdb.has_role(space_id, ''admin'')', NULL),
+	('message_files', 'select', 'appdb.is_member(space_id) AND appdb.can_read_message(space_id, message_id)', NULL),
+	('message_files', 'insert', NULL, 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_message(space_id, message_id)'),
+	('message_files', 'update', 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_message(space_id, message_id)',
+	 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_message(space_id, message_id)'),
+	('message_files', 'delete', 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_message(space_id, message_id)', NULL),
+
+	-- a permission allows more than the role in the space does, also to who has none
+	('files', 'select', 'appdb.is_member(space_id) OR appdb.has_file_permission(id, ''read'')', NULL),
+	('files', 'insert', NULL, 'appdb.has_role(space_id, ''editor'') AND COALESCE(user_id = appdb.current_user_id(), true)'),
+	('files', 'update', 'appdb.has_role(space_id, ''editor'') OR appdb.has_file_permission(id, ''write'')',
+	 'appdb.has_role(space_id, ''editor'') OR appdb.has_file_permission(id, ''write'')'),
+	('files', 'delete', 'appdb.has_role(space_id, ''admin'') OR (appdb.has_role(space_id, ''editor'') AND user_id = appdb.current_user_id())', NULL),
+	('file_permissions', 'select', 'appdb.is_member(space_id) OR user_id = appdb.current_user_id() OR appdb.has_file_permission(file_id, ''manage'')', NULL),
+	('file_permissions', 'insert', NULL, '(appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(file_id, ''manage'')) AND COALESCE(granted_by = appdb.current_user_id(), true)'),
+	('file_permissions', 'update', 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(file_id, ''manage'')',
+	 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(file_id, ''manage'')'),
+	('file_permissions', 'delete', 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(file_id, ''manage'')', NULL),
 
 	-- money is the server's to write
 	('subscriptions', 'select', 'user_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''admin'')', NULL),
 
 	('tasks', 'select', 'user_id = appdb.current_user_id() OR appdb.is_member(space_id)', NULL),
-	('tasks', 'insert', NULL, '(user_id = appdb.current_user_id() AND space_id IS NULL) OR appdb.has_role(space_id, ''editor'')')
+	('tasks', 'insert', NULL, '(user_id = appdb.current_user_id() AND space_id IS NULL) OR appdb.has_role(space_id, ''editor'')'),
+
+	-- what runs by itself, under a name that is unique for all, is the server's to write
+	('schedules', 'select', 'user_id = appdb.current_user_id() OR appdb.is_member(space_id)', NULL)
 $$;
 COMMENT ON FUNCTION appdb._policies() IS 'Internal: the policies of the built-in tables';
+
+-- Do the rows of a table belong to spaces, and to those who made them?  In some
+-- of the built-in tables user_id is somebody else.
+CREATE FUNCTION appdb._is_authored(entity pg_catalog.regclass) RETURNS pg_catalog.bool
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT (SELECT count(*) = 2 FROM pg_attribute a
+			WHERE a.attrelid = entity AND a.attname IN ('space_id', 'user_id') AND a.atttypid = 'uuid'::regtype AND NOT a.attisdropped)
+		AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = entity AND c.relnamespace = 'app_data'::regnamespace
+						AND c.relname IN ('space_members', 'file_permissions', 'tasks', 'schedules'))
+$$;
+COMMENT ON FUNCTION appdb._is_authored(pg_catalog.regclass) IS 'Internal: whether rows of a table belong to spaces and to their authors';
 
 -- Makes the policies of a table that belongs to the built-in ones or whose rows
 -- belong to spaces, and those of roles with access level service.

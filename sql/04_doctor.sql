@@ -94,7 +94,7 @@ BEGIN
 		SELECT 'error', w.relation::text, format('trigger "%s" is missing', w.trigger_name),
 			   format('SELECT appdb.manage(%L);', w.entity)
 		FROM (SELECT m.entity, CASE WHEN t.wanted = 'view' THEN m.live_view ELSE m.entity END AS relation, t.trigger_name
-			  FROM appdb.managed m, appdb._triggers() t WHERE m.soft_delete OR t.wanted = 'always'
+			  FROM appdb.managed m, appdb._wanted_triggers(m.entity, m.soft_delete) t
 			  UNION ALL
 			  SELECT DISTINCT m.entity, m.entity, 'zz_appdb_guard'::name
 			  FROM appdb.managed m

@@ -608,6 +608,23 @@ COMMENT ON FUNCTION appdb.change_role(pg_catalog.uuid, pg_catalog.text, pg_catal
 user_id: the member; role: the new role; organization_id or space_id: of what.
 Errors: 28000 nobody is signed in; P0002 no such organization, space or member; 42501 not the caller''s to do; 23514 it would have no owner; 22023 no such role.';
 
+-- What was allowed with single files ends with the role: else an admin could
+-- keep a way back.
+CREATE FUNCTION appdb._end_permissions(user_id pg_catalog.uuid, organization_id pg_catalog.uuid, space_id pg_catalog.uuid) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE app_data.file_permissions AS p SET deleted_at = now()
+	WHERE p.user_id = _end_permissions.user_id AND p.deleted_at IS NULL
+	  AND (p.space_id = _end_permissions.space_id
+		   OR (p.space_id IN (SELECT s.id FROM app_data.spaces AS s WHERE s.organization_id = _end_permissions.organization_id)
+			   AND NOT EXISTS (SELECT FROM app_data.space_members AS m
+							   WHERE m.space_id = p.space_id AND m.user_id = p.user_id AND m.deleted_at IS NULL)));
+END
+$$;
+COMMENT ON FUNCTION appdb._end_permissions(pg_catalog.uuid, pg_catalog.uuid, pg_catalog.uuid) IS 'Internal: ends what a former member was allowed with single files';
+
 -- Ends a membership.  Who leaves an organization leaves its spaces too; one of
 -- which they are the only owner goes to the organization's first other owner.
 CREATE FUNCTION appdb._end_membership(kind pg_catalog.text, id pg_catalog.uuid, user_id pg_catalog.uuid) RETURNS void
@@ -627,6 +644,7 @@ BEGIN
 	IF kind = 'space' THEN
 		UPDATE app_data.space_members AS m SET deleted_at = now()
 		WHERE m.space_id = _end_membership.id AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL;
+		PERFORM appdb._end_permissions(_end_membership.user_id, NULL, _end_membership.id);
 		RETURN;
 	END IF;
 	SELECT m.user_id INTO heir FROM app_data.members AS m
@@ -651,6 +669,7 @@ BEGIN
 	END LOOP;
 	UPDATE app_data.members AS m SET deleted_at = now()
 	WHERE m.organization_id = _end_membership.id AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL;
+	PERFORM appdb._end_permissions(_end_membership.user_id, _end_membership.id, NULL);
 END
 $$;
 COMMENT ON FUNCTION appdb._end_membership(pg_catalog.text, pg_catalog.uuid, pg_catalog.uuid) IS 'Internal: ends a membership';
@@ -850,6 +869,29 @@ CREATE FUNCTION appdb.keep_owner() RETURNS trigger
 COMMENT ON FUNCTION appdb.keep_owner() IS
 	'Trigger function: an organization or a space that has members has an owner among them';
 
+-- AFTER each row of a member who is one no longer.
+CREATE FUNCTION appdb._end_access() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF appdb._directly() THEN
+		IF TG_TABLE_NAME = 'members' THEN
+			PERFORM appdb._end_permissions(OLD.user_id, OLD.organization_id, NULL);
+		ELSE
+			PERFORM appdb._end_permissions(OLD.user_id, NULL, OLD.space_id);
+		END IF;
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION appdb._end_access() IS 'Internal: appdb.end_access()';
+CREATE FUNCTION appdb.end_access() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.end_access() IS
+	'Trigger function: what a former member was allowed with single files ends';
+
 CREATE FUNCTION appdb._invitation_rules() RETURNS trigger
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -1032,6 +1074,10 @@ BEGIN
 			'WHEN (OLD.role = ''owner'' AND OLD.deleted_at IS NULL) '
 			'EXECUTE FUNCTION appdb.keep_owner()', entity);
 		EXECUTE format('COMMENT ON TRIGGER appdb_keep_owner_delete ON %s IS ''Where there are members there is an owner''', entity);
+		EXECUTE format(
+			'CREATE OR REPLACE TRIGGER appdb_end_access AFTER UPDATE OF deleted_at ON %s FOR EACH ROW '
+			'WHEN (OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL) EXECUTE FUNCTION appdb.end_access()', entity);
+		EXECUTE format('COMMENT ON TRIGGER appdb_end_access ON %s IS ''Permissions for single files end with the membership''', entity);
 	END LOOP;
 	CREATE OR REPLACE TRIGGER appdb_invitation_rules
 		BEFORE INSERT OR UPDATE ON app_data.invitations

@@ -85,6 +85,12 @@ extern const AppdbLinks *appdb_get_links(Relation rel);
 extern HeapTuple appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted);
 extern void appdb_guard_forget(void);
 
+/* reference.c: no reference to what the caller may not see */
+extern HeapTuple appdb_hide_references(Relation rel, HeapTuple oldtup, HeapTuple newtup, void **kept,
+									   MemoryContext context);
+extern bool appdb_hidden(Oid relid, const pg_uuid_t *id);
+extern HeapTuple appdb_refer_to_nothing(Relation rel, HeapTuple tup, AttrNumber column);
+
 /* caller.c */
 struct Tuplestorestate;
 extern TupleDesc appdb_columns_desc(Relation rel, const AttrNumber *columns, int ncolumns);
@@ -111,10 +117,12 @@ typedef struct AppdbRestore
 extern bool appdb_restore_asked(const AppdbRestore *restore, Oid relid, const pg_uuid_t *id);
 extern void appdb_restore_count(AppdbRestore *restore, Oid relid, uint64 nrows);
 
-/* policy.c: row security of soft deletes */
-typedef struct AppdbDeletePolicies AppdbDeletePolicies;
-extern bool appdb_may_delete(Relation rel, HeapTuple tuple, AppdbDeletePolicies **policies,
+/* policy.c: row security where the executor does not see to it */
+typedef struct AppdbPolicies AppdbPolicies;
+extern bool appdb_may_delete(Relation rel, HeapTuple tuple, AppdbPolicies **policies,
 							 MemoryContext context);
+extern bool appdb_may_see(Relation rel, HeapTuple tuple, AppdbPolicies **policies,
+						  MemoryContext context);
 
 /* deletion.c: operations that delete rows softly */
 extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id);

@@ -70,7 +70,7 @@ typedef struct Deletion
 	Size		nids;
 	Size		maxids;
 	void	   *deleter;		/* soft_delete.c's */
-	AppdbDeletePolicies *policies;
+	AppdbPolicies *policies;
 	struct Deletion *next;		/* of those to do in a cascade */
 } Deletion;
 
@@ -361,7 +361,7 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id)
 		/* a table that has no statement triggers, and needs none */
 		if (appdb_get_links(rel)->nchildren == 0)
 		{
-			AppdbDeletePolicies *policies = NULL;
+			AppdbPolicies *policies = NULL;
 
 			return appdb_may_delete(rel, oldtup, &policies, CurrentMemoryContext) ? new_stamp() : 0;
 		}

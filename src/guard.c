@@ -11,7 +11,7 @@
  *
  * The guard fires last among the BEFORE triggers of a row, by its name.  A
  * parent that is not there is the foreign key's business: rows are restored in
- * any order.  Rows that are deleted already may refer to whatever they like.
+ * any order.  So is one that the caller may not see (reference.c).  Rows that are deleted already may refer to whatever they like.
  */
 #include "appdb.h"
 
@@ -301,6 +301,8 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 			null = false;
 			return heap_modify_tuple_by_cols(given, desc, 1, &column, &value, &null);
 		}
+		else if (!undeleted && appdb_hidden(link.parent, DatumGetUUIDP(id)))
+			newtup = appdb_refer_to_nothing(rel, newtup, key);
 		else
 			complain(rel, &link, id, undeleted && appdb_is_restoring() ? child_id : NULL);
 	}
@@ -323,9 +325,12 @@ HeapTuple
 appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted)
 {
 	const AppdbLinks *links = appdb_get_links(rel);
+	void	   *kept = NULL;
 
 	if (links->nparents == 0)
 		return newtup;
+	newtup = appdb_hide_references(rel, oldtup, newtup, &kept, CurrentMemoryContext);
+	links = appdb_get_links(rel);
 	if (links->parents[0].child_deleted_at != InvalidAttrNumber &&
 		!heap_attisnull(newtup, links->parents[0].child_deleted_at, RelationGetDescr(rel)))
 		return newtup;
@@ -352,6 +357,7 @@ appdb_guard(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	const AppdbLinks *links;
 	Relation	rel;
+	HeapTuple	tup;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
@@ -363,12 +369,15 @@ appdb_guard(PG_FUNCTION_ARGS)
 				 errhint("appdb.manage() makes the trigger.")));
 
 	rel = trigdata->tg_relation;
-	links = appdb_get_links(rel);
-	if (links->nparents > 0 &&
-		(links->parents[0].child_deleted_at == InvalidAttrNumber ||
-		 heap_attisnull(trigdata->tg_trigtuple, links->parents[0].child_deleted_at,
-						RelationGetDescr(rel))))
-		(void) check_row(rel, NULL, trigdata->tg_trigtuple, false, NULL);
+	tup = trigdata->tg_trigtuple;
+	if (appdb_get_links(rel)->nparents == 0)
+		return PointerGetDatum(tup);
 
-	return PointerGetDatum(trigdata->tg_trigtuple);
+	tup = appdb_hide_references(rel, NULL, tup, &fcinfo->flinfo->fn_extra, fcinfo->flinfo->fn_mcxt);
+	links = appdb_get_links(rel);
+	if (links->parents[0].child_deleted_at == InvalidAttrNumber ||
+		heap_attisnull(tup, links->parents[0].child_deleted_at, RelationGetDescr(rel)))
+		tup = check_row(rel, NULL, tup, false, NULL);
+
+	return PointerGetDatum(tup);
 }

@@ -10,10 +10,12 @@
  * the transaction is rolled back.  The table that stands for this is
  * app_data.schema_version, since no plan of an application depends on it.
  * Which chats are private, and whose, is kept in the same way; app_data.access
- * stands for that.
+ * stands for that; and what a user may do with single files is kept beside
+ * their roles, for which app_data.legal_holds stands.
  *
- * Roles are loaded with the latest snapshot, whatever the isolation level: who
- * was removed does not go on seeing for as long as an old snapshot lasts.
+ * Roles are loaded with the latest snapshot, whatever the isolation level, and
+ * in parallel workers too: who was removed does not go on seeing for as long as
+ * an old snapshot lasts.
  *
  * In a space, a role that the user has there counts; the owner of a personal
  * space is its owner; owners and admins of an organization are that in all of
@@ -26,6 +28,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -44,6 +47,8 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -63,6 +68,23 @@ typedef struct Membership
 	Rank		rank;
 } Membership;
 
+/* what permissions allow with a file, in ascending order */
+typedef enum FileRight
+{
+	FILE_NOTHING,
+	FILE_READ,
+	FILE_WRITE,
+	FILE_MANAGE
+} FileRight;
+
+#define NRIGHTS (FILE_MANAGE + 1)
+
+typedef struct FilePermission
+{
+	pg_uuid_t	id;				/* of the file; hash key */
+	TimestampTz until[NRIGHTS]; /* when what a permission allows ends */
+} FilePermission;
+
 /* a user's */
 typedef struct Memberships
 {
@@ -72,6 +94,9 @@ typedef struct Memberships
 	HTAB	   *spaces;
 	HTAB	   *organizations;
 	MemoryContext context;
+	bool		files_valid;
+	HTAB	   *files;			/* in a context of its own below the other */
+	MemoryContext files_context;
 } Memberships;
 
 /* those of the last users who asked here: a pooler brings many */
@@ -81,6 +106,7 @@ static Memberships kept[NKEPT];
 static int	next_kept = 0;
 static Memberships *current = NULL;
 static Oid	signal_relid = InvalidOid;
+static Oid	files_signal_relid = InvalidOid;
 
 /* who can read a chat; see appdb_can_read_chat() */
 typedef struct KnownChat
@@ -98,6 +124,7 @@ typedef struct KnownChat
 static HTAB *kept_chats = NULL;
 static Oid	chats_signal_relid = InvalidOid;
 static uint64 chats_generation = 0;
+static uint64 files_generation = 0;
 
 PG_FUNCTION_INFO_V1(appdb_is_member);
 PG_FUNCTION_INFO_V1(appdb_has_role);
@@ -105,6 +132,11 @@ PG_FUNCTION_INFO_V1(appdb_is_organization_member);
 PG_FUNCTION_INFO_V1(appdb_has_organization_role);
 PG_FUNCTION_INFO_V1(appdb_my_spaces);
 PG_FUNCTION_INFO_V1(appdb_can_read_chat);
+PG_FUNCTION_INFO_V1(appdb_can_read_message);
+PG_FUNCTION_INFO_V1(appdb_has_file_permission);
+PG_FUNCTION_INFO_V1(appdb_my_files);
+PG_FUNCTION_INFO_V1(appdb_file_support);
+PG_FUNCTION_INFO_V1(appdb_keep_author);
 PG_FUNCTION_INFO_V1(appdb_membership_support);
 PG_FUNCTION_INFO_V1(appdb_membership_changed);
 
@@ -129,6 +161,14 @@ forget_memberships(Datum arg, Oid relid)
 			hash_destroy(chats);
 		if (!OidIsValid(relid))
 			chats_signal_relid = InvalidOid;
+	}
+	if (!OidIsValid(relid) || relid == files_signal_relid)
+	{
+		for (int i = 0; i < NKEPT; i++)
+			kept[i].files_valid = false;
+		files_generation++;
+		if (!OidIsValid(relid))
+			files_signal_relid = InvalidOid;
 	}
 	if (OidIsValid(relid) && relid != signal_relid)
 		return;
@@ -188,16 +228,32 @@ hash_id(const void *key, Size size)
 }
 
 static HTAB *
-make_table(const char *name, MemoryContext context)
+make_table(const char *name, Size entrysize, MemoryContext context)
 {
 	HASHCTL		ctl;
 
 	memset(&ctl, 0, sizeof(ctl));
 	ctl.keysize = sizeof(pg_uuid_t);
-	ctl.entrysize = sizeof(Membership);
+	ctl.entrysize = entrysize;
 	ctl.hash = hash_id;
 	ctl.hcxt = context;
 	return hash_create(name, 32, &ctl, HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
+}
+
+/*
+ * A snapshot of now for a query of ours.  In parallel mode there can be only
+ * one for catalogs, which is no less one of now.
+ */
+static void
+push_snapshot_of_now(void)
+{
+	if (IsInParallelMode())
+	{
+		InvalidateCatalogSnapshot();
+		PushActiveSnapshot(GetCatalogSnapshot(RelationRelationId));
+	}
+	else
+		PushActiveSnapshot(GetLatestSnapshot());
 }
 
 static void
@@ -211,11 +267,10 @@ load_memberships(Memberships *memberships, const pg_uuid_t *user)
 	HTAB	   *organizations;
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "appdb memberships", ALLOCSET_SMALL_SIZES);
-	spaces = make_table("appdb spaces", context);
-	organizations = make_table("appdb organizations", context);
+	spaces = make_table("appdb spaces", sizeof(Membership), context);
+	organizations = make_table("appdb organizations", sizeof(Membership), context);
 
-	/* in parallel mode there is no newer snapshot than the statement's */
-	PushActiveSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
+	push_snapshot_of_now();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	appdb_query_as_owner(&plan, "space_members",
@@ -262,6 +317,8 @@ load_memberships(Memberships *memberships, const pg_uuid_t *user)
 	memberships->spaces = spaces;
 	memberships->organizations = organizations;
 	memberships->user = *user;
+	memberships->files_context = NULL;
+	memberships->files_valid = false;
 	memset(&memberships->last, 0, sizeof(Membership));
 	memberships->valid = true;
 }
@@ -296,15 +353,14 @@ get_memberships(bool accept)
 		found = &kept[next_kept];
 		next_kept = (next_kept + 1) % NKEPT;
 		/* a change that arrives while we read makes us read again */
-		for (int tries = 0; tries < 10; tries++)
+		do
 		{
+			CHECK_FOR_INTERRUPTS();
 			signal_relid = find_signal("schema_version");
 			found->valid = false;
 			current = found;
 			load_memberships(found, &copy);
-			if (current == found)
-				break;
-		}
+		} while (current != found);
 	}
 	current = found;
 	return found;
@@ -436,46 +492,195 @@ appdb_my_spaces(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
+/* ---- files ---- */
+
+static FileRight
+right_of(const char *permission)
+{
+	if (strcmp(permission, "read") == 0)
+		return FILE_READ;
+	if (strcmp(permission, "write") == 0)
+		return FILE_WRITE;
+	if (strcmp(permission, "manage") == 0)
+		return FILE_MANAGE;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown permission \"%s\"", permission),
+			 errhint("Permissions are read, write and manage.")));
+	return FILE_NOTHING;		/* keep compiler quiet */
+}
+
+/*
+ * Load what the user may do with single files: by permissions of their own,
+ * and by those for everyone in spaces where their role does not suffice.  Not
+ * kept if a change arrives meanwhile.
+ */
+static void
+load_files(Memberships *memberships)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {UUIDOID, UUIDARRAYOID};
+	Datum		values[2];
+	uint64		generation;
+	MemoryContext context;
+	HTAB	   *files;
+	HASH_SEQ_STATUS status;
+	Membership *entry;
+	Datum	   *ids = palloc(sizeof(Datum) * (hash_get_num_entries(memberships->spaces) + 1));
+	int			nids = 0;
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "appdb files", ALLOCSET_SMALL_SIZES);
+	files = make_table("appdb files", sizeof(FilePermission), context);
+	hash_seq_init(&status, memberships->spaces);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->rank < RANK_ADMIN)
+			ids[nids++] = UUIDPGetDatum(&entry->id);
+	}
+	values[0] = UUIDPGetDatum(&memberships->user);
+	values[1] = PointerGetDatum(construct_array(ids, nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+
+	files_signal_relid = find_signal("legal_holds");
+	generation = files_generation;
+	push_snapshot_of_now();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	appdb_query_as_owner(&plan, "file_permissions",
+						 "SELECT p.file_id, p.permission::pg_catalog.text, p.expires_at::pg_catalog.timestamptz "
+						 "FROM app_data.file_permissions p "
+						 "WHERE p.user_id OPERATOR(pg_catalog.=) $1 AND p.deleted_at IS NULL "
+						 "UNION ALL "
+						 "SELECT p.file_id, p.permission::pg_catalog.text, p.expires_at::pg_catalog.timestamptz "
+						 "FROM app_data.file_permissions p "
+						 "WHERE p.space_id OPERATOR(pg_catalog.=) ANY ($2) AND p.user_id IS NULL AND p.deleted_at IS NULL",
+						 2, types, values, NULL, true);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tup = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		bool		found;
+		FileRight	right = right_of(TextDatumGetCString(SPI_getbinval(tup, desc, 2, &isnull)));
+		Datum		until = SPI_getbinval(tup, desc, 3, &isnull);
+		TimestampTz end = isnull ? DT_NOEND : DatumGetTimestampTz(until);
+		FilePermission *file = hash_search(files, DatumGetUUIDP(SPI_getbinval(tup, desc, 1, &isnull)),
+										   HASH_ENTER, &found);
+
+		if (!found)
+		{
+			for (int j = 0; j < NRIGHTS; j++)
+				file->until[j] = DT_NOBEGIN;
+		}
+		for (int j = 0; j <= (int) right; j++)
+			file->until[j] = Max(file->until[j], end);
+	}
+	SPI_finish();
+	PopActiveSnapshot();
+
+	if (generation != files_generation || !memberships->valid)
+	{
+		MemoryContextDelete(context);
+		return;
+	}
+	if (memberships->files_context != NULL)
+		MemoryContextDelete(memberships->files_context);
+	MemoryContextSetParent(context, memberships->context);
+	memberships->files_context = context;
+	memberships->files = files;
+	memberships->files_valid = true;
+}
+
+/* The memberships of the user who is asking with their files, or NULL. */
+static Memberships *
+get_files(bool accept)
+{
+	Memberships *memberships = get_memberships(accept);
+
+	while (memberships != NULL && !memberships->files_valid)
+	{
+		CHECK_FOR_INTERRUPTS();
+		load_files(memberships);
+		memberships = get_memberships(false);
+	}
+	return memberships;
+}
+
+/*
+ * appdb.has_file_permission(file_id uuid, permission text) returns boolean
+ */
+Datum
+appdb_has_file_permission(PG_FUNCTION_ARGS)
+{
+	FileRight	wanted = right_of(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	Memberships *memberships = get_files(fcinfo->flinfo->fn_extra == NULL);
+	FilePermission *file;
+
+	/* one look for changes a statement */
+	fcinfo->flinfo->fn_extra = fcinfo->flinfo;
+	if (memberships == NULL)
+		PG_RETURN_BOOL(false);
+	file = hash_search(memberships->files, PG_GETARG_UUID_P(0), HASH_FIND, NULL);
+	PG_RETURN_BOOL(file != NULL && file->until[wanted] > GetCurrentStatementStartTimestamp());
+}
+
+/*
+ * appdb.my_files(permission text) returns uuid[]
+ *		The files for which has_file_permission() is true.
+ */
+Datum
+appdb_my_files(PG_FUNCTION_ARGS)
+{
+	FileRight	wanted = right_of(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	Memberships *memberships = get_files(true);
+	HASH_SEQ_STATUS status;
+	FilePermission *file;
+	Datum	   *ids;
+	int			n = 0;
+
+	if (memberships == NULL)
+		PG_RETURN_ARRAYTYPE_P(construct_empty_array(UUIDOID));
+	ids = palloc(sizeof(Datum) * (hash_get_num_entries(memberships->files) + 1));
+	hash_seq_init(&status, memberships->files);
+	while ((file = hash_seq_search(&status)) != NULL)
+	{
+		if (file->until[wanted] > GetCurrentStatementStartTimestamp())
+			ids[n++] = UUIDPGetDatum(&file->id);
+	}
+	PG_RETURN_ARRAYTYPE_P(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
 /* ---- private chats ---- */
 
-/* What one call of appdb_can_read_chat() keeps for the statement. */
+/* What one call of can_read() keeps for the statement. */
 typedef struct ChatsOfCall
 {
-	HTAB	   *chats;
+	HTAB	   *chats;			/* by message, for appdb.can_read_message() */
 	MemoryContext context;
 	uint64		generation;
 	CommandId	command;
 } ChatsOfCall;
 
-static HTAB *
-make_chats(MemoryContext context)
-{
-	HASHCTL		ctl;
-
-	memset(&ctl, 0, sizeof(ctl));
-	ctl.keysize = sizeof(pg_uuid_t);
-	ctl.entrysize = sizeof(KnownChat);
-	ctl.hash = hash_id;
-	ctl.hcxt = context;
-	return hash_create("appdb chats", 64, &ctl, HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
-}
-
 /*
- * Look a chat up, with the latest snapshot; false where there is none.
+ * Look a chat up, or that of a message, with the latest snapshot; false where
+ * there is none.
  */
 static bool
-load_chat(const pg_uuid_t *id, KnownChat *chat)
+load_chat(const pg_uuid_t *id, bool of_message, KnownChat *chat)
 {
-	static SPIPlanPtr plan = NULL;
+	static SPIPlanPtr plans[2] = {NULL, NULL};
 	Oid			types[] = {UUIDOID};
 	Datum		value = UUIDPGetDatum(id);
 	bool		found;
 
 	memset(chat, 0, sizeof(*chat));
-	PushActiveSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
+	push_snapshot_of_now();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	appdb_query_as_owner(&plan, "chats",
+	appdb_query_as_owner(&plans[of_message], "chats",
+						 of_message ?
+						 "SELECT c.space_id, c.user_id, c.visibility::pg_catalog.text OPERATOR(pg_catalog.=) 'private' "
+						 "FROM app_data.messages m JOIN app_data.chats c ON c.id OPERATOR(pg_catalog.=) m.chat_id "
+						 "WHERE m.id OPERATOR(pg_catalog.=) $1" :
 						 "SELECT c.space_id, c.user_id, c.visibility::pg_catalog.text OPERATOR(pg_catalog.=) 'private' "
 						 "FROM app_data.chats c WHERE c.id OPERATOR(pg_catalog.=) $1",
 						 1, types, &value, NULL, true);
@@ -501,14 +706,15 @@ load_chat(const pg_uuid_t *id, KnownChat *chat)
 }
 
 /*
- * appdb.can_read_chat(space_id uuid, chat_id uuid) returns boolean
- *		A private chat is its author's alone.
+ * May the user who is asking read a chat, or that of a message?  A private one
+ * is its author's alone.
  *
  * What a transaction finds that has written something is kept for the statement
- * only: it could be the transaction's own and be rolled back.
+ * only: it could be the transaction's own and be rolled back.  So is the chat of
+ * a message.
  */
-Datum
-appdb_can_read_chat(PG_FUNCTION_ARGS)
+static bool
+can_read(FunctionCallInfo fcinfo, bool of_message)
 {
 	pg_uuid_t  *space = PG_GETARG_UUID_P(0);
 	pg_uuid_t  *id = PG_GETARG_UUID_P(1);
@@ -527,7 +733,7 @@ appdb_can_read_chat(PG_FUNCTION_ARGS)
 			AcceptInvalidationMessages();
 	}
 
-	if (kept_chats != NULL)
+	if (kept_chats != NULL && !of_message)
 		chat = hash_search(kept_chats, id, HASH_FIND, NULL);
 	if (chat == NULL && call->chats != NULL)
 	{
@@ -546,14 +752,14 @@ appdb_can_read_chat(PG_FUNCTION_ARGS)
 
 		chats_signal_relid = find_signal("access");
 		generation = chats_generation;
-		if (!load_chat(id, &loaded))
-			PG_RETURN_BOOL(false);
+		if (!load_chat(id, of_message, &loaded))
+			return false;
 		chat = &loaded;
 
 		/* not if it has changed meanwhile */
 		if (generation == chats_generation && OidIsValid(chats_signal_relid))
 		{
-			if (!IsInParallelMode() && !TransactionIdIsValid(GetTopTransactionIdIfAny()))
+			if (!of_message && !IsInParallelMode() && !TransactionIdIsValid(GetTopTransactionIdIfAny()))
 			{
 				if (kept_chats != NULL && hash_get_num_entries(kept_chats) >= NKEPT_CHATS)
 				{
@@ -562,14 +768,14 @@ appdb_can_read_chat(PG_FUNCTION_ARGS)
 					hash_destroy(chats);
 				}
 				if (kept_chats == NULL)
-					kept_chats = make_chats(TopMemoryContext);
+					kept_chats = make_table("appdb chats", sizeof(KnownChat), TopMemoryContext);
 				chats = kept_chats;
 			}
 			else
 			{
 				if (call->chats == NULL)
 				{
-					call->chats = make_chats(call->context);
+					call->chats = make_table("appdb chats", sizeof(KnownChat), call->context);
 					call->generation = generation;
 					call->command = GetCurrentCommandId(false);
 				}
@@ -579,17 +785,103 @@ appdb_can_read_chat(PG_FUNCTION_ARGS)
 			*chat = loaded;
 		}
 	}
-	PG_RETURN_BOOL(memcmp(&chat->space, space, sizeof(pg_uuid_t)) == 0 &&
-				   (!chat->is_private ||
-					(chat->has_author && user != NULL &&
-					 memcmp(&chat->author, user, sizeof(pg_uuid_t)) == 0)));
+	return memcmp(&chat->space, space, sizeof(pg_uuid_t)) == 0 &&
+		(!chat->is_private ||
+		 (chat->has_author && user != NULL &&
+		  memcmp(&chat->author, user, sizeof(pg_uuid_t)) == 0));
+}
+
+/*
+ * appdb.can_read_chat(space_id uuid, chat_id uuid) returns boolean
+ */
+Datum
+appdb_can_read_chat(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(can_read(fcinfo, false));
+}
+
+/*
+ * appdb.can_read_message(space_id uuid, message_id uuid) returns boolean
+ */
+Datum
+appdb_can_read_message(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(can_read(fcinfo, true));
+}
+
+/* ---- whose a row is ---- */
+
+static bool
+column_uuid(Relation rel, HeapTuple tup, const char *name, pg_uuid_t *value)
+{
+	int			column = SPI_fnumber(RelationGetDescr(rel), name);
+	bool		isnull;
+	Datum		datum;
+
+	if (column <= 0)
+		elog(ERROR, "table \"%s\" has no column \"%s\"", RelationGetRelationName(rel), name);
+	datum = heap_getattr(tup, column, RelationGetDescr(rel), &isnull);
+	if (!isnull)
+		*value = *DatumGetUUIDP(datum);
+	return !isnull;
+}
+
+/*
+ * appdb.keep_author() returns trigger
+ *		BEFORE UPDATE FOR EACH ROW of a table within spaces whose rows have an
+ *		author, WHEN that, the space or who can read the row changes: this is the
+ *		author's to decide, and an admin's.  An editor could make another's row
+ *		their own otherwise, and with it what only authors may.
+ */
+Datum
+appdb_keep_author(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	const pg_uuid_t *user = appdb_user_id();
+	Relation	rel;
+	Memberships *memberships;
+	pg_uuid_t	author;
+	pg_uuid_t	space;
+	pg_uuid_t	new_space;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
+		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("appdb.keep_author() can only be called by a trigger BEFORE UPDATE FOR EACH ROW")));
+	rel = trigdata->tg_relation;
+
+	/* the owner's own work, and what foreign keys do, is none of a user's */
+	if (user == NULL || check_enable_rls(RelationGetRelid(rel), InvalidOid, true) != RLS_ENABLED)
+		PG_RETURN_POINTER(trigdata->tg_newtuple);
+
+	memberships = get_memberships(true);
+	if (column_uuid(rel, trigdata->tg_trigtuple, "space_id", &space) &&
+		((column_uuid(rel, trigdata->tg_trigtuple, "user_id", &author) &&
+		  memcmp(&author, user, sizeof(pg_uuid_t)) == 0) ||
+		 rank_in(memberships->spaces, &space) >= RANK_ADMIN) &&
+		column_uuid(rel, trigdata->tg_newtuple, "space_id", &new_space) &&
+		(memcmp(&space, &new_space, sizeof(pg_uuid_t)) == 0 ||
+		 rank_in(memberships->spaces, &new_space) >= RANK_EDITOR))
+		PG_RETURN_POINTER(trigdata->tg_newtuple);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to change whose a row of table \"%s.%s\" is",
+					get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel)),
+			 errdetail("Only its author, and admins of its space, give it to somebody else or to another space, or change who can read it."),
+			 errtable(rel)));
+	PG_RETURN_NULL();			/* keep compiler quiet */
 }
 
 /* ---- for the planner ---- */
 
 /*
- * Is this condition all that the table is searched by, but for the one that
- * its rows live, and for what else the policy says?  Then the caller's spaces can be looked up by index; beside
+ * Is this condition, alone or as an arm of an OR, all that the table is
+ * searched by, but for the one that its rows live, and for what else the policy
+ * says?  Then the caller's spaces and files can be looked up by index; beside
  * another condition that would only be in its way.
  */
 static bool
@@ -604,20 +896,43 @@ is_sole_condition(PlannerInfo *root, RelOptInfo *rel, Node *clause)
 		RestrictInfo *other = lfirst_node(RestrictInfo, lc);
 
 		if (other->security_level >= root->qual_security_level &&
-			!equal(other->clause, clause) && !IsA(other->clause, NullTest))
+			!equal(other->clause, clause) && !IsA(other->clause, NullTest) &&
+			!(is_orclause(other->clause) && list_member(((BoolExpr *) other->clause)->args, clause)))
 			return false;
 	}
 	return true;
 }
 
-static Oid
-function_oid(const char *name)
+/*
+ * The condition that a column is among what a function returns, an array, as an
+ * index on the column can look it up; NIL where that is of no use.
+ */
+static List *
+index_condition(SupportRequestIndexCondition *req, const char *name, List *args)
 {
-	oidvector  *args = buildoidvector(NULL, 0);
+	ScalarArrayOpExpr *condition = makeNode(ScalarArrayOpExpr);
+	Oid			types[1] = {TEXTOID};
+	Oid			function;
 
-	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
-						   PointerGetDatum(args),
-						   ObjectIdGetDatum(get_namespace_oid(APPDB_SCHEMA, false)));
+	if (!is_funcclause(req->node) || req->indexarg != 0 ||
+		req->index->relam != BTREE_AM_OID || req->indexcol != 0 ||
+		!is_sole_condition(req->root, req->index->rel, req->node))
+		return NIL;
+	function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+							   PointerGetDatum(buildoidvector(types, list_length(args))),
+							   ObjectIdGetDatum(get_namespace_oid(APPDB_SCHEMA, false)));
+	condition->opno = get_opfamily_member(req->opfamily, UUIDOID, UUIDOID, BTEqualStrategyNumber);
+	if (!OidIsValid(function) || !OidIsValid(condition->opno))
+		return NIL;
+	condition->opfuncid = get_opcode(condition->opno);
+	condition->useOr = true;
+	condition->inputcollid = InvalidOid;
+	condition->args = list_make2(linitial(((FuncExpr *) req->node)->args),
+								 makeFuncExpr(function, UUIDARRAYOID, args,
+											  InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL));
+	condition->location = -1;
+	req->lossy = false;
+	return list_make1(condition);
 }
 
 /*
@@ -637,31 +952,32 @@ appdb_membership_support(PG_FUNCTION_ARGS)
 		result = request;
 	}
 	else if (IsA(request, SupportRequestIndexCondition))
+		result = (Node *) index_condition((SupportRequestIndexCondition *) request, "my_spaces", NIL);
+	PG_RETURN_POINTER(result);
+}
+
+/*
+ * appdb._file_support(internal) returns internal
+ *		Of has_file_permission(): few files are shared one by one.
+ */
+Datum
+appdb_file_support(PG_FUNCTION_ARGS)
+{
+	Node	   *request = (Node *) PG_GETARG_POINTER(0);
+	Node	   *result = NULL;
+
+	if (IsA(request, SupportRequestSelectivity))
+	{
+		((SupportRequestSelectivity *) request)->selectivity = 0.0001;
+		result = request;
+	}
+	else if (IsA(request, SupportRequestIndexCondition))
 	{
 		SupportRequestIndexCondition *req = (SupportRequestIndexCondition *) request;
 
-		if (is_funcclause(req->node) && req->indexarg == 0 &&
-			req->index->relam == BTREE_AM_OID &&
-			req->indexcol == 0 &&
-			is_sole_condition(req->root, req->index->rel, req->node))
-		{
-			ScalarArrayOpExpr *condition = makeNode(ScalarArrayOpExpr);
-			Oid			function = function_oid("my_spaces");
-
-			condition->opno = get_opfamily_member(req->opfamily, UUIDOID, UUIDOID, BTEqualStrategyNumber);
-			if (OidIsValid(function) && OidIsValid(condition->opno))
-			{
-				condition->opfuncid = get_opcode(condition->opno);
-				condition->useOr = true;
-				condition->inputcollid = InvalidOid;
-				condition->args = list_make2(linitial(((FuncExpr *) req->node)->args),
-											 makeFuncExpr(function, UUIDARRAYOID, NIL,
-														  InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL));
-				condition->location = -1;
-				req->lossy = false;
-				result = (Node *) list_make1(condition);
-			}
-		}
+		if (is_funcclause(req->node) && IsA(lsecond(((FuncExpr *) req->node)->args), Const))
+			result = (Node *) index_condition(req, "my_files",
+											  list_make1(lsecond(((FuncExpr *) req->node)->args)));
 	}
 	PG_RETURN_POINTER(result);
 }
@@ -671,19 +987,24 @@ appdb_membership_support(PG_FUNCTION_ARGS)
 /*
  * appdb.membership_changed() returns trigger
  *		AFTER changes of the tables that roles come from, FOR EACH ROW: a soft
- *		delete that is done row by row fires no statement triggers there.  With
- *		an argument, of chats.
+ *		delete that is done row by row fires no statement triggers there.  The
+ *		argument "chats" or "files" says that something else has changed.
  */
 Datum
 appdb_membership_changed(PG_FUNCTION_ARGS)
 {
+	Trigger    *trigger;
+	const char *signal = "schema_version";
 	Oid			relid;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("appdb.membership_changed() can only be called by a trigger")));
-	relid = find_signal(((TriggerData *) fcinfo->context)->tg_trigger->tgnargs > 0 ? "access" : "schema_version");
+	trigger = ((TriggerData *) fcinfo->context)->tg_trigger;
+	if (trigger->tgnargs > 0)
+		signal = strcmp(trigger->tgargs[0], "files") == 0 ? "legal_holds" : "access";
+	relid = find_signal(signal);
 	if (OidIsValid(relid))
 		CacheInvalidateRelcacheByRelid(relid);
 	PG_RETURN_POINTER(NULL);

@@ -1,7 +1,7 @@
 /*
  * policy.c
- *		May the caller delete this row softly?  The table's policies FOR DELETE
- *		decide.
+ *		May the caller delete this row softly, or see it?  The table's policies
+ *		decide, where the executor does not ask them.
  *
  * To the executor a soft delete is an UPDATE, so it asks the policies for
  * UPDATE, or, where the engine writes by itself, none.  A soft delete is to be
@@ -24,10 +24,11 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 
-/* the policies that apply to the caller, ready to be asked */
-struct AppdbDeletePolicies
+/* the policies for a command that apply to the caller, ready to be asked */
+struct AppdbPolicies
 {
 	bool		enabled;
+	bool		unknown;		/* one has a sub-query */
 	Oid			relid;
 	Oid			userid;
 	EState	   *estate;
@@ -50,11 +51,11 @@ applies_to(ArrayType *roles, Oid userid)
 	return false;
 }
 
-static AppdbDeletePolicies *
-prepare(Relation rel, MemoryContext context)
+static AppdbPolicies *
+prepare(Relation rel, char command, MemoryContext context)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
-	AppdbDeletePolicies *policies = palloc0(sizeof(AppdbDeletePolicies));
+	AppdbPolicies *policies = palloc0(sizeof(AppdbPolicies));
 	Oid			userid = GetUserId();
 	ListCell   *lc;
 
@@ -72,15 +73,20 @@ prepare(Relation rel, MemoryContext context)
 			RowSecurityPolicy *policy = lfirst(lc);
 			ExprState  *state = NULL;
 
-			if ((policy->polcmd != '*' && policy->polcmd != ACL_DELETE_CHR) ||
+			if ((policy->polcmd != '*' && policy->polcmd != command) ||
 				!applies_to(policy->roles, userid))
 				continue;
-			if (policy->hassublinks)
+			if (policy->hassublinks && command == ACL_DELETE_CHR)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						 errmsg("policy \"%s\" of table \"%s\" has a sub-query, which soft deletes cannot ask",
 								policy->policy_name, RelationGetRelationName(rel)),
 						 errhint("Put the sub-query into a function.")));
+			if (policy->hassublinks)
+			{
+				policies->unknown = true;
+				continue;
+			}
 			if (policy->qual != NULL)
 				state = ExecPrepareExpr(copyObject(policy->qual), policies->estate);
 			if (policy->permissive)
@@ -94,7 +100,7 @@ prepare(Relation rel, MemoryContext context)
 }
 
 static bool
-holds(AppdbDeletePolicies *policies, ExprState *state)
+holds(AppdbPolicies *policies, ExprState *state)
 {
 	ExprContext *econtext;
 	bool		isnull;
@@ -108,35 +114,53 @@ holds(AppdbDeletePolicies *policies, ExprState *state)
 	return !isnull && DatumGetBool(result);
 }
 
-/*
- * May the caller delete this row?  *policies is kept for further rows of the
- * statement, in "context".
- */
-bool
-appdb_may_delete(Relation rel, HeapTuple tuple, AppdbDeletePolicies **policies,
-				 MemoryContext context)
+/* Do the policies show the row? */
+static bool
+allow(AppdbPolicies *policies, HeapTuple tuple)
 {
 	bool		result = false;
 	ListCell   *lc;
 
-	if (*policies == NULL || (*policies)->relid != RelationGetRelid(rel) ||
-		(*policies)->userid != GetUserId())
-		*policies = prepare(rel, context);
-	if (!(*policies)->enabled)
-		return true;
-
-	ExecForceStoreHeapTuple(tuple, (*policies)->slot, false);
-	foreach(lc, (*policies)->permissive)
+	ExecForceStoreHeapTuple(tuple, policies->slot, false);
+	foreach(lc, policies->permissive)
 	{
-		if (holds(*policies, lfirst(lc)))
+		if (holds(policies, lfirst(lc)))
 		{
 			result = true;
 			break;
 		}
 	}
-	foreach(lc, (*policies)->restrictive)
-		result = result && holds(*policies, lfirst(lc));
-	ExecClearTuple((*policies)->slot);
-	ResetPerTupleExprContext((*policies)->estate);
+	foreach(lc, policies->restrictive)
+		result = result && holds(policies, lfirst(lc));
+	ExecClearTuple(policies->slot);
+	ResetPerTupleExprContext(policies->estate);
 	return result;
+}
+
+/*
+ * May the caller delete this row?  *policies is kept for further rows of the
+ * statement, in "context".
+ */
+bool
+appdb_may_delete(Relation rel, HeapTuple tuple, AppdbPolicies **policies,
+				 MemoryContext context)
+{
+	if (*policies == NULL || (*policies)->relid != RelationGetRelid(rel) ||
+		(*policies)->userid != GetUserId())
+		*policies = prepare(rel, ACL_DELETE_CHR, context);
+	return !(*policies)->enabled || allow(*policies, tuple);
+}
+
+/*
+ * May the caller see this row?  As above; where a policy cannot be asked, we
+ * take it that they may.
+ */
+bool
+appdb_may_see(Relation rel, HeapTuple tuple, AppdbPolicies **policies,
+			  MemoryContext context)
+{
+	if (*policies == NULL || (*policies)->relid != RelationGetRelid(rel) ||
+		(*policies)->userid != GetUserId())
+		*policies = prepare(rel, ACL_SELECT_CHR, context);
+	return !(*policies)->enabled || (*policies)->unknown || allow(*policies, tuple);
 }

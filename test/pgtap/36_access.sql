@@ -1,0 +1,208 @@
+-- What row security says beyond roles: private chats, single files, whose a row
+-- is, and what one can refer to.
+BEGIN;
+SELECT plan(71);
+
+CREATE ROLE regress_app;
+SELECT appdb.grant_access('regress_app', 'app');
+
+CREATE FUNCTION public.u(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
+
+-- Ann owns space 11, Ben is its admin, Eve and Ed its editors, Vic its viewer; Bob is elsewhere, in 12
+INSERT INTO appdb.users (id, name, email) SELECT public.u(n), name, lower(name) || '@example.org'
+FROM (VALUES (1, 'Ann'), (2, 'Ben'), (3, 'Eve'), (4, 'Ed'), (5, 'Vic'), (6, 'Bob'), (7, 'Gil')) v (n, name);
+INSERT INTO appdb.spaces (id, owner_id, name) VALUES (public.u(11), public.u(1), 'A'), (public.u(12), public.u(6), 'B'), (public.u(13), public.u(6), 'gone');
+INSERT INTO appdb.space_members (space_id, user_id, role) VALUES
+	(public.u(11), public.u(1), 'owner'), (public.u(11), public.u(2), 'admin'), (public.u(11), public.u(3), 'editor'), (public.u(11), public.u(4), 'editor'),
+	(public.u(11), public.u(5), 'viewer'), (public.u(12), public.u(6), 'owner'), (public.u(12), public.u(3), 'viewer');
+INSERT INTO appdb.chats (id, space_id, user_id, visibility) VALUES (public.u(21), public.u(11), public.u(3), 'private'), (public.u(22), public.u(11), public.u(3), 'space'),
+	(public.u(23), public.u(12), public.u(6), 'space');
+INSERT INTO appdb.messages (id, space_id, chat_id, user_id, role) VALUES (public.u(31), public.u(11), public.u(21), public.u(3), 'user'), (public.u(32), public.u(11), public.u(22), public.u(3), 'user');
+INSERT INTO appdb.files (id, space_id, user_id, name) VALUES (public.u(41), public.u(11), public.u(3), 'one'), (public.u(42), public.u(11), public.u(3), 'two'), (public.u(43), public.u(12), public.u(6), 'theirs');
+INSERT INTO appdb.message_files (id, space_id, message_id, file_id) VALUES (public.u(51), public.u(11), public.u(31), public.u(41)), (public.u(52), public.u(11), public.u(32), public.u(41));
+INSERT INTO appdb.notes (id, space_id, user_id, title) VALUES (public.u(61), public.u(11), public.u(3), 'note'), (public.u(62), public.u(11), NULL, 'nobody''s');
+INSERT INTO appdb.folders (id, space_id, name) VALUES (public.u(71), public.u(12), 'theirs'), (public.u(72), public.u(12), 'deleted');
+DELETE FROM appdb.folders WHERE id = public.u(72);
+DELETE FROM appdb.spaces WHERE id = public.u(13);
+
+-- A statement of somebody's: its result, or the number of rows, or the error;
+-- undone unless it is to be kept.
+CREATE FUNCTION public.act(who int, statement text, keep bool DEFAULT false) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+	detail text;
+	hint text;
+BEGIN
+	PERFORM appdb.impersonate(public.u(who));
+	SET LOCAL ROLE regress_app;
+	BEGIN
+		IF statement ~* '^(SELECT|WITH)|RETURNING' THEN
+			EXECUTE statement INTO result;
+		ELSE
+			EXECUTE statement;
+			GET DIAGNOSTICS result = ROW_COUNT;
+		END IF;
+		SET CONSTRAINTS ALL IMMEDIATE;
+		IF NOT keep THEN
+			RAISE EXCEPTION USING ERRCODE = 'TT000';
+		END IF;
+	EXCEPTION
+		WHEN SQLSTATE 'TT000' THEN NULL;
+		WHEN OTHERS THEN
+			GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+			result := concat_ws(' ', SQLSTATE, SQLERRM, NULLIF(detail, ''), NULLIF(hint, ''));
+	END;
+	RESET ROLE;
+	PERFORM appdb.impersonate(NULL);
+	RETURN result;
+END
+$$;
+-- the same, the ids in it taken out
+CREATE FUNCTION public.told(who int, statement text) RETURNS text LANGUAGE sql AS
+	$$ SELECT regexp_replace(public.act(who, statement), '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', 'ID', 'g') $$;
+
+-- == files of private chats =================================================
+
+SELECT is(public.act(3, 'SELECT count(*) FROM appdb.message_files'), '2', 'the author of a private chat sees what goes with its messages');
+SELECT is(public.act(1, 'SELECT string_agg(id::text, '','') FROM appdb.message_files'), public.u(52)::text, 'the owner of the space does not');
+SELECT is(public.act(1, 'SELECT count(*) FROM app_data.message_files'), '1', 'nor in the table');
+SELECT is(public.act(2, 'DELETE FROM appdb.message_files'), '1', 'who cannot read a message takes no file from it');
+SELECT is(public.act(2, 'UPDATE appdb.message_files SET position = 1'), '1', 'nor moves one');
+SELECT matches(public.act(1, format('INSERT INTO appdb.message_files (space_id, message_id, file_id) VALUES (%L, %L, %L)', public.u(11), public.u(31), public.u(42))),
+	'^42501 new row violates row-level security', 'nor adds one');
+SELECT is(public.act(3, format('INSERT INTO appdb.message_files (space_id, message_id, file_id) VALUES (%L, %L, %L)', public.u(11), public.u(31), public.u(42))), '1', 'its author does');
+SELECT is(public.act(1, format('SELECT appdb.can_read_message(%L, %L)', public.u(11), public.u(31))), 'false', 'a message of a private chat is not to be read');
+SELECT is(public.act(1, format('SELECT appdb.can_read_message(%L, %L)', public.u(11), public.u(99))), 'false', 'no more than one that is not there');
+SELECT is(public.act(1, format('UPDATE appdb.chats SET visibility = %L WHERE id = %L', 'private', public.u(22)), true), '42501 new row violates row-level security policy for table "chats"',
+	'nobody makes a chat private for somebody else');
+UPDATE appdb.chats SET visibility = 'space' WHERE id = public.u(21);
+SELECT is(public.act(1, 'SELECT count(*) FROM appdb.message_files'), '2', 'a chat that is not private any more is everybody''s at once');
+UPDATE appdb.chats SET visibility = 'private' WHERE id = public.u(21);
+SELECT is(public.act(1, 'SELECT count(*) FROM appdb.message_files'), '1', 'and the other way round');
+
+-- == single files ===========================================================
+
+SELECT is(public.act(7, 'SELECT count(*) FROM appdb.files'), '0', 'who is a member nowhere sees no file');
+SELECT is(public.act(5, 'UPDATE appdb.files SET name = ''x'''), '0', 'a viewer writes none');
+INSERT INTO appdb.file_permissions (space_id, file_id, user_id, permission) VALUES (public.u(11), public.u(41), public.u(7), 'read'), (public.u(11), public.u(42), public.u(5), 'write');
+SELECT is(public.act(7, 'SELECT string_agg(name, '','') FROM appdb.files'), 'one', 'a permission shows a file to who is no member');
+SELECT is(public.act(7, 'SELECT count(*) FROM appdb.file_permissions'), '1', 'with the permission');
+SELECT is(public.act(7, 'UPDATE appdb.files SET name = ''x'''), '0', 'to read is not to write');
+SELECT is(public.act(7, 'SELECT appdb.can(''update'', ''appdb.files'', public.u(41)) OR appdb.can(''delete'', ''appdb.files'', public.u(41))'), 'false', 'which can() says too');
+SELECT is(public.act(5, 'UPDATE appdb.files SET name = name || ''!'' RETURNING name'), 'two!', 'a permission to write lets a viewer write that file');
+SELECT is(public.act(5, 'DELETE FROM appdb.files'), '0', 'but not delete it');
+SELECT is(public.act(5, 'UPDATE app_data.files SET deleted_at = now() WHERE id = public.u(42)'), '0', 'in no way');
+SELECT matches(public.act(5, 'UPDATE appdb.files SET user_id = public.u(5) WHERE id = public.u(42)'), '^42501 permission denied to change whose', 'nor take it over');
+SELECT matches(public.act(5, 'UPDATE appdb.files SET space_id = public.u(12) WHERE id = public.u(42)'), '^42501', 'nor carry it off');
+SELECT is(public.act(7, 'SELECT count(*) FROM appdb.chats'), '0', 'nothing else is shown');
+UPDATE appdb.file_permissions SET permission = 'write' WHERE user_id = public.u(7);
+SELECT is(public.act(7, 'UPDATE appdb.files SET name = ''x'''), '1', 'a permission that is raised holds at once');
+SELECT matches(public.act(7, format('INSERT INTO appdb.file_permissions (space_id, file_id, permission) VALUES (%L, %L, %L)', public.u(11), public.u(41), 'read')),
+	'^42501', 'to write is not to decide who may');
+UPDATE appdb.file_permissions SET permission = 'manage' WHERE user_id = public.u(7);
+SELECT is(public.act(7, format('INSERT INTO appdb.file_permissions (space_id, file_id, permission) VALUES (%L, %L, %L)', public.u(11), public.u(41), 'read')), '1', 'to manage is');
+SELECT matches(public.act(7, format('INSERT INTO appdb.file_permissions (space_id, file_id, permission) VALUES (%L, %L, %L)', public.u(11), public.u(42), 'read')),
+	'^42501', 'of that file');
+SELECT matches(public.act(7, format('UPDATE appdb.file_permissions SET file_id = %L WHERE file_id = %L', public.u(42), public.u(41))), '^42501', 'and of no other');
+SELECT matches(public.act(7, format('INSERT INTO appdb.file_permissions (space_id, file_id, user_id, granted_by) VALUES (%L, %L, %L, %L)', public.u(11), public.u(41), public.u(7), public.u(1))),
+	'^42501', 'in one''s own name');
+UPDATE appdb.file_permissions SET expires_at = now() - interval '1 second' WHERE user_id = public.u(7);
+SELECT is(public.act(7, 'SELECT count(*) FROM appdb.files'), '0', 'a permission ends when it says');
+UPDATE appdb.file_permissions SET expires_at = now() + interval '1 hour' WHERE user_id = public.u(7);
+SELECT is(public.act(7, 'SELECT count(*) FROM appdb.files'), '1', 'and not before');
+DELETE FROM appdb.file_permissions WHERE user_id = public.u(7);
+SELECT is(public.act(7, 'SELECT count(*) FROM appdb.files'), '0', 'or when it is taken back');
+INSERT INTO appdb.file_permissions (space_id, file_id, permission) VALUES (public.u(11), public.u(41), 'write');
+SELECT is(public.act(5, 'UPDATE appdb.files SET name = ''x'''), '2', 'one for everyone is for the members of the space');
+SELECT is(public.act(7, 'SELECT count(*) FROM appdb.files'), '0', 'and for nobody else');
+SELECT is(public.act(6, 'SELECT string_agg(name, '','') FROM appdb.files'), 'theirs', 'not for those of another space');
+SELECT matches(public.act(5, 'SELECT appdb.has_file_permission(public.u(41), ''delete'')'), '^22023', 'one can read, write and manage');
+SELECT is(public.act(5, 'SELECT cardinality(appdb.my_files(''write''))'), '2', 'the files that one may write');
+
+SELECT is(public.act(1, 'SELECT appdb.remove_member(public.u(5), space_id => public.u(11))', true), '', 'a viewer is removed');
+SELECT is(public.act(5, 'SELECT count(*) FROM appdb.files'), '0', 'and keeps no permission');
+INSERT INTO appdb.space_members (space_id, user_id, role) VALUES (public.u(11), public.u(5), 'viewer');
+INSERT INTO appdb.file_permissions (space_id, file_id, user_id, permission) VALUES (public.u(11), public.u(42), public.u(5), 'write');
+SELECT is(public.act(5, 'DELETE FROM appdb.space_members WHERE user_id = public.u(5)', true), '1', 'a viewer leaves by a statement');
+SELECT is(public.act(5, 'SELECT count(*) FROM appdb.files'), '0', 'and keeps none either');
+INSERT INTO appdb.space_members (space_id, user_id, role) VALUES (public.u(11), public.u(5), 'viewer');
+
+-- a plan that looks the caller's files and spaces up
+INSERT INTO appdb.files (space_id, name) SELECT public.u(12), n::text FROM generate_series(1, 2000) n;
+ANALYZE app_data.files;
+CREATE FUNCTION public.plan_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	result text := '';
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS off) ' || statement LOOP
+		result := result || line || E'\n';
+	END LOOP;
+	RETURN result;
+END
+$$;
+SELECT appdb.impersonate(public.u(5)) IS NOT NULL;
+SET LOCAL enable_seqscan = off;
+SET LOCAL ROLE regress_app;
+SELECT matches(public.plan_of('SELECT count(*) FROM appdb.files'), 'BitmapOr', 'all files of one''s own are looked up by index');
+RESET ROLE;
+RESET enable_seqscan;
+
+-- == in parallel ============================================================
+
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SET LOCAL enable_indexscan = off;
+SET LOCAL enable_bitmapscan = off;
+SET LOCAL parallel_leader_participation = off;
+SELECT appdb.impersonate(public.u(1)) IS NOT NULL;
+SET LOCAL ROLE regress_app;
+SELECT matches(public.plan_of('SELECT count(*) FROM app_data.' || name), 'Parallel Seq Scan', name || ' are read in parallel')
+FROM (VALUES ('messages'), ('message_files'), ('files'), ('users')) v (name);
+RESET ROLE;
+SELECT is(public.act(1, 'SELECT count(*) FROM app_data.messages'), '1', 'workers know which chats are private');
+SELECT is(public.act(3, 'SELECT count(*) FROM app_data.messages'), '2', 'and whose');
+SELECT is(public.act(1, 'SELECT count(*) FROM app_data.message_files'), '1', 'of which messages');
+SELECT is(public.act(7, 'SELECT count(*) FROM app_data.files'), '0', 'which files');
+SELECT is(public.act(1, 'SELECT count(*) FROM app_data.users'), '5', 'whom one knows');
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+RESET enable_indexscan;
+RESET enable_bitmapscan;
+RESET parallel_leader_participation;
+
+-- == whose a row is =========================================================
+
+SELECT matches(public.act(4, format('UPDATE appdb.%s SET user_id = %L WHERE user_id = %L', e, public.u(4), public.u(3))), '^42501 permission denied to change whose a row of table "app_data.' || e,
+	'an editor takes over no ' || e) FROM unnest(ARRAY['chats', 'messages', 'files', 'notes']) e;
+SELECT matches(public.act(4, 'UPDATE appdb.notes SET user_id = public.u(4) WHERE id = public.u(62)'), '^42501', 'nor what is nobody''s');
+SELECT matches(public.act(4, format('UPDATE appdb.chats SET visibility = %L WHERE id = %L', 'public', public.u(22))), '^42501 permission denied to change whose', 'nor publishes another''s chat');
+SELECT is(public.act(4, 'UPDATE appdb.chats SET title = ''x'', user_id = user_id, visibility = visibility'), '1', 'an editor may change the rest of it');
+SELECT is(public.act(3, format('UPDATE appdb.chats SET visibility = %L WHERE id = %L', 'private', public.u(22))), '1', 'its author decides who reads it');
+SELECT is(public.act(3, format('UPDATE appdb.chats SET user_id = %L WHERE id = %L', public.u(4), public.u(22))), '1', 'and can give it away');
+SELECT is(public.act(2, format('UPDATE appdb.chats SET user_id = %L WHERE id = %L', public.u(2), public.u(22))), '1', 'so can an admin');
+
+-- == references =============================================================
+
+-- the same is told of what is there, of what has been deleted, and of what never was
+SELECT is(public.told(4, format(statement, there)), public.told(4, format(statement, public.u(99))), what)
+FROM (VALUES
+	('a user of another tenant as a member', 'UPDATE appdb.notes SET user_id = %L WHERE id = public.u(61)', public.u(7)),
+	('a folder elsewhere', 'UPDATE appdb.notes SET folder_id = %L WHERE id = public.u(61)', public.u(71)),
+	('a deleted folder elsewhere', 'INSERT INTO appdb.notes (space_id, folder_id, title) VALUES (public.u(11), %L, ''x'')', public.u(72)),
+	('a deleted space elsewhere', 'INSERT INTO appdb.notes (space_id, title) VALUES (%L, ''x'')', public.u(13)),
+	('a user, for a row that is born deleted', 'INSERT INTO app_data.tasks (kind, space_id, user_id, deleted_at) VALUES (''x'', public.u(11), %L, now())', public.u(7))) v (what, statement, there);
+SELECT is(public.told(2, format(statement, there)), public.told(2, format(statement, public.u(99))), what)
+FROM (VALUES
+	('nobody makes a stranger a member', 'INSERT INTO appdb.space_members (space_id, user_id) VALUES (public.u(11), %L)', public.u(7))) v (what, statement, there);
+SELECT is(public.act(2, 'SELECT count(*) FROM appdb.users WHERE id = public.u(7)'), '0', 'whom they would see then');
+
+-- == functions that answer ==================================================
+
+SELECT is(public.act(3, 'SELECT count(*) FROM appdb.notes WHERE appdb.has_role(space_id, title)'), '22023 unknown role "note" Roles are viewer (in an organization: member), editor, admin and owner.', 'has_role() is asked of one''s own rows');
+SELECT is(public.act(7, 'SELECT count(*) FROM appdb.notes WHERE appdb.has_role(space_id, title)'), '0', 'and of nobody else''s');
+
+SELECT * FROM finish();
+ROLLBACK;
