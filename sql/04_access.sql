@@ -150,7 +150,9 @@ AS $$
 	('organizations', 'delete', 'appdb.has_organization_role(id, ''owner'')', NULL),
 	('members', 'select', 'appdb.is_organization_member(organization_id)', NULL),
 	('members', 'insert', NULL, 'appdb.has_organization_role(organization_id, ''admin'')'),
-	('members', 'update', 'appdb.has_organization_role(organization_id, ''admin'')', 'appdb.has_organization_role(organization_id, ''admin'')'),
+	-- one's own too: to step down and to leave, which appdb.membership_rank() tells from the rest
+	('members', 'update', 'appdb.has_organization_role(organization_id, ''admin'') OR (user_id = appdb.current_user_id() AND deleted_at IS NULL)',
+	 'appdb.has_organization_role(organization_id, ''admin'') OR user_id = appdb.current_user_id()'),
 	('members', 'delete', 'appdb.has_organization_role(organization_id, ''admin'') OR user_id = appdb.current_user_id()', NULL),
 
 	('spaces', 'select', 'appdb.is_member(id)', NULL),
@@ -159,7 +161,8 @@ AS $$
 	('spaces', 'delete', 'appdb.has_role(id, ''owner'')', NULL),
 	('space_members', 'select', 'appdb.is_member(space_id)', NULL),
 	('space_members', 'insert', NULL, 'appdb.has_role(space_id, ''admin'')'),
-	('space_members', 'update', 'appdb.has_role(space_id, ''admin'')', 'appdb.has_role(space_id, ''admin'')'),
+	('space_members', 'update', 'appdb.has_role(space_id, ''admin'') OR (user_id = appdb.current_user_id() AND deleted_at IS NULL)',
+	 'appdb.has_role(space_id, ''admin'') OR user_id = appdb.current_user_id()'),
 	('space_members', 'delete', 'appdb.has_role(space_id, ''admin'') OR user_id = appdb.current_user_id()', NULL),
 	('invitations', 'select', 'appdb.has_role(space_id, ''admin'') OR appdb.has_organization_role(organization_id, ''admin'') OR appdb.is_my_email(email)', NULL),
 

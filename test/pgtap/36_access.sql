@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(71);
+SELECT plan(76);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -123,8 +123,13 @@ SELECT is(public.act(1, 'SELECT appdb.remove_member(public.u(5), space_id => pub
 SELECT is(public.act(5, 'SELECT count(*) FROM appdb.files'), '0', 'and keeps no permission');
 INSERT INTO appdb.space_members (space_id, user_id, role) VALUES (public.u(11), public.u(5), 'viewer');
 INSERT INTO appdb.file_permissions (space_id, file_id, user_id, permission) VALUES (public.u(11), public.u(42), public.u(5), 'write');
+SELECT matches(public.act(5, 'UPDATE appdb.space_members SET role = ''editor'' WHERE user_id = public.u(5)'), '^42501', 'a viewer does not rise');
+SELECT is(public.act(3, 'UPDATE appdb.space_members SET role = ''viewer'' WHERE user_id = public.u(3) AND space_id = public.u(11)'), '1', 'an editor can step down');
+SELECT matches(public.act(3, 'UPDATE appdb.space_members SET user_id = public.u(4) WHERE user_id = public.u(3)'), '^42501', 'but not make it somebody else''s');
 SELECT is(public.act(5, 'DELETE FROM appdb.space_members WHERE user_id = public.u(5)', true), '1', 'a viewer leaves by a statement');
 SELECT is(public.act(5, 'SELECT count(*) FROM appdb.files'), '0', 'and keeps none either');
+SELECT is(public.act(5, 'UPDATE app_data.space_members SET deleted_at = NULL'), '0', 'nor comes back');
+SELECT is(public.act(5, 'UPDATE app_data.space_members SET role = ''owner'''), '0', 'nor prepares for it');
 INSERT INTO appdb.space_members (space_id, user_id, role) VALUES (public.u(11), public.u(5), 'viewer');
 
 -- a plan that looks the caller's files and spaces up

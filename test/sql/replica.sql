@@ -34,7 +34,7 @@ SELECT email, name, deleted_at IS NOT NULL AS deleted FROM app_data.users WHERE 
 -- == session_replication_role = replica, as an apply worker has it ============
 -- only what makes backends forget roles fires there too
 SELECT tgname, tgenabled, count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'O' GROUP BY 1, 2 ORDER BY 1;
-SELECT DISTINCT tgenabled FROM pg_trigger WHERE NOT tgisinternal AND tgname NOT IN ('appdb_membership', 'appdb_readers', 'appdb_readers_gone')
+SELECT DISTINCT tgenabled FROM pg_trigger WHERE NOT tgisinternal AND tgname NOT IN ('appdb_membership', 'appdb_permissions', 'appdb_readers', 'appdb_readers_gone')
 	AND (tgrelid IN (SELECT entity FROM appdb.managed) OR tgrelid IN (SELECT live_view FROM appdb.managed));
 INSERT INTO appdb.organizations (id, name, slug) VALUES ('00000000-0000-7000-8000-00000000f001', 'Replica', 'regress-replica');
 INSERT INTO appdb.spaces (id, organization_id, name) VALUES ('00000000-0000-7000-8000-00000000f002', '00000000-0000-7000-8000-00000000f001', 'Replica');
