@@ -10,6 +10,8 @@
 #   make docs           docs/database/schema.md from the catalogs
 #   make lint-migrations
 #                       finds in sql/migrations/ what would block or lose something
+#   make release VERSION=1.1
+#                       freezes the scripts of a version in sql/released/
 #
 # CONTRIBUTING.md says more.
 
@@ -18,7 +20,7 @@ PG_CONFIG ?= pg_config
 # These run on a server of their own and call make again to build.  They must
 # work where pg_config is not installed yet, and PGXS has a target "check"
 # which says that there is none: so they are kept apart from PGXS.
-own_targets = check check-all check-memory demo demo-stop demo-clean bench stress roots docs
+own_targets = check check-all check-memory demo demo-stop demo-clean bench stress roots docs release
 own_targets += lint-migrations
 own_goals = $(filter $(own_targets),$(MAKECMDGOALS))
 
@@ -46,6 +48,8 @@ stress:
 lint-migrations:
 	@tools/run.sh lint-migrations.mjs $(patsubst %,--released %,$(wildcard sql/released/SHA256SUMS)) \
 		$(filter-out %.engine.sql,$(wildcard sql/migrations/*--*.sql))
+release:
+	@sh sql/release.sh '$(VERSION)' $(AGAIN)
 demo:
 	@PG_CONFIG='$(PG_CONFIG)' demo/run.sh start
 demo-stop:
@@ -71,9 +75,12 @@ PGFILEDESC = "appdb - the data layer of an application"
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 SHARED_HEADERS = $(wildcard src/*.h)
 
-SCRIPT = appdb--$(EXTVERSION).sql
-DATA_built = $(SCRIPT)
-DATA = $(filter-out $(SCRIPT),$(wildcard appdb--*--*.sql))
+# Scripts: those of released versions are frozen, those that lead to this one
+# are built, until it is released as well.
+DATA = $(sort $(wildcard sql/released/appdb--*.sql))
+RELEASED = $(foreach f,$(notdir $(DATA)),$(if $(findstring --,$(subst appdb--,,$(f))),,$(patsubst appdb--%.sql,%,$(f))))
+DATA_built = $(filter-out $(notdir $(DATA)),appdb--$(EXTVERSION).sql \
+	$(foreach v,$(filter-out $(EXTVERSION),$(RELEASED)),appdb--$(v)--$(EXTVERSION).sql))
 
 # The tests of the installed extension.  Every file finds the extension there.
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
@@ -98,6 +105,7 @@ ifdef WERROR
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Werror
 endif
+PG_CPPFLAGS += -DAPPDB_VERSION='"$(EXTVERSION)"'
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 ifeq (,$(PGXS))
@@ -119,14 +127,9 @@ endif
 $(BUILT_FOR):
 	$(file >$@,$(strip $(built_for)))@:
 
-# The installation script: the engine, then the text of the tables as a
-# function, then the call that makes them (as the installing role, and not as
-# members of the extension).
-ENGINE_SQL = $(sort $(wildcard sql/0[0-4]_*.sql))
-TABLES_SQL = $(sort $(wildcard sql/0[5-9]_*.sql sql/[1-8]?_*.sql))
-
-$(SCRIPT): $(ENGINE_SQL) $(TABLES_SQL) sql/script.sh appdb.control
-	sh sql/script.sh $(ENGINE_SQL) -- $(TABLES_SQL) > $@.tmp
+# appdb--NEW.sql and appdb--OLD--NEW.sql; sql/script.sh says what is in them
+$(DATA_built): $(wildcard sql/*.sql sql/migrations/*.sql) sql/script.sh sql/update.awk appdb.control
+	sh sql/script.sh $(EXTVERSION) $(filter-out $(EXTVERSION),$(subst --, ,$(patsubst appdb--%.sql,%,$@))) > $@.tmp
 	mv $@.tmp $@
 
 endif # own_goals

@@ -8,9 +8,14 @@ COMMENT ON SCHEMA appdb IS 'The application''s data as it is used: live views, r
 GRANT USAGE ON SCHEMA appdb TO PUBLIC;
 
 CREATE FUNCTION appdb.version() RETURNS pg_catalog.text
-	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	LANGUAGE c STABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'appdb_version';
-COMMENT ON FUNCTION appdb.version() IS 'The version of the engine; that of the tables is in app_data.schema_version';
+COMMENT ON FUNCTION appdb.version() IS 'The version of the engine in this database; that of the tables is in app_data.schema_version';
+
+CREATE FUNCTION appdb._library_version() RETURNS pg_catalog.text
+	LANGUAGE c STABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'appdb__library_version';
+COMMENT ON FUNCTION appdb._library_version() IS 'Internal: the version of the library that this session has loaded; it serves the engine of its own version and of older ones';
 
 -- == uuid.c =================================================================
 

@@ -230,7 +230,7 @@ BEGIN
 	ALTER TABLE app_data.file_permissions ENABLE ALWAYS TRIGGER appdb_permissions;
 
 	-- what the engine itself keeps is as easily lost
-	FOR own IN SELECT * FROM (VALUES ('schema_version'), ('managed'), ('deletions'), ('unlinked'), ('legal_holds'), ('access')) v (name) LOOP
+	FOR own IN SELECT * FROM (VALUES ('schema_version'), ('pending'), ('managed'), ('deletions'), ('unlinked'), ('legal_holds'), ('access')) v (name) LOOP
 		EXECUTE format('CREATE OR REPLACE TRIGGER appdb_truncate BEFORE TRUNCATE ON app_data.%I '
 					   'FOR EACH STATEMENT EXECUTE FUNCTION appdb.refuse_truncate()', own.name);
 		EXECUTE format('COMMENT ON TRIGGER appdb_truncate ON app_data.%I IS %L', own.name,

@@ -39,9 +39,9 @@ BEGIN
 	-- versions
 	RETURN QUERY
 		SELECT 'error', 'extension appdb',
-			   format('its functions are of version %s, its library of %s', e.extversion, appdb.version()),
+			   format('its functions are of version %s, its library of %s', e.extversion, appdb._library_version()),
 			   'ALTER EXTENSION appdb UPDATE;'
-		FROM pg_extension e WHERE e.extname = 'appdb' AND e.extversion <> appdb.version();
+		FROM pg_extension e WHERE e.extname = 'appdb' AND e.extversion <> appdb._library_version();
 	IF (SELECT count(*) FROM app_data.schema_version) <> 1 THEN
 		RETURN QUERY SELECT 'error', 'app_data.schema_version', 'it does not have exactly one row: the version of the tables is not known',
 			format('DELETE FROM app_data.schema_version; INSERT INTO app_data.schema_version (version) VALUES (%L);', appdb.version());

@@ -1127,7 +1127,11 @@ DO $$
 DECLARE
 	f regprocedure;
 BEGIN
-	FOREACH f IN ARRAY appdb._app_functions() LOOP
+	-- once: in an upgrade it would make what has been granted since part of the initial privileges, which dumps leave out
+	FOR f IN
+		SELECT x FROM unnest(appdb._app_functions()) AS x
+		WHERE NOT EXISTS (SELECT FROM pg_init_privs p WHERE p.classoid = 'pg_proc'::regclass AND p.objoid = x AND p.privtype = 'e')
+	LOOP
 		EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
 	END LOOP;
 END

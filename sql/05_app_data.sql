@@ -10,6 +10,27 @@ COMMENT ON COLUMN app_data.schema_version.version IS 'Version of appdb that the 
 COMMENT ON COLUMN app_data.schema_version.changed_at IS 'When they reached it';
 INSERT INTO app_data.schema_version (version) VALUES (appdb.version());
 
+CREATE TABLE app_data.pending (
+	version pg_catalog.text NOT NULL,
+	step pg_catalog.int4 NOT NULL,
+	last_id pg_catalog.uuid,
+	rows pg_catalog.int8 NOT NULL DEFAULT 0,
+	attempts pg_catalog.int4 NOT NULL DEFAULT 0,
+	error pg_catalog.text,
+	running pg_catalog.int4,
+	started_at pg_catalog.timestamptz,
+	PRIMARY KEY (version, step)
+);
+COMMENT ON TABLE app_data.pending IS 'Steps of migrations that remain to be done by appdb.migrate_online(); shown by appdb.pending()';
+COMMENT ON COLUMN app_data.pending.version IS 'The version that the migration leads to';
+COMMENT ON COLUMN app_data.pending.step IS 'Which statement of the migration''s online part';
+COMMENT ON COLUMN app_data.pending.last_id IS 'Of a backfill: the last row that is done';
+COMMENT ON COLUMN app_data.pending.rows IS 'Of a backfill: how many rows are done';
+COMMENT ON COLUMN app_data.pending.attempts IS 'How often it has been begun';
+COMMENT ON COLUMN app_data.pending.error IS 'How the last attempt failed';
+COMMENT ON COLUMN app_data.pending.running IS 'Process id of the session that began it';
+COMMENT ON COLUMN app_data.pending.started_at IS 'When the last attempt began';
+
 CREATE TABLE app_data.managed (
 	entity pg_catalog.regclass PRIMARY KEY,
 	view pg_catalog.name NOT NULL UNIQUE,

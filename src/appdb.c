@@ -8,10 +8,16 @@
  */
 #include "appdb.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_extension.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/rel.h"
 #include "utils/varlena.h"
 
 PG_MODULE_MAGIC;
@@ -26,6 +32,7 @@ void		_PG_init(void);
 
 PG_FUNCTION_INFO_V1(appdb_version);
 PG_FUNCTION_INFO_V1(appdb__preloaded);
+PG_FUNCTION_INFO_V1(appdb__library_version);
 
 /*
  * appdb.retention: an interval, not negative.  Errors in a check hook are
@@ -146,10 +153,40 @@ _PG_init(void)
 
 /*
  * appdb.version() returns text
- *		The version of the engine, as loaded.
+ *		The version of the engine in this database.  The library serves those
+ *		of all releases, so this is what the catalog says.
  */
 Datum
 appdb_version(PG_FUNCTION_ARGS)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tup;
+	Datum		version = (Datum) 0;
+	bool		isnull = true;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("appdb"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tup = systable_getnext(scan);
+	if (HeapTupleIsValid(tup))
+		version = heap_getattr(tup, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+	if (!isnull)
+		version = PointerGetDatum(DatumGetTextPCopy(version));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(version);
+}
+
+/*
+ * appdb._library_version() returns text
+ *		The version of the library, as loaded.
+ */
+Datum
+appdb__library_version(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TEXT_P(cstring_to_text(APPDB_VERSION));
 }

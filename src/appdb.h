@@ -20,9 +20,6 @@
 
 #include "compat.h"
 
-/* the version of the engine, and of the tables that it makes */
-#define APPDB_VERSION "1.0"
-
 /* schemas of the contract: engine and live views, base tables */
 #define APPDB_SCHEMA "appdb"
 #define APPDB_DATA_SCHEMA "app_data"
@@ -34,6 +31,19 @@
 extern bool appdb_allow_drop;
 extern bool appdb_rewrite_deletes;
 extern char *appdb_retention;
+
+/* install.c: what works as the owner of the tables */
+typedef void (*appdb_body) (void *arg);
+extern void appdb_run_as_owner(Oid userid, appdb_body body, void *arg);
+extern void appdb_run_sql(const char *sql);
+extern void appdb_run_script(const char *script);
+extern char *appdb_text_of(const char *query);
+extern void appdb_notice(const char *message, const char *hint);
+extern Oid	appdb_namespace_owner(Oid nsp);
+
+/* migrate.c: changes of the tables from version to version */
+extern bool appdb_migrating;
+extern void appdb_apply_migrations(void);
 
 /* uuid.c */
 extern Datum appdb_uuidv7(FunctionCallInfo fcinfo);

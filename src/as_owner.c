@@ -92,7 +92,7 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 	}
 
 	InitFunctionCallInfoData(*call, worker, fcinfo->nargs, fcinfo->fncollation,
-							 CALLED_AS_TRIGGER(fcinfo) ? fcinfo->context : NULL, NULL);
+							 CALLED_AS_TRIGGER(fcinfo) ? fcinfo->context : NULL, fcinfo->resultinfo);
 	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
 
 	GetUserIdAndSecContext(&save_userid, &save_sec_context);

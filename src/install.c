@@ -28,6 +28,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
+#include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -45,16 +46,20 @@ typedef enum DataSchemaState
 } DataSchemaState;
 
 PG_FUNCTION_INFO_V1(appdb_install);
+PG_FUNCTION_INFO_V1(appdb_migrate);
 PG_FUNCTION_INFO_V1(appdb_manage);
 PG_FUNCTION_INFO_V1(appdb_unmanage);
 PG_FUNCTION_INFO_V1(appdb_follow);
 
-/* how many calls of run_as_owner() are under way */
+/* unless the caller has said another one */
+#define MIGRATE_LOCK_TIMEOUT "10s"
+
+/* how many calls of appdb_run_as_owner() are under way */
 static int	engine_ddl = 0;
 
 /* Run one SQL statement through SPI; the caller is connected. */
-static void
-run_sql(const char *sql)
+void
+appdb_run_sql(const char *sql)
 {
 	int			rc = SPI_execute(sql, false, 0);
 
@@ -66,8 +71,8 @@ run_sql(const char *sql)
  * Run a script one statement at a time, so that an error shows the statement
  * and not the whole script.
  */
-static void
-run_script(const char *script)
+void
+appdb_run_script(const char *script)
 {
 	List	   *stmts = raw_parser(script, RAW_PARSE_DEFAULT);
 	ListCell   *lc;
@@ -79,17 +84,17 @@ run_script(const char *script)
 		char	   *sql;
 
 		sql = stmt->stmt_len > 0 ? pnstrdup(start, stmt->stmt_len) : pstrdup(start);
-		run_sql(sql);
+		appdb_run_sql(sql);
 		pfree(sql);
 		CHECK_FOR_INTERRUPTS();
 	}
 }
 
 /* The text that a parameterless SQL function returns. */
-static char *
-text_of(const char *query)
+char *
+appdb_text_of(const char *query)
 {
-	run_sql(query);
+	appdb_run_sql(query);
 	if (SPI_processed != 1)
 		elog(ERROR, "query returned " UINT64_FORMAT " rows: %s", SPI_processed, query);
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
@@ -120,8 +125,8 @@ data_schema_state(Oid nsp)
 	return any ? DATA_FOREIGN : DATA_EMPTY;
 }
 
-static Oid
-namespace_owner(Oid nsp)
+Oid
+appdb_namespace_owner(Oid nsp)
 {
 	HeapTuple	tup = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(nsp));
 	Oid			owner;
@@ -164,30 +169,22 @@ extension_owner(Oid extoid)
 static void
 grant_to_owner(Oid owner)
 {
-	char	   *role;
+	Oid			argtype = NAMEOID;
+	Datum		arg;
+	int			rc;
+	SPITupleTable *statements;
 
 	if (superuser_arg(owner))
 		return;
-	role = pstrdup(quote_identifier(GetUserNameFromId(owner, false)));
-	run_sql(psprintf("GRANT USAGE, CREATE ON SCHEMA appdb TO %s", role));
-	run_sql(psprintf("GRANT EXECUTE ON FUNCTION appdb.install(), "
-					 "appdb.manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb), "
-					 "appdb._manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb), "
-					 "appdb.unmanage(pg_catalog.regclass), appdb._unmanage(pg_catalog.regclass), "
-					 "appdb._sync_relations(pg_catalog.regclass, pg_catalog.name), appdb.attach_domains(), "
-					 "appdb.grant_access(pg_catalog.name, pg_catalog.text), appdb.revoke_access(pg_catalog.name), "
-					 "appdb.hold(pg_catalog.uuid, pg_catalog.text), appdb.release(pg_catalog.uuid), "
-					 "appdb._run_schedules(pg_catalog.int4), "
-					 "appdb.doctor(pg_catalog.bool), appdb._doctor(pg_catalog.bool), appdb.__doctor(pg_catalog.bool), "
-					 "appdb._doctor_catalogs(), appdb._doctor_rows(), "
-					 "appdb._maintain(pg_catalog.text, pg_catalog.int4) TO %s",
-					 role));
-	/* what appdb.grant_access() hands on */
-	run_sql(psprintf("GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION",
-					 text_of("SELECT pg_catalog.array_to_string(appdb._grant_functions('service'), ', ')"),
-					 role));
-	run_sql(psprintf("GRANT EXECUTE ON PROCEDURE appdb.purge(pg_catalog.interval, pg_catalog.int4), "
-					 "appdb.maintain(pg_catalog.int4, pg_catalog.bool) TO %s", role));
+	arg = CStringGetDatum(GetUserNameFromId(owner, false));
+	arg = DirectFunctionCall1(namein, arg);
+	rc = SPI_execute_with_args("SELECT statement FROM appdb._owner_grants($1) statement",
+							   1, &argtype, &arg, NULL, false, 0);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
+	statements = SPI_tuptable;
+	for (uint64 i = 0; i < statements->numvals; i++)
+		appdb_run_sql(SPI_getvalue(statements->vals[i], statements->tupdesc, 1));
 }
 
 /* Everything that "owner" makes or re-makes; runs as that role. */
@@ -196,22 +193,23 @@ make_or_attach(DataSchemaState state)
 {
 	if (state == DATA_MISSING)
 	{
-		run_sql("CREATE SCHEMA app_data");
-		run_sql("COMMENT ON SCHEMA app_data IS "
+		appdb_run_sql("CREATE SCHEMA app_data");
+		appdb_run_sql("COMMENT ON SCHEMA app_data IS "
 				"'The rows of appdb: base tables, deleted rows included. Applications use the live views in schema appdb.'");
 	}
 
 	if (state == DATA_PRESENT)
 	{
+		appdb_apply_migrations();
 		/* a table that was dropped while the extension was away */
-		run_sql("DELETE FROM app_data.managed m WHERE NOT EXISTS "
+		appdb_run_sql("DELETE FROM app_data.managed m WHERE NOT EXISTS "
 				"(SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) m.entity::pg_catalog.oid)");
-		run_sql("SELECT appdb.manage(m.entity) FROM app_data.managed m ORDER BY m.entity::pg_catalog.text");
+		appdb_run_sql("SELECT appdb.manage(m.entity) FROM app_data.managed m ORDER BY m.entity::pg_catalog.text");
 	}
 	else
-		run_script(text_of("SELECT appdb.tables_sql()"));
+		appdb_run_script(appdb_text_of("SELECT appdb.tables_sql()"));
 
-	run_sql("SELECT appdb.attach_domains()");
+	appdb_run_sql("SELECT appdb.attach_domains()");
 }
 
 /*
@@ -220,10 +218,8 @@ make_or_attach(DataSchemaState state)
  * deferred trigger of its own would fire at commit, as the caller.  The user is reset by the abort of a (sub)transaction,
  * extension.c's variable is not: hence the PG_FINALLY.
  */
-typedef void (*appdb_body) (void *arg);
-
-static void
-run_as_owner(Oid userid, appdb_body body, void *arg)
+void
+appdb_run_as_owner(Oid userid, appdb_body body, void *arg)
 {
 	Oid			save_userid;
 	int			save_sec_context;
@@ -256,6 +252,22 @@ run_as_owner(Oid userid, appdb_body body, void *arg)
 	AtEOXact_GUC(true, save_nestlevel);
 }
 
+/* A notice for whoever called, also from within an extension's script, which keeps them back. */
+void
+appdb_notice(const char *message, const char *hint)
+{
+	int			save_nestlevel = NewGUCNestLevel();
+
+	if (creating_extension || client_min_messages > NOTICE)
+		(void) set_config_option("client_min_messages", "notice",
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	ereport(NOTICE,
+			(errmsg("%s", message),
+			 hint ? errhint("%s", hint) : 0));
+	AtEOXact_GUC(true, save_nestlevel);
+}
+
 static void
 install_body(void *arg)
 {
@@ -263,25 +275,27 @@ install_body(void *arg)
 	(void) set_config_option("client_min_messages", "warning",
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	/* who waits for a lock on a table makes all others wait behind */
+	(void) set_config_option("lock_timeout",
+							 LockTimeout == 0 ? MIGRATE_LOCK_TIMEOUT : psprintf("%d", LockTimeout),
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	make_or_attach(*(DataSchemaState *) arg);
 }
 
 /*
- * appdb.install() returns text
- *		Makes schema "app_data" with all tables, or attaches to existing ones.
- *
- * Returns what was done: 'installed', 'attached' or 'deferred' (schema
- * app_data exists and is empty, as it is in the middle of a restore).
+ * What is in schema "app_data", whose owner is returned; an error where it is
+ * not appdb's, or not the caller's business.
  */
-Datum
-appdb_install(PG_FUNCTION_ARGS)
+static Oid
+data_owner(DataSchemaState *state)
 {
 	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
-	DataSchemaState state = data_schema_state(nsp);
 	Oid			caller = creating_extension ? extension_owner(CurrentExtensionObject) : GetUserId();
-	Oid			owner = OidIsValid(nsp) ? namespace_owner(nsp) : caller;
+	Oid			owner = OidIsValid(nsp) ? appdb_namespace_owner(nsp) : caller;
 
-	if (state == DATA_FOREIGN)
+	*state = data_schema_state(nsp);
+	if (*state == DATA_FOREIGN)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_SCHEMA),
 				 errmsg("schema \"%s\" holds relations that are not appdb's", APPDB_DATA_SCHEMA),
@@ -295,6 +309,21 @@ appdb_install(PG_FUNCTION_ARGS)
 				 errmsg("must have the privileges of the owner of schema \"%s\"", APPDB_DATA_SCHEMA),
 				 errdetail("The schema belongs to role \"%s\".", GetUserNameFromId(owner, false)),
 				 errhint("Run the command as that role, or as a superuser.")));
+	return owner;
+}
+
+/*
+ * appdb.install() returns text
+ *		Makes schema "app_data" with all tables, or attaches to existing ones.
+ *
+ * Returns what was done: 'installed', 'attached' or 'deferred' (schema
+ * app_data exists and is empty, as it is in the middle of a restore).
+ */
+Datum
+appdb_install(PG_FUNCTION_ARGS)
+{
+	DataSchemaState state;
+	Oid			owner = data_owner(&state);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -303,26 +332,59 @@ appdb_install(PG_FUNCTION_ARGS)
 		grant_to_owner(owner);
 
 	if (state == DATA_EMPTY && creating_extension)
-	{
-		/* CREATE EXTENSION keeps notices back; this one is for its caller */
-		int			save_nestlevel = NewGUCNestLevel();
-
-		(void) set_config_option("client_min_messages", "notice",
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-		ereport(NOTICE,
-				(errmsg("schema \"%s\" exists and is empty: a restore is assumed, no tables are made", APPDB_DATA_SCHEMA),
-				 errhint("If this is not a restore, run SELECT appdb.install().")));
-		AtEOXact_GUC(true, save_nestlevel);
-	}
+		appdb_notice(psprintf("schema \"%s\" exists and is empty: a restore is assumed, no tables are made", APPDB_DATA_SCHEMA),
+					 "If this is not a restore, run SELECT appdb.install().");
 	else
-		run_as_owner(owner, install_body, &state);
+		appdb_run_as_owner(owner, install_body, &state);
 
 	SPI_finish();
 
 	PG_RETURN_TEXT_P(cstring_to_text(state == DATA_PRESENT ? "attached" :
 									 state == DATA_EMPTY && creating_extension ? "deferred" :
 									 "installed"));
+}
+
+static void
+is_current(void *arg)
+{
+	*(bool *) arg = strcmp(appdb_text_of("SELECT version FROM app_data.schema_version"),
+						   appdb_text_of("SELECT appdb.version()")) == 0;
+}
+
+/*
+ * appdb.migrate() returns text
+ *		Brings the tables to the engine's version, and attaches to them anew.
+ *
+ * Returns what was done: 'migrated', or 'current' where the tables are at that
+ * version.  After an upgrade of the engine, which this ends, what is made of
+ * the tables is brought up to date in any case.
+ */
+Datum
+appdb_migrate(PG_FUNCTION_ARGS)
+{
+	DataSchemaState state;
+	Oid			owner = data_owner(&state);
+	bool		current = false;
+
+	if (state != DATA_PRESENT && !creating_extension)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("schema \"%s\" has no tables of appdb's", APPDB_DATA_SCHEMA),
+				 errhint("SELECT appdb.install() makes them.")));
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (superuser())
+		grant_to_owner(owner);
+	if (state == DATA_PRESENT)
+	{
+		appdb_run_as_owner(owner, is_current, &current);
+		if (!current || creating_extension)
+			appdb_run_as_owner(owner, install_body, &state);
+	}
+	SPI_finish();
+
+	PG_RETURN_TEXT_P(cstring_to_text(current ? "current" : "migrated"));
 }
 
 /*
@@ -380,13 +442,13 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 					   get_rel_name(relid));
 
 	nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
-	if (OidIsValid(nsp) && !has_privs_of_role(owner, namespace_owner(nsp)))
+	if (OidIsValid(nsp) && !has_privs_of_role(owner, appdb_namespace_owner(nsp)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("cannot %s table \"%s\" of role \"%s\"", what, get_rel_name(relid),
 						GetUserNameFromId(owner, false)),
 				 errdetail("What appdb keeps of a table is in schema \"%s\", which belongs to role \"%s\".",
-						   APPDB_DATA_SCHEMA, GetUserNameFromId(namespace_owner(nsp), false)),
+						   APPDB_DATA_SCHEMA, GetUserNameFromId(appdb_namespace_owner(nsp), false)),
 				 errhint("Give the table to that role, or make its owner a member of it.")));
 
 	call.sql = sql;
@@ -397,7 +459,7 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 		call.nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 		call.values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 	}
-	run_as_owner(owner, manage_body, &call);
+	appdb_run_as_owner(owner, manage_body, &call);
 }
 
 /*
@@ -446,7 +508,7 @@ appdb_follow(PG_FUNCTION_ARGS)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	run_sql("SELECT appdb._follow(c.objid::pg_catalog.regclass) FROM pg_catalog.pg_event_trigger_ddl_commands() c "
+	appdb_run_sql("SELECT appdb._follow(c.objid::pg_catalog.regclass) FROM pg_catalog.pg_event_trigger_ddl_commands() c "
 			"WHERE c.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass "
 			"AND c.object_type OPERATOR(pg_catalog.=) ANY ('{table,table column}')");
 	SPI_finish();

@@ -793,7 +793,8 @@ appdb_timestamps(PG_FUNCTION_ARGS)
 			change.updated_at = NULL;
 	}
 
-	if ((change.columns & COLUMNS_OF_USERS) != 0)
+	/* what a migration fills in is no change of the application's */
+	if ((change.columns & COLUMNS_OF_USERS) != 0 && likely(!appdb_migrating))
 		new = set_time(trigdata, new, table->updated_at, change.updated_at,
 					   next_updated_at(table, old, &change), false);
 	else if ((change.columns & COLUMN_UPDATED_AT) != 0)

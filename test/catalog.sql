@@ -173,7 +173,7 @@ ORDER BY l.line COLLATE "C";
 \endif
 \if :versioned
 SELECT l.line
-FROM (SELECT 'schema_version: ' || (to_jsonb(v) - '{id,created_at,updated_at,applied_at,installed_at}'::text[])::text
+FROM (SELECT 'schema_version: ' || (to_jsonb(v) - '{id,created_at,updated_at,changed_at,applied_at,installed_at}'::text[])::text
 	FROM app_data.schema_version AS v) AS l (line)
 ORDER BY l.line COLLATE "C";
 \endif

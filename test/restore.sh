@@ -111,7 +111,7 @@ for role in "$super" appdb_test_owner; do
 	snapshot target filled
 	is "$role: every table has rows" "$(run_psql target <<-'SQL'
 		SELECT format('SELECT %L WHERE NOT EXISTS (SELECT FROM %s)', c.oid::regclass, c.oid::regclass)
-		FROM pg_class AS c WHERE c.relkind = 'r' AND c.relnamespace = 'app_data'::regnamespace AND c.relname <> 'access' \gexec
+		FROM pg_class AS c WHERE c.relkind = 'r' AND c.relnamespace = 'app_data'::regnamespace AND c.relname NOT IN ('access', 'pending') \gexec
 	SQL
 	)" ""
 	out=$(run_psql target -c 'DROP EXTENSION appdb CASCADE' 2>&1)

@@ -8,7 +8,7 @@ CREATE TEMPORARY VIEW base AS
 	SELECT c.oid, c.relname::text AS name, c.relowner, EXISTS (SELECT FROM pg_attribute AS a
 		WHERE a.attrelid = c.oid AND a.attname = 'space_id' AND a.attnotnull) AS tenant
 	FROM pg_class AS c
-	WHERE c.relnamespace = 'app_data'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname NOT IN ('schema_version', 'managed', 'deletions', 'unlinked', 'legal_holds', 'access');
+	WHERE c.relnamespace = 'app_data'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname NOT IN ('schema_version', 'pending', 'managed', 'deletions', 'unlinked', 'legal_holds', 'access');
 CREATE TEMPORARY VIEW col AS
 	SELECT b.oid, b.name AS tab, b.tenant, a.attnum, a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
 		pg_get_expr(d.adbin, d.adrelid) AS def

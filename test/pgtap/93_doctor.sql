@@ -41,8 +41,8 @@ SELECT pg_temp.finds(format('error | schema app_data | the tables are at version
 DELETE FROM app_data.schema_version;
 SELECT pg_temp.finds(format('error | app_data.schema_version | it does not have exactly one row: the version of the tables is not known | DELETE FROM app_data.schema_version; INSERT INTO app_data.schema_version (version) VALUES (''%s'');', appdb.version()), 'a version that nobody knows');
 ROLLBACK TO start;
-UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'appdb';
-SELECT pg_temp.finds(format('error | extension appdb | its functions are of version 0.9, its library of %s | ALTER EXTENSION appdb UPDATE;', appdb.version()), 'functions older than the library');
+UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'appdb'; UPDATE app_data.schema_version SET version = '0.9';
+SELECT pg_temp.finds(format('error | extension appdb | its functions are of version 0.9, its library of %s | ALTER EXTENSION appdb UPDATE;', appdb._library_version()), 'functions older than the library');
 ROLLBACK TO start;
 
 -- == objects ================================================================

@@ -1,6 +1,6 @@
 -- COPY FROM into a live view goes into the base table, by its rules.
 SET client_min_messages = warning;
-SELECT appdb.version();
+SELECT appdb.version() IS NOT NULL AS loaded;
 CREATE ROLE regress_copy;
 GRANT USAGE ON SCHEMA appdb TO regress_copy;
 CREATE TABLE public.item

@@ -4,7 +4,7 @@
 SET client_min_messages = warning;
 SET datestyle = 'ISO, MDY';
 SET timezone = 'UTC';
-SELECT appdb.version();
+SELECT appdb.version() IS NOT NULL AS loaded;
 
 -- == upserts ================================================================
 INSERT INTO appdb.users (name, email) VALUES ('one', 'up@example.org');

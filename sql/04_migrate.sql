@@ -1,0 +1,115 @@
+-- Versions: what the owner of the tables is given, and the changes of the
+-- tables from version to version (src/install.c, src/migrate.c).
+
+-- The statements that give the owner of the tables what it has not yet.  Its
+-- live views and relation functions are made in schema appdb.
+CREATE FUNCTION appdb._owner_grants(owner pg_catalog.name) RETURNS SETOF pg_catalog.text
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('GRANT USAGE, CREATE ON SCHEMA appdb TO %I', $1)
+	WHERE NOT EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a
+					  WHERE n.nspname = 'appdb' AND a.privilege_type = 'CREATE' AND a.grantee = quote_ident($1)::regrole)
+	UNION ALL
+	SELECT format('GRANT EXECUTE ON ROUTINE %s TO %I%s', f.routine, $1, CASE WHEN f.grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+	FROM (
+		SELECT unnest(ARRAY[
+			'appdb.install()', 'appdb.migrate()', 'appdb.pending()', 'appdb._pending()', 'appdb.migrate_online(integer, integer)',
+			'appdb.manage(regclass, name, name, jsonb)', 'appdb._manage(regclass, name, name, jsonb)',
+			'appdb.unmanage(regclass)', 'appdb._unmanage(regclass)',
+			'appdb._sync_relations(regclass, name)', 'appdb.attach_domains()',
+			'appdb.grant_access(name, text)', 'appdb.revoke_access(name)',
+			'appdb.hold(uuid, text)', 'appdb.release(uuid)',
+			'appdb.doctor(boolean)', 'appdb._doctor(boolean)', 'appdb.__doctor(boolean)', 'appdb._doctor_catalogs()', 'appdb._doctor_rows()',
+			'appdb._run_schedules(integer)', 'appdb._maintain(text, integer)',
+			'appdb.purge(interval, integer)', 'appdb.maintain(integer, boolean)']), false
+		UNION ALL
+		-- what appdb.grant_access() hands on
+		SELECT unnest(appdb._grant_functions('service')), true
+	) f (routine, grantable)
+	WHERE NOT EXISTS (SELECT FROM pg_proc p, aclexplode(p.proacl) a
+					  WHERE p.oid = f.routine::regprocedure AND a.privilege_type = 'EXECUTE' AND a.grantee = quote_ident($1)::regrole)
+$$;
+COMMENT ON FUNCTION appdb._owner_grants(pg_catalog.name) IS 'Internal: the statements that give the owner of the tables what it needs in schema appdb';
+
+CREATE FUNCTION appdb.migrate() RETURNS pg_catalog.text
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_migrate';
+COMMENT ON FUNCTION appdb.migrate() IS
+'Brings tables of an older version to the version of the engine, in the caller''s transaction; returns migrated, or current where there was nothing to do. ALTER EXTENSION appdb UPDATE calls it;
+one calls it oneself after restoring a dump of an older version. What would take long locks is left to appdb.migrate_online().
+Only the owner of schema app_data may. Errors: 55P03 a lock was not to be had within lock_timeout (10 s if not set), or another migration runs; 55000 tables of a version that the engine does not know.';
+REVOKE EXECUTE ON FUNCTION appdb.migrate() FROM PUBLIC;
+
+-- The statements of all migrations that are done beside load.
+CREATE FUNCTION appdb._online_steps(
+	OUT version pg_catalog.text, OUT step pg_catalog.int4, OUT kind pg_catalog.text,
+	OUT entity pg_catalog.text, OUT object pg_catalog.text, OUT statement pg_catalog.text)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'appdb__online_steps';
+COMMENT ON FUNCTION appdb._online_steps() IS 'Internal: the statements that appdb.migrate_online() executes, of all versions';
+
+CREATE FUNCTION appdb._pending(
+	OUT version pg_catalog.text, OUT step pg_catalog.int4, OUT kind pg_catalog.text, OUT entity pg_catalog.text,
+	OUT state pg_catalog.text, OUT progress pg_catalog.text, OUT attempts pg_catalog.int4, OUT error pg_catalog.text,
+	OUT started_at pg_catalog.timestamptz, OUT statement pg_catalog.text)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tables text := (SELECT v.version FROM app_data.schema_version v);
+	worker int;
+BEGIN
+	IF tables <> appdb.version() THEN
+		RETURN QUERY
+			WITH RECURSIVE chain AS (
+				SELECT m.from_version, m.to_version FROM appdb.migrations_sql() m WHERE m.from_version = tables
+				UNION ALL
+				SELECT m.from_version, m.to_version FROM chain c JOIN appdb.migrations_sql() m ON m.from_version = c.to_version)
+			SELECT c.to_version, 0, 'migration', NULL::text, 'waiting', NULL::text, 0, NULL::text, NULL::timestamptz, 'SELECT appdb.migrate()'
+			FROM chain c;
+	END IF;
+
+	-- the session that holds the lock of appdb.migrate_online()
+	SELECT l.pid INTO worker FROM pg_locks l
+	WHERE l.locktype = 'object' AND l.classid = 'pg_extension'::regclass AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted
+	  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+	  AND l.objid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'appdb');
+	RETURN QUERY
+		SELECT p.version, p.step, s.kind, s.entity,
+			   CASE WHEN p.running = worker THEN 'running' WHEN p.error IS NOT NULL THEN 'failed' ELSE 'waiting' END,
+			   CASE WHEN p.rows > 0 THEN format('%s rows', p.rows)
+					WHEN p.running = worker AND s.kind = 'index' THEN
+						(SELECT format('%s, %s of %s blocks, %s of %s rows', i.phase, i.blocks_done, i.blocks_total, i.tuples_done, i.tuples_total)
+						 FROM pg_stat_progress_create_index i WHERE i.pid = worker) END,
+			   p.attempts, p.error, p.started_at, s.statement
+		FROM app_data.pending p JOIN appdb._online_steps() s ON s.version = p.version AND s.step = p.step
+		ORDER BY string_to_array(p.version, '.')::int[], p.step;
+END
+$$;
+COMMENT ON FUNCTION appdb._pending() IS 'Internal: the work of appdb.pending()';
+
+CREATE FUNCTION appdb.pending(
+	OUT version pg_catalog.text, OUT step pg_catalog.int4, OUT kind pg_catalog.text, OUT entity pg_catalog.text,
+	OUT state pg_catalog.text, OUT progress pg_catalog.text, OUT attempts pg_catalog.int4, OUT error pg_catalog.text,
+	OUT started_at pg_catalog.timestamptz, OUT statement pg_catalog.text)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE c ROWS 10
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.pending() IS
+'What remains to be done to the tables, in order: migrations (after restoring a dump of an older version; SELECT appdb.migrate() does them), and steps of migrations that would take long locks in one transaction (CALL appdb.migrate_online() does them).
+version, step: which step of which migration; kind: migration, index, drop index, validate, backfill or statement; entity: the table; state: waiting, running or failed;
+progress: how far it is; attempts, error, started_at: of the last attempt; statement: what is executed. For the owner of the tables.';
+
+CREATE PROCEDURE appdb.migrate_online(batch pg_catalog.int4 DEFAULT 1000, attempts pg_catalog.int4 DEFAULT 30)
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_migrate_online';
+COMMENT ON PROCEDURE appdb.migrate_online(pg_catalog.int4, pg_catalog.int4) IS
+'Does what appdb.pending() lists, beside load: one step after the other, each committed, indexes concurrently, rows in batches. Can be stopped at any time and called again: it goes on where it was.
+batch: rows that one transaction changes; attempts: how often a step is tried where locks are not to be had within 2 s (or lock_timeout, if that is shorter), with pauses between.
+Only the owner of schema app_data may, outside of a transaction. Errors: 25001 inside of one; 55006 runs already; otherwise those of the step, which appdb.pending() then shows.';
+
+REVOKE EXECUTE ON FUNCTION appdb.pending(), appdb._pending() FROM PUBLIC;
+REVOKE EXECUTE ON PROCEDURE appdb.migrate_online(pg_catalog.int4, pg_catalog.int4) FROM PUBLIC;
