@@ -40,6 +40,27 @@ CREATE FUNCTION appdb._cursor(ordering pg_catalog.int8, VARIADIC "values" "any")
 	AS 'MODULE_PATHNAME', 'appdb__cursor';
 COMMENT ON FUNCTION appdb._cursor(pg_catalog.int8, "any") IS 'Internal: the opaque cursor of a row, for appdb.find()';
 
+-- Dear enough that it waits for ORDER BY and LIMIT to choose the rows.
+CREATE FUNCTION appdb._row(keys pg_catalog.text[], VARIADIC "values" "any") RETURNS pg_catalog.json
+	LANGUAGE c STABLE PARALLEL SAFE COST 20
+	AS 'MODULE_PATHNAME', 'appdb__row';
+COMMENT ON FUNCTION appdb._row(pg_catalog.text[], "any") IS 'Internal: a JSON object of keys and values, for appdb.find()';
+
+CREATE FUNCTION appdb._rows_add(pg_catalog.internal, pg_catalog.json) RETURNS pg_catalog.internal
+	LANGUAGE c IMMUTABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'appdb__rows_add';
+COMMENT ON FUNCTION appdb._rows_add(pg_catalog.internal, pg_catalog.json) IS 'Internal: transition function of appdb._rows()';
+
+CREATE FUNCTION appdb._rows_end(pg_catalog.internal) RETURNS pg_catalog.json
+	LANGUAGE c IMMUTABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'appdb__rows_end';
+COMMENT ON FUNCTION appdb._rows_end(pg_catalog.internal) IS 'Internal: final function of appdb._rows()';
+
+CREATE AGGREGATE appdb._rows(pg_catalog.json) (
+	SFUNC = appdb._rows_add, STYPE = pg_catalog.internal,
+	FINALFUNC = appdb._rows_end, FINALFUNC_MODIFY = READ_WRITE, PARALLEL = SAFE);
+COMMENT ON AGGREGATE appdb._rows(pg_catalog.json) IS 'Internal: a JSON array of rows, [] of none, for appdb.find()';
+
 CREATE FUNCTION appdb.find(entity pg_catalog.text, query pg_catalog.json DEFAULT '{}') RETURNS pg_catalog.json
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'appdb_find';

@@ -159,7 +159,7 @@ typedef struct FindParam
 
 typedef struct FindStatement
 {
-	char	   *sql;
+	char	   *sql;			/* the caller's: it is needed once */
 	int			nparams;
 	FindParam  *params;
 	bool		limited;		/* by appdb.find_max_rows alone */

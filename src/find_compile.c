@@ -6,12 +6,12 @@
  * and everything is qualified, so it means the same under any search_path.
  * Its form:
  *
- *		SELECT COALESCE(json_agg(r1.*), '[]'), count(*) FROM (
- *			SELECT t1.title, l2.d AS messages
+ *		SELECT appdb._rows(r.d), count(*) FROM (
+ *			SELECT appdb._row('{"title","messages"}', t1.title, l2.d) AS d
  *			FROM (SELECT b1.title, b1.id ... FROM appdb.chats b1
  *				  WHERE ... ORDER BY ... LIMIT 10) t1
- *			LEFT JOIN LATERAL (SELECT COALESCE(json_agg(r2.*), '[]') AS d FROM (...) r2) l2 ON true
- *			ORDER BY ...) r1
+ *			LEFT JOIN LATERAL (SELECT appdb._rows(r2.d) AS d FROM (...) r2) l2 ON true
+ *			ORDER BY ...) r
  *
  * The rows are chosen first, so that related rows are looked for only for
  * those that stay.  To-one relations are LATERAL ... LIMIT 1, which Memoize can
@@ -266,8 +266,8 @@ add_param(Compiler *c, StringInfo out, FindNode *node, Oid type, int part)
 	if (c->nparams == PG_UINT16_MAX)
 		invalid(node, "too many values", NULL);
 	if (c->params == NULL)
-		c->params = MemoryContextAllocZero(c->context, 8 * sizeof(FindParam));
-	else if (c->nparams >= 8 && (c->nparams & (c->nparams - 1)) == 0)
+		c->params = MemoryContextAllocZero(c->context, sizeof(FindParam));
+	else if ((c->nparams & (c->nparams - 1)) == 0)
 		c->params = repalloc(c->params, c->nparams * 2 * sizeof(FindParam));
 	param = &c->params[c->nparams++];
 	memset(param, 0, sizeof(FindParam));
@@ -1073,38 +1073,62 @@ level_expression(Level *level, const char *sql, const char *alias)
 	return column_sql(psprintf("t%d", level->alias), alias);
 }
 
+/* what is returned of each row: keys, and the expressions of their values */
+typedef struct Output
+{
+	List	   *keys;
+	List	   *values;
+} Output;
+
 static void
-add_output(StringInfo list, List **names, FindNode *node, const char *sql, const char *name)
+add_output(Output *output, FindNode *node, const char *sql, const char *key)
 {
 	ListCell   *lc;
 
-	foreach(lc, *names)
+	foreach(lc, output->keys)
 	{
-		if (strcmp((char *) lfirst(lc), name) == 0)
-			invalid(node, psprintf("two things named \"%s\"", name), "Leave the column out with \"columns\".");
+		if (strcmp((char *) lfirst(lc), key) == 0)
+			invalid(node, psprintf("two things named \"%s\"", key), "Leave the column out with \"columns\".");
 	}
-	*names = lappend(*names, pstrdup(name));
-	appendStringInfo(list, "%s%s AS %s", list->len > 0 ? ", " : "", sql, quote_identifier(name));
+	output->keys = lappend(output->keys, pstrdup(key));
+	output->values = lappend(output->values, pstrdup(sql));
 }
 
-/* the columns that are returned of each row; "more": the inner query has others */
-static void
-append_columns(Compiler *c, Level *level, Bitmapset *chosen, bool more, StringInfo out)
+/* the same as a JSON object */
+static char *
+row_sql(Output *output)
 {
-	FindEntity *entity = level->entity;
-	char	   *alias = psprintf("%c%d", level->two ? 't' : 'b', level->alias);
+	StringInfoData sql;
+	StringInfoData keys;
+	ListCell   *lc;
+	ListCell   *lc2;
 
-	if (!c->camel && !more && bms_num_members(chosen) == entity->ncolumns)
+	initStringInfo(&sql);
+	if (output->keys == NIL)
+		return pstrdup("'{}'::pg_catalog.json");
+	/* more than a function takes */
+	if (list_length(output->keys) >= FUNC_MAX_ARGS)
 	{
-		appendStringInfo(out, "%s.*", alias);
-		return;
+		forboth(lc, output->keys, lc2, output->values)
+			appendStringInfo(&sql, "%s%s AS %s", sql.len > 0 ? ", " : "", (char *) lfirst(lc2),
+							 quote_identifier((char *) lfirst(lc)));
+		return psprintf("(SELECT pg_catalog.row_to_json(x.*) FROM (SELECT %s) x)", sql.data);
 	}
-	for (int i = -1, n = 0; (i = bms_next_member(chosen, i)) >= 0; n++)
+	initStringInfo(&keys);
+	forboth(lc, output->keys, lc2, output->values)
 	{
-		appendStringInfo(out, "%s%s", n > 0 ? ", " : "", column_sql(alias, entity->columns[i].name));
-		if (c->camel)
-			appendStringInfo(out, " AS %s", quote_identifier(entity->columns[i].camel));
+		appendStringInfoString(&keys, keys.len > 0 ? ",\"" : "{\"");
+		for (const char *s = (char *) lfirst(lc); *s != '\0'; s++)
+		{
+			if (*s == '"' || *s == '\\')
+				appendStringInfoChar(&keys, '\\');
+			appendStringInfoChar(&keys, *s);
+		}
+		appendStringInfoChar(&keys, '"');
+		appendStringInfo(&sql, ", %s", (char *) lfirst(lc2));
 	}
+	appendStringInfoChar(&keys, '}');
+	return psprintf("appdb._row(%s%s)", quote_literal_cstr(keys.data), sql.data);
 }
 
 static int64
@@ -1128,11 +1152,8 @@ get_limit(FindNode *node)
 static void
 compile_counts(Compiler *c, FindNode *node, Level *level, int depth, StringInfo out)
 {
-	StringInfoData list;
-	List	   *names = NIL;
-	char	   *alias = psprintf("c%d", ++c->aliases);
+	Output		counts = {0};
 
-	initStringInfo(&list);
 	find_foreach(child, node)
 	{
 		FindRelation *rel;
@@ -1161,9 +1182,9 @@ compile_counts(Compiler *c, FindNode *node, Level *level, int depth, StringInfo 
 			compile_where(c, appdb_find_get(child, "where"), &c->meta->entities[rel->to], related, depth + 1, &sql);
 		}
 		appendStringInfoChar(&sql, ')');
-		add_output(&list, &names, child, sql.data, shown(c, rel));
+		add_output(&counts, child, sql.data, shown(c, rel));
 	}
-	appendStringInfo(out, "(SELECT pg_catalog.row_to_json(%s.*) FROM (SELECT %s) %s)", alias, list.data, alias);
+	appendStringInfoString(out, row_sql(&counts));
 }
 
 static bool
@@ -1179,10 +1200,21 @@ wants_relation_counts(FindNode *count)
 	return false;
 }
 
+/* a query for the rows of another as one array; with their number, if "number" */
+static void
+append_array(StringInfo out, StringInfo rows, const char *count_sql, int alias, bool number)
+{
+	appendStringInfoString(out, "SELECT ");
+	if (count_sql != NULL)
+		appendStringInfo(out, "appdb._row('{\"rows\",\"count\"}', appdb._rows(r%d.d), %s)", alias, count_sql);
+	else
+		appendStringInfo(out, "appdb._rows(r%d.d)", alias);
+	appendStringInfo(out, " AS d%s FROM (%s) r%d", number ? ", pg_catalog.count(*)" : "", rows->data, alias);
+}
+
 /*
- * The rows of a node: a query that returns one column for each key of the
- * result.  *count_sql becomes a query that counts them all, where that is
- * asked for.
+ * The rows of a node: a query that returns each as a JSON object, d.
+ * *count_sql becomes a query that counts them all, where that is asked for.
  */
 static void
 compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool one, int depth,
@@ -1216,10 +1248,9 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 	StringInfoData from;
 	StringInfoData joins;
 	StringInfoData conditions;
-	StringInfoData outputs;
 	StringInfoData laterals;
 	StringInfoData tail;
-	List	   *names = NIL;
+	Output		output = {0};
 	List	   *orders = NIL;
 	Bitmapset  *chosen;
 	ListCell   *lc;
@@ -1299,6 +1330,8 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 		if (has_with || relation_counts || extras != NULL || through != NULL)
 			invalid(distinct, "\"distinct\": true is for columns alone",
 					"\"distinct\": [\"column\"] takes the first row of each value, with all that belongs to it.");
+		if (bms_is_empty(chosen))
+			invalid(distinct, "no columns", "Name some in \"columns\".");
 		for (int i = -1; (i = bms_next_member(chosen, i)) >= 0;)
 			(void) get_comparison(distinct, &entity->columns[i], BTEqualStrategyNumber);
 	}
@@ -1306,7 +1339,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 	level.entity = entity;
 	level.alias = ++c->aliases;
 	/* without an order the first rows will do, as they come */
-	level.two = before != NULL || distinct_on != NIL ||
+	level.two = before != NULL || distinct_rows || distinct_on != NIL ||
 		((has_with || relation_counts) && (order_by != NULL || has_cursor || after != NULL));
 	initStringInfo(&level.extra);
 	base = psprintf("b%d", level.alias);
@@ -1426,13 +1459,9 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 	}
 
 	/* what is returned of each */
-	initStringInfo(&outputs);
 	initStringInfo(&laterals);
 	for (int i = -1; (i = bms_next_member(chosen, i)) >= 0;)
-	{
-		(void) level_column(&level, entity->columns[i].name);
-		names = lappend(names, shown(c, &entity->columns[i]));
-	}
+		add_output(&output, node, level_column(&level, entity->columns[i].name), shown(c, &entity->columns[i]));
 	if (extras != NULL)
 	{
 		List	   *known = NIL;
@@ -1461,7 +1490,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 				appdb_find_unknown(child, "function", name, psprintf("Functions of \"%s\"", entity->name), known);
 			if (child->type == FIND_FALSE)
 				continue;
-			add_output(&outputs, &names, child,
+			add_output(&output, child,
 					   level_expression(&level, psprintf("appdb.%s(%s)", quote_identifier(extra->name), base),
 										psprintf("appdb x%d", child->index)),
 					   shown(c, extra));
@@ -1471,17 +1500,12 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 	{
 		FindEntity *join_entity = &c->meta->entities[link->rel->through];
 		Bitmapset  *join_columns = chosen_columns(c, appdb_find_get(through, "columns"), join_entity);
-		StringInfoData list;
-		List	   *join_names = NIL;
+		Output		join_output = {0};
 
-		initStringInfo(&list);
 		for (int i = -1; (i = bms_next_member(join_columns, i)) >= 0;)
-			add_output(&list, &join_names, through, column_sql(join, join_entity->columns[i].name),
+			add_output(&join_output, through, column_sql(join, join_entity->columns[i].name),
 					   shown(c, &join_entity->columns[i]));
-		add_output(&outputs, &names, through,
-				   level_expression(&level, psprintf("(SELECT pg_catalog.row_to_json(x.*) FROM (SELECT %s) x)", list.data),
-									"appdb through"),
-				   "_through");
+		add_output(&output, through, level_expression(&level, row_sql(&join_output), "appdb through"), "_through");
 	}
 	if (relation_counts)
 	{
@@ -1489,7 +1513,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 
 		initStringInfo(&sql);
 		compile_counts(c, count, &level, depth, &sql);
-		add_output(&outputs, &names, count, sql.data, "_count");
+		add_output(&output, count, sql.data, "_count");
 	}
 	if (has_with)
 	{
@@ -1509,17 +1533,13 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 			alias = ++c->aliases;
 			compile_rows(c, child, &c->meta->entities[rel->to], &child_link, rel->kind == FIND_ONE, depth + 1,
 						 &rows, &child_count);
-			appendStringInfoString(&laterals, " LEFT JOIN LATERAL (SELECT ");
+			appendStringInfoString(&laterals, " LEFT JOIN LATERAL (");
 			if (rel->kind == FIND_ONE)
-				appendStringInfo(&laterals, "pg_catalog.row_to_json(r%d.*)", alias);
-			else if (child_count != NULL)
-				appendStringInfo(&laterals,
-								 "pg_catalog.json_build_object('rows', COALESCE(pg_catalog.json_agg(r%d.*), '[]'::pg_catalog.json), "
-								 "'count', %s)", alias, child_count);
+				appendStringInfoString(&laterals, rows.data);
 			else
-				appendStringInfo(&laterals, "COALESCE(pg_catalog.json_agg(r%d.*), '[]'::pg_catalog.json)", alias);
-			appendStringInfo(&laterals, " AS d FROM (%s) r%d) l%d ON true", rows.data, alias, alias);
-			add_output(&outputs, &names, child, psprintf("l%d.d", alias), shown(c, rel));
+				append_array(&laterals, &rows, child_count, alias, false);
+			appendStringInfo(&laterals, ") l%d ON true", alias);
+			add_output(&output, child, psprintf("l%d.d", alias), shown(c, rel));
 		}
 	}
 	if (has_cursor)
@@ -1536,7 +1556,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 							 column_sql(psprintf("t%d", level.alias), order->alias) : order->sql);
 		}
 		appendStringInfoChar(&sql, ')');
-		add_output(&outputs, &names, cursor, sql.data, "_cursor");
+		add_output(&output, cursor, sql.data, "_cursor");
 	}
 
 	/* which part of them */
@@ -1563,12 +1583,8 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 	{
 		if (level.two && ((Order *) lfirst(lc))->own)
 			level.inner = bms_add_member(level.inner, ((Order *) lfirst(lc))->column - entity->columns);
-		else if (level.two)
-			nrelated++;
 	}
-	appendStringInfo(out, "SELECT %s", distinct_rows ? "DISTINCT " : "");
-	append_columns(c, &level, chosen, level.two && (level.extra.len > 0 || nrelated > 0 || !bms_equal(level.inner, chosen)), out);
-	appendStringInfo(out, "%s%s FROM ", !bms_is_empty(chosen) && outputs.len > 0 ? ", " : "", outputs.data);
+	appendStringInfo(out, "SELECT %s AS d FROM ", row_sql(&output));
 
 	if (!level.two)
 	{
@@ -1593,7 +1609,8 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 							 column_sql(base, ((FindColumn *) lfirst(lc))->name));
 		appendStringInfoString(out, ") ");
 	}
-	nrelated = 0;
+	else if (distinct_rows)
+		appendStringInfoString(out, "DISTINCT ");
 	if (bms_num_members(level.inner) == entity->ncolumns)
 		appendStringInfo(out, "%s.*", base);
 	else
@@ -1686,15 +1703,12 @@ appdb_find_compile(FindMeta *meta, FindQuery *query, const char *entity_name, bo
 	compile_rows(&c, node, entity, NULL, one, 1, &rows, &count_sql);
 	initStringInfo(&sql);
 	if (one)
-		appendStringInfo(&sql, "SELECT pg_catalog.row_to_json(r.*), 1::pg_catalog.int8 FROM (%s) r", rows.data);
-	else if (count_sql != NULL)
-		appendStringInfo(&sql, "SELECT pg_catalog.json_build_object('rows', COALESCE(pg_catalog.json_agg(r.*), '[]'::pg_catalog.json), "
-						 "'count', %s), pg_catalog.count(*) FROM (%s) r", count_sql, rows.data);
+		appendStringInfo(&sql, "SELECT r.d, 1::pg_catalog.int8 FROM (%s) r", rows.data);
 	else
-		appendStringInfo(&sql, "SELECT COALESCE(pg_catalog.json_agg(r.*), '[]'::pg_catalog.json), pg_catalog.count(*) FROM (%s) r", rows.data);
+		append_array(&sql, &rows, count_sql, 0, true);
 
 	limit = appdb_find_get(node, "limit");
-	statement->sql = MemoryContextStrdup(context, sql.data);
+	statement->sql = sql.data;
 	statement->nparams = c.nparams;
 	statement->params = c.params;
 	statement->limited = !one && (limit == NULL || limit->type == FIND_NULL) && appdb_find_max_rows > 0;
