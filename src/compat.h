@@ -145,6 +145,13 @@
 #define compat_LockHeldByMe(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
+/* the search_path that a cached query was analyzed with: 17 has another name */
+#if PG_VERSION_NUM >= 170000
+#define compat_copy_search_path(path) CopySearchPathMatcher(path)
+#else
+#define compat_copy_search_path(path) CopyOverrideSearchPath(path)
+#endif
+
 /* before the declaration, from 18 */
 #ifndef pg_noreturn
 #define pg_noreturn pg_attribute_noreturn()

@@ -16,6 +16,7 @@
 #include "find.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -126,6 +127,54 @@ measure(Shape *shape)
 	shape->memory = size;
 }
 
+/*
+ * Let go of the query tree, which is half of what a shape holds: nothing but a
+ * new plan needs it.  A plan that has gone invalid while its query has not
+ * would be made from it; so what makes the one invalid makes the other invalid
+ * too, and the statement is then analyzed anew.
+ */
+static void
+slim(CachedPlanSource *source)
+{
+	CachedPlan *plan = source->gplan;
+	MemoryContext context;
+	MemoryContext oldcontext;
+	MemoryContext tree = source->query_context;
+	List	   *relations;
+	List	   *items;
+	void	   *path;
+	ListCell   *lc;
+
+	if (!source->is_valid || source->query_list == NIL || plan == NULL || !plan->is_valid)
+		return;
+	/* plans that go invalid by themselves: with a transaction, for another role */
+	if (TransactionIdIsValid(plan->saved_xmin) || (plan->dependsOnRole && !source->dependsOnRLS))
+		return;
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "appdb find dependencies", ALLOCSET_SMALL_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
+	relations = list_copy(source->relationOids);
+	items = copyObject(source->invalItems);
+	foreach(lc, plan->stmt_list)
+	{
+		PlannedStmt *statement = lfirst_node(PlannedStmt, lc);
+
+		relations = list_concat_unique_oid(relations, statement->relationOids);
+		items = list_concat(items, copyObject(statement->invalItems));
+	}
+	path = compat_copy_search_path(source->search_path);
+	MemoryContextSwitchTo(oldcontext);
+
+	/* nothing fails from here on */
+	MemoryContextSetParent(context, source->context);
+	source->query_context = context;
+	source->query_list = NIL;
+	source->relationOids = relations;
+	source->invalItems = items;
+	source->search_path = path;
+	MemoryContextDelete(tree);
+}
+
 /* Room for what is new, at the cost of what has not been used for longest. */
 static void
 evict(Shape *keep)
@@ -192,6 +241,7 @@ make_shape(FindMeta *meta, FindQuery *query, uint64 hash, const char *entity, bo
 		elog(ERROR, "could not prepare \"%s\": %s", shape->statement.sql, SPI_result_code_string(SPI_result));
 	if (SPI_keepplan(shape->plan) != 0)
 		elog(ERROR, "SPI_keepplan failed");
+	shape->statement.sql = NULL;
 	SPI_finish();
 
 	/* from here on nothing fails */
@@ -385,6 +435,11 @@ execute(Shape *shape, FindQuery *query, const char *entity, MemoryContext contex
 	char	   *nulls = palloc(shape->statement.nparams + 1);
 	bool		found = false;
 	int			ret;
+	CachedPlanSource *source = (CachedPlanSource *) linitial(SPI_plan_get_plan_sources(shape->plan));
+
+	/* no tree to plan again from: see slim() */
+	if (source->query_list == NIL && (source->gplan == NULL || !source->gplan->is_valid))
+		source->is_valid = false;
 
 	bind_values(query, &shape->statement, values, nulls);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -473,6 +528,7 @@ find(const char *entity, const char *json, int len, bool one, Datum *result)
 		if (source->generation != shape->statement.generation)
 		{
 			shape->statement.generation = source->generation;
+			slim(source);
 			measure(shape);
 			evict(shape);
 		}
