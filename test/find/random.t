@@ -94,12 +94,30 @@ INSERT INTO app_data.notes (id, space_id, folder_id, user_id, title, content, pi
 	SELECT pg_temp.id(10, n), pg_temp.id(4, n % 8 + 1), CASE WHEN n % 5 <> 0 THEN pg_temp.id(9, (n % 8 + 1) * 100 + n % 5) END, CASE WHEN n % 4 <> 0 THEN pg_temp.id(1, n % 14 + 1) END,
 		   'Note ' || n % 6, repeat('x', n::int % 3), CASE WHEN n % 4 = 1 THEN pg_temp.at(n) END, pg_temp.at(n), pg_temp.at(n), pg_temp.dead(n) FROM generate_series(1, 60) n;
 RESET session_replication_role;
+-- a table of the user's, with what the others do not have
+CREATE TABLE app_data.labels (
+	id uuid PRIMARY KEY, space_id uuid NOT NULL REFERENCES app_data.spaces (id), note_id uuid REFERENCES app_data.notes (id), name text,
+	words text[], numbers int[], users uuid[], extra jsonb, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+CREATE INDEX ON app_data.labels (space_id);
+CREATE INDEX ON app_data.labels (note_id);
+CREATE INDEX ON app_data.labels USING gin (words);
+SET client_min_messages = error;
+SELECT appdb.manage('app_data.labels');
+SET session_replication_role = replica;
+INSERT INTO app_data.labels
+	SELECT pg_temp.id(11, n), pg_temp.id(4, n % 8 + 1), CASE WHEN n % 3 <> 0 THEN pg_temp.id(10, n) END, 'label ' || n % 4,
+		   CASE WHEN n % 9 <> 0 THEN ARRAY(SELECT CASE WHEN (n + k) % 8 = 0 THEN NULL ELSE 'w' || (n * k) % 5 END FROM generate_series(1, n % 4) k) END,
+		   CASE WHEN n % 11 <> 0 THEN ARRAY(SELECT (n + k * k) % 6 FROM generate_series(1, n % 5) k) END,
+		   ARRAY(SELECT pg_temp.id(1, (n + k) % 4) FROM generate_series(1, n % 3) k),
+		   CASE n % 4 WHEN 0 THEN jsonb_build_object('n', n % 3, 'list', jsonb_build_array(n % 2, 'x')) WHEN 1 THEN '[]' WHEN 2 THEN '"text"' END, pg_temp.at(n % 5), pg_temp.at(n), pg_temp.dead(n)
+	FROM generate_series(1, 30) n;
+RESET session_replication_role;
 ANALYZE;
 SQL
 
 # == the metadata ===========================================================
 
-my @names = qw(users organizations members spaces space_members chats messages files folders notes);
+my @names = qw(users organizations members spaces space_members chats messages files folders notes labels);
 my %is_entity = map { $_ => 1 } @names;
 my (%columns, %relations, %rows, %enums, %camel_of);
 
@@ -142,7 +160,7 @@ sub is_true { my $v = shift; return ref($v) eq 'JSON::PP::Boolean' && $v }
 sub type_of {
 	my ($entity, $column) = @_;
 	my $t = $columns{$entity}{$column}{type};
-	return $enums{$t} ? 'enum' : $t =~ /^(integer|bigint|smallint)/ ? 'number' : $t =~ /^timestamp/ ? 'time'
+	return $enums{$t} ? 'enum' : $t =~ /\[\]$/ ? 'array' : $t =~ /^(integer|bigint|smallint)/ ? 'number' : $t =~ /^timestamp/ ? 'time'
 		: $t eq 'boolean' ? 'bool' : $t eq 'jsonb' ? 'json' : $t eq 'uuid' ? 'uuid' : $t eq 'text' ? 'text' : 'other';
 }
 
@@ -153,6 +171,8 @@ sub compare {
 	return $a <=> $b if $type eq 'number';
 	return ($a ? 1 : 0) <=> ($b ? 1 : 0) if $type eq 'bool';
 	if ($type eq 'enum') { my $e = $enums{ $columns{$entity}{$column}{type} }; return $e->{$a} <=> $e->{$b} }
+	# only whether they are equal
+	return join("\0", map { $_ // 'null' } @$a) eq join("\0", map { $_ // 'null' } @$b) ? 0 : 1 if $type eq 'array';
 	return $a cmp $b;
 }
 
@@ -170,9 +190,13 @@ sub not3 { return defined $_[0] ? ($_[0] ? 0 : 1) : undef }
 sub contained {
 	my ($small, $large) = @_;
 	return 0 if ref($small) ne ref($large);
+	if (ref $small eq 'ARRAY') { for my $e (@$small) { return 0 unless grep { contained($e, $_) } @$large } return 1 }
 	if (ref $small eq 'HASH') { for (keys %$small) { return 0 unless exists $large->{$_} && contained($small->{$_}, $large->{$_}) } return 1 }
 	return $json->encode($small) eq $json->encode($large) ? 1 : 0;
 }
+
+# are all elements of the one in the other? null is equal to nothing
+sub all_in { my ($small, $large) = @_; for my $e (@$small) { return 0 unless defined $e && grep { defined $_ && $_ eq $e } @$large } return 1 }
 
 sub operator {
 	my ($entity, $column, $value, $op, $arg) = @_;
@@ -181,11 +205,15 @@ sub operator {
 	if ($op eq 'in') { return 0 unless @$arg; return undef unless defined $value; return or3(map { compare($entity, $column, $value, $_) == 0 } @$arg) ? 1 : 0 }
 	if ($op eq 'notIn') { return 1 unless @$arg; return undef unless defined $value; return or3(map { compare($entity, $column, $value, $_) == 0 } @$arg) ? 0 : 1 }
 	return undef unless defined $value;
+	return all_in($arg, $value) if $op eq 'arrayContains';
+	return all_in($value, $arg) if $op eq 'arrayContained';
+	return (grep { all_in([$_], $value) } @$arg) ? 1 : 0 if $op eq 'arrayOverlaps';
 	return contained($arg, $value) if $op eq 'contains';
 	return contained($value, $arg) if $op eq 'containedBy';
-	return exists $value->{$arg} ? 1 : 0 if $op eq 'hasKey';
-	return (grep { exists $value->{$_} } @$arg) ? 1 : 0 if $op eq 'hasAnyKey';
-	return (grep { !exists $value->{$_} } @$arg) ? 0 : 1 if $op eq 'hasAllKeys';
+	my $has = sub { my $k = shift; return ref $value eq 'HASH' ? exists $value->{$k} : ref $value eq 'ARRAY' ? scalar grep { $_ eq $k } @$value : $value eq $k };
+	return $has->($arg) ? 1 : 0 if $op eq 'hasKey';
+	return (grep { $has->($_) } @$arg) ? 1 : 0 if $op eq 'hasAnyKey';
+	return (grep { !$has->($_) } @$arg) ? 0 : 1 if $op eq 'hasAllKeys';
 	return like($value, $arg, $op =~ /i/ && $op =~ /ilike/i && $op ne 'like' && $op ne 'notLike' ? 1 : 0) if $op eq 'like' || $op eq 'ilike';
 	return not3(like($value, $arg, $op eq 'notIlike' ? 1 : 0)) if $op eq 'notLike' || $op eq 'notIlike';
 	my $c = compare($entity, $column, $value, $arg);
@@ -374,6 +402,12 @@ sub some_filter {
 			[ contains => pick({ n => int rand 3 }, {}, { k => 'even' }, { n => 1, k => undef }) ], [ containedBy => pick({}, { n => 1, k => 'even', z => 1 }) ],
 			[ hasKey => pick('n', 'zz') ], [ hasAnyKey => [ 'zz', pick('k', 'y') ] ], [ hasAllKeys => [ 'n', pick('k', 'zz') ] ])->@* };
 	}
+	if ($type eq 'array') {
+		my @values = grep { defined } map { @{ some_value($entity, $column) } } 1 .. 4;
+		my @some = map { pick(@values) } 1 .. int rand 4;
+		my $f = { pick('arrayContains', 'arrayContained', 'arrayOverlaps') => @values ? \@some : [] };
+		return pick($f, $f, $f, $f, { NOT => $f }, { isNull => pick($true, $false) }, { pick('eq', 'ne') => [ grep { defined } @{ some_value($entity, $column) } ] });
+	}
 	my $v = some_value($entity, $column);
 	return { isNull => pick($true, $false) } unless defined $v;
 	return pick(undef, { eq => undef }, { ne => undef }, { isNull => $true }, { isNotNull => pick($true, $false) }) if chance(0.12);
@@ -423,9 +457,9 @@ sub some_order {
 		if (@ones && chance(0.25)) {
 			my $r = pick(@ones);
 			my $to = $relations{$entity}{$r}{to};
-			push @o, { shown($r) => { shown(pick(grep { type_of($to, $_) !~ /other|json/ } sort keys %{ $columns{$to} })) => fix_direction(some_direction()) } };
+			push @o, { shown($r) => { shown(pick(grep { type_of($to, $_) !~ /other|json|array/ } sort keys %{ $columns{$to} })) => fix_direction(some_direction()) } };
 		}
-		else { push @o, { shown(pick(grep { type_of($entity, $_) !~ /other|json/ } sort keys %{ $columns{$entity} })) => fix_direction(some_direction()) } }
+		else { push @o, { shown(pick(grep { type_of($entity, $_) !~ /other|json|array/ } sort keys %{ $columns{$entity} })) => fix_direction(some_direction()) } }
 	}
 	return [ @o, pick({ id => 'asc' }, { id => 'desc' }, 'id') ];
 }
@@ -449,7 +483,7 @@ sub some_query {
 	}
 	my @rel = grep { !exists $columns{$entity}{$_} } sort keys %{ $relations{$entity} };
 	if ($kind ne 'one' && $kind ne 'first' && chance(0.06)) {
-		my @c = grep { type_of($entity, $_) !~ /other|json/ } sort keys %{ $columns{$entity} };
+		my @c = grep { type_of($entity, $_) !~ /other|json|array/ } sort keys %{ $columns{$entity} };
 		if (chance(0.5)) { $q{distinct} = [ map { shown(pick(@c)) } 1 .. 1 + int rand 2 ] }
 		else {
 			my @few = grep { chance(0.3) } @c;
@@ -581,7 +615,7 @@ sub mutate {
 		my $what = rand;
 		if ($what < 0.45) { $copy{$k} = mutate($copy{$k}) }
 		elsif ($what < 0.6) { $copy{$k} = junk() }
-		elsif ($what < 0.75) { $copy{ pick($k . 's', substr($k, 1), 'where', 'with', 'limit', 'in', 'contains', 'AND', 'after', 'distinct', 'through', 'id', uc $k) } = delete $copy{$k} }
+		elsif ($what < 0.75) { $copy{ pick($k . 's', substr($k, length $k ? 1 : 0), 'where', 'with', 'limit', 'in', 'contains', 'AND', 'after', 'distinct', 'through', 'id', uc $k) } = delete $copy{$k} }
 		elsif ($what < 0.9) { $copy{ pick('where', 'with', 'limit', 'offset', 'orderBy', 'count', 'after', 'before', 'cursor', 'distinct', 'extras', 'deleted', 'case', 'columns', 'through', 'eq', 'in', 'contains', 'NOT', 'OR', 'id', '') } = junk() }
 		else { return [ \%copy ] }
 		return \%copy;

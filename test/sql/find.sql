@@ -231,6 +231,43 @@ SELECT appdb.find('find_things', '{"columns": ["title"]}');
 SELECT pg_temp.refused('{"columns": ["name"]}', 'find_things');
 SELECT appdb.unmanage('app_data.find_things');
 SELECT pg_temp.refused('{}', 'find_things');
+-- a changed policy, a dropped index, another search_path: what was planned before is planned again, and means the same
+CREATE TABLE app_data.find_rows (id uuid PRIMARY KEY, n int NOT NULL, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+CREATE INDEX find_rows_n ON app_data.find_rows (n);
+SELECT appdb.manage('app_data.find_rows');
+INSERT INTO appdb.find_rows (id, n) SELECT pg_temp.id(n), n FROM generate_series(80, 83) n;
+CREATE FUNCTION pg_temp.ns() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(r ->> 'n', ' ') FROM json_array_elements(appdb.find('find_rows', '{"columns": ["n"], "where": {"n": {"gt": 80}}, "orderBy": "n", "limit": 10}'::json)) r $$;
+SELECT pg_temp.ns();
+SELECT pg_temp.ns();
+DROP INDEX app_data.find_rows_n;
+SELECT pg_temp.ns();
+SET LOCAL search_path = app_data;
+SELECT pg_temp.ns();
+RESET search_path;
+SELECT pg_temp.ns();
+ANALYZE app_data.find_rows;
+SELECT pg_temp.ns();
+CREATE ROLE find_rows_reader;
+GRANT SELECT ON appdb.find_rows, app_data.find_rows TO find_rows_reader;
+ALTER TABLE app_data.find_rows ENABLE ROW LEVEL SECURITY;
+SET LOCAL ROLE find_rows_reader;
+SELECT pg_temp.ns() IS NULL AS none;
+RESET ROLE;
+SELECT pg_temp.ns();
+CREATE POLICY odd ON app_data.find_rows USING (n % 2 = 1);
+SET LOCAL ROLE find_rows_reader;
+SELECT pg_temp.ns();
+SELECT pg_temp.ns();
+RESET ROLE;
+ALTER POLICY odd ON app_data.find_rows USING (n % 2 = 0);
+SET LOCAL ROLE find_rows_reader;
+SELECT pg_temp.ns();
+RESET ROLE;
+-- a function of a row that is inlined, and then means something else
+CREATE FUNCTION appdb.twice(appdb.find_rows) RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT $1.n * 2 $$;
+SELECT appdb.find('find_rows', '{"columns": [], "extras": ["twice"], "orderBy": "n", "limit": 2}');
+CREATE OR REPLACE FUNCTION appdb.twice(appdb.find_rows) RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT $1.n * 3 $$;
+SELECT appdb.find('find_rows', '{"columns": [], "extras": ["twice"], "orderBy": "n", "limit": 2}');
 -- room is made by dropping what has not been used for longest
 SET LOCAL appdb.find_cache_size = '500kB';
 SELECT count(appdb.find('spaces', query => json_build_object('limit', n, 'with', '{"users": true}'::json))) FROM generate_series(1, 50) n;
@@ -242,6 +279,78 @@ SET LOCAL appdb.find_cache_size = 0;
 SELECT appdb.find('spaces', '{"columns": ["name"], "extras": ["members_found"], "orderBy": "name"}');
 SELECT appdb.find('spaces', '{"columns": ["name"], "extras": ["members_found"], "orderBy": "name", "limit": 1}');
 RESET appdb.find_cache_size;
+
+-- == values ==================================================================
+-- rows are written by hand: as row_to_json() writes them, whatever the type
+CREATE TYPE app_data.find_mood AS ENUM ('sad', 'it"s \ok');
+CREATE TYPE app_data.find_pair AS (a int, "b c" text);
+CREATE DOMAIN app_data.find_name AS text;
+CREATE DOMAIN app_data.find_names AS text[];
+CREATE TYPE app_data.find_color AS ENUM ('red');
+CREATE FUNCTION app_data.find_color_json(app_data.find_color) RETURNS json LANGUAGE sql IMMUTABLE AS $$ SELECT '{"color": "red"}'::json $$;
+CREATE CAST (app_data.find_color AS json) WITH FUNCTION app_data.find_color_json(app_data.find_color);
+CREATE TABLE app_data.find_values (
+	id uuid PRIMARY KEY, "a ""quoted\" int2, i int, big int8, f4 float4, f8 float8, num numeric, yes bool, t text, v varchar(9), c char(5), n name, ch "char", b bytea,
+	d date, ts timestamp, tz timestamptz, ti time, tiz timetz, iv interval, js json, jb jsonb, mood app_data.find_mood, pair app_data.find_pair, dom app_data.find_name,
+	doms app_data.find_names, color app_data.find_color, texts text[], nums int[], ids uuid[], moods app_data.find_mood[], pairs app_data.find_pair[], jbs jsonb[], ip inet, bits bit(3), r int4range, m money, o oid, lsn pg_lsn, v2 int2vector,
+	created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+SELECT appdb.manage('app_data.find_values');
+INSERT INTO appdb.find_values (id, "a ""quoted\", i, big, f4, f8, num, yes, t, v, c, n, ch, b, d, ts, tz, ti, tiz, iv, js, jb, mood, pair, dom, doms, color, texts, nums, ids, moods, pairs, jbs, ip, bits, r, m, o, lsn, v2) VALUES
+	(pg_temp.id(1), -32768, -2147483648, -9223372036854775808, 'NaN', '-Infinity', 'NaN', true, '', '', '', 'n', 'c', '', 'infinity', '-infinity', 'infinity', '23:59:59.999', '01:02:03+04', '1 mon', 'null', 'null', 'sad', (1, 'x'), 'dom', '{a,NULL}', 'red', '{}', '{1,NULL,-3}', '{}', '{sad}', '{"(1,)"}', '{"{\"a\": 1}"}', '::1', '101', '[1,2)', 1, 4294967295, '0/1F', '1 2'),
+	(pg_temp.id(2), 7, 0, 9223372036854775807, 0.1, 1e300, 123456789012345678901234567890.5, false, E'quote " backslash \\ slash / \b\f\n\r\t \x01\x1f\x7f end', 'plain', 'ab', 'name"', '"', '\x00ff22', '2024-02-29', '2024-02-29 12:34:56.789', '0001-01-01 00:00:00+00 BC', '00:00', '00:00+00', '-1 day', '{"a": [1, "b" ]}', '{"a": [1, "\u0001\""]}', 'it"s \ok', (NULL, 'a "q" \'), 'd"', NULL, NULL, '{"a \"b\"",c}', '{{1,2},{3,4}}', ARRAY[pg_temp.id(3)], '{}', NULL, NULL, '10.0.0.0/8', '000', 'empty', -2.5, 0, '0/0', ''),
+	(pg_temp.id(3), NULL, 10, 10, 1, -0.0, 1.50, NULL, repeat('long " ', 3000), 'äöü€', '€', 'ü', '\', '\x', '0044-03-15 BC', '294276-12-31 23:59:59.999999', '2024-07-01 00:00+14', NULL, NULL, NULL, ' 1 ', '1', NULL, NULL, NULL, '{}', NULL, NULL, NULL, NULL, NULL, '{}', '{}', NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+	(pg_temp.id(4), NULL, NULL, NULL, NULL, NULL, NULL, NULL, '12345678901234567890123456789"', '1234567', '12345', '', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+SET LOCAL timezone = 'Europe/Berlin';
+SELECT row_to_json(w)::text = f::text AS same, length(f::text) > 500 AS long FROM appdb.find_values w JOIN LATERAL appdb.find_one('find_values', query => json_build_object('where', json_build_object('id', w.id))) f ON true ORDER BY w.id;
+-- values at all places of a string, at all lengths
+SELECT count(*), count(*) FILTER (WHERE appdb._row('{t}', t)::text = row_to_json(x)::text) AS same
+	FROM (SELECT repeat('x', a) || chr(c) || repeat('y', b) AS t FROM generate_series(0, 17) a, generate_series(0, 17) b, unnest('{1,8,9,10,12,13,31,32,33,34,35,91,92,93,127,128,233,8364,128512}'::int[]) c) x;
+-- more columns than a function takes arguments
+DO $$ BEGIN
+	EXECUTE format('CREATE TABLE app_data.find_wide (id uuid PRIMARY KEY, %s, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz)', (SELECT string_agg(format('c%s int DEFAULT %s', n, n), ', ') FROM generate_series(1, 120) n));
+	EXECUTE $x$ SELECT appdb.manage('app_data.find_wide') $x$;
+END $$;
+INSERT INTO appdb.find_wide (id) VALUES (pg_temp.id(1));
+SELECT appdb.find('find_wide')::jsonb = jsonb_agg(to_jsonb(w)) AS same FROM appdb.find_wide w;
+SELECT appdb.find('findWide', '{"case": "camel", "columns": {"c1": false}}')::jsonb -> 0 -> 'createdAt' IS NOT NULL AS camel;
+SELECT columns, appdb.find('find_wide', query => json_build_object('columns', (SELECT json_agg('c' || n) FROM generate_series(1, columns) n)))::jsonb =
+	(SELECT jsonb_build_array(jsonb_object_agg('c' || n, n)) FROM generate_series(1, columns) n) AS same FROM generate_series(98, 101) columns;
+SELECT appdb.find('find_wide', '{"columns": []}');
+SELECT appdb._row('{a}', VARIADIC '{1}'::int[]);
+SELECT appdb._row('{a,b}', 1);
+SELECT appdb._rows(NULL::json), (SELECT appdb._rows(r) FROM (SELECT '1'::json r WHERE false) x);
+
+-- == arrays and jsonb ========================================================
+CREATE TABLE app_data.find_tags (id uuid PRIMARY KEY, name text, texts text[], nums int[], ids uuid[], times timestamptz[], moods app_data.find_mood[], data jsonb, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+CREATE INDEX ON app_data.find_tags USING gin (texts);
+SELECT appdb.manage('app_data.find_tags');
+INSERT INTO appdb.find_tags (id, name, texts, nums, ids, times, moods, data) VALUES
+	(pg_temp.id(1), 'one', '{a,b}', '{1,2,3}', ARRAY[pg_temp.id(7), pg_temp.id(8)], '{2024-01-01 00:00+00}', '{sad}', '{"a": 1, "b": {"c": [1, 2]}}'),
+	(pg_temp.id(2), 'two', '{b,c,"d, \"e\""}', '{3}', '{}', NULL, '{sad,"it\"s \\ok"}', '["a", "b"]'),
+	(pg_temp.id(3), 'empty', '{}', '{}', NULL, '{}', '{}', '{}'),
+	(pg_temp.id(4), 'null', NULL, NULL, NULL, NULL, NULL, NULL),
+	(pg_temp.id(5), 'nulls', '{a,NULL}', '{NULL}', NULL, NULL, NULL, 'null');
+CREATE FUNCTION pg_temp.tags(condition text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE message text; detail text;
+BEGIN
+	RETURN (SELECT string_agg(t ->> 'name', ' ') FROM json_array_elements(appdb.find('find_tags', query => json_build_object('columns', json_build_array('name'), 'where', condition::json, 'orderBy', 'id'))) t);
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
+	RETURN SQLSTATE || ' ' || message;
+END $$;
+SELECT c, pg_temp.tags(c) FROM (VALUES
+	('{"texts": {"arrayContains": ["b"]}}'), ('{"texts": {"arrayContains": ["a", "b"]}}'), ('{"texts": {"arrayContains": []}}'), ('{"texts": {"arrayContains": ["d, \"e\""]}}'),
+	('{"texts": {"arrayContained": ["a", "b", "x"]}}'), ('{"texts": {"arrayContained": []}}'), ('{"texts": {"arrayOverlaps": ["a", "c"]}}'), ('{"texts": {"arrayOverlaps": []}}'),
+	('{"texts": {"eq": ["a", "b"]}}'), ('{"texts": {"ne": ["a", "b"]}}'), ('{"texts": {"gt": ["a"]}}'), ('{"texts": null}'), ('{"texts": {"isNull": false}}'), ('{"texts": {"NOT": {"arrayContains": ["a"]}}}'),
+	('{"nums": {"arrayContains": [3]}}'), ('{"nums": {"arrayContains": ["3"]}}'), ('{"nums": {"arrayContained": [1, 2, 3]}}'), ('{"nums": {"arrayOverlaps": [1, 9]}}'),
+	('{"ids": {"arrayContains": ["40000000-0000-4000-8000-000000000008"]}}'), ('{"ids": {"arrayOverlaps": ["40000000-0000-4000-8000-000000000009"]}}'),
+	('{"times": {"arrayContains": ["2024-01-01T01:00:00+01:00"]}}'), ('{"moods": {"arrayContains": ["it\"s \\ok"]}}'), ('{"moods": {"arrayContained": ["sad"]}}'),
+	('{"data": {"contains": {"b": {"c": [2]}}}}'), ('{"data": {"contains": ["a"]}}'), ('{"data": {"contains": "a"}}'), ('{"data": {"containedBy": {"a": 1, "b": {"c": [1, 2, 3]}}}}'), ('{"data": {"hasKey": "a"}}'),
+	('{"data": {"hasAnyKey": ["b", "z"]}}'), ('{"data": {"hasAllKeys": ["a", "b"]}}'), ('{"data": {"contains": {}}}'),
+	('{"nums": {"arrayContains": ["x"]}}'), ('{"nums": {"arrayContains": 3}}'), ('{"nums": {"arrayContains": {"a": 1}}}'), ('{"nums": {"arrayContains": [[1]]}}'), ('{"nums": {"arrayContains": [1.5]}}'), ('{"ids": {"arrayContains": ["no"]}}'),
+	('{"texts": {"arrayContains": [null]}}'), ('{"texts": {"arrayContains": [1]}}'), ('{"texts": {"in": [["a"]]}}'), ('{"texts": {"like": "a"}}'), ('{"texts": ["a"]}'), ('{"texts": {"contains": ["a"]}}'), ('{"name": {"arrayContains": ["a"]}}'), ('{"moods": {"arrayContains": ["happy"]}}')) v (c);
+-- one shape, whatever the list
+SELECT count(*) FROM appdb.explain_find('find_tags', '{"where": {"texts": {"arrayContains": ["a", "b", "c"]}}}') l WHERE l LIKE '%$1 = ''{a,b,c}''::pg_catalog.text[]%';
 
 -- == as whom ================================================================
 -- one cached shape serves different roles, each by its own row security
