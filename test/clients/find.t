@@ -1,0 +1,26 @@
+#!/bin/bash
+#
+# find.t: the same questions through Drizzle's relational queries, as SQL by
+# hand, and through appdb.find(), from Node: the same rows.
+#
+# Needs a running server that has the extension (make check provides it). Node
+# and the packages of test/clients/find are installed; without a network, npm's
+# cache will do.
+
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+. test/harness/tap.sh
+. test/harness/clients.sh
+
+if ! npm_ci test/clients/find; then
+	ok "find() from Node # SKIP $CLIENTS_WHY"
+	done_testing
+	exit
+fi
+export PGDATABASE=appdb_clients_find
+psql -X -q -d postgres -c 'SET client_min_messages = warning' -c "DROP DATABASE IF EXISTS $PGDATABASE" -c "CREATE DATABASE $PGDATABASE"
+psql -X -q -c 'CREATE EXTENSION appdb' -v parts=50 -f test/bench/find_data.sql >/dev/null
+node test/clients/find/find.mjs
+status=$?
+psql -X -q -d postgres -c "DROP DATABASE $PGDATABASE WITH (FORCE)"
+exit $status
