@@ -81,7 +81,7 @@ SELECT appdb.extend_session('30 days') IS NOT NULL;
 COMMIT;
 SELECT appdb.current_user_id() IS NULL;
 SQL
-)" "$(printf '%s\n' 00000000-0000-7000-8000-000000000001 'Plans|2' '[{"title":"Plans","messages":[{"content":"message 1"}, ' ' {"content":"message 2"}]}]' t t t)"
+)" "$(printf '%s\n' 00000000-0000-7000-8000-000000000001 'Plans|2' '[{"title":"Plans","messages":[{"content":"message 1"},' ' {"content":"message 2"}]}]' t t t)"
 is 'so do the trash and the doctor' "$(on "$standby" -c 'SELECT label FROM appdb.trash' -c "SELECT object FROM appdb.doctor() WHERE object <> 'setting fsync'")" "$(on "$primary" -c 'SELECT label FROM appdb.trash')"
 
 for statement in "INSERT INTO appdb.users (name) VALUES ('x')" "UPDATE appdb.users SET name = 'x'" "DELETE FROM appdb.chats" \
