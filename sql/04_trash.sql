@@ -77,7 +77,10 @@ AS $$
 DECLARE
 	held bool;
 BEGIN
-	IF NOT EXISTS (SELECT FROM app_data.legal_holds) THEN
+	-- anybody may ask, and what somebody has made of their own is not for the owner to read: it could be a view with a function in it
+	IF NOT EXISTS (SELECT FROM app_data.legal_holds)
+		OR NOT EXISTS (SELECT FROM app_data.managed m JOIN pg_class c ON c.oid = m.entity WHERE c.oid = __held.entity AND c.relkind IN ('r', 'p'))
+	THEN
 		RETURN false;
 	END IF;
 	EXECUTE format('SELECT EXISTS (SELECT FROM %s c WHERE c.id = $1 AND (%s))', entity, appdb._held_condition(entity, 'c'))
@@ -211,7 +214,7 @@ DECLARE
 BEGIN
 	FOR reference IN SELECT * FROM appdb._references(entity) LOOP
 		IF reference.keeps AND reference.child = entity THEN
-			blocked := blocked || format('EXISTS (SELECT FROM %s r WHERE %s AND r.id NOT IN (SELECT x.id FROM candidate x))',
+			blocked := blocked || format('EXISTS (SELECT FROM %s r WHERE %s AND NOT (r.id OPERATOR(pg_catalog.=) ANY (SELECT x.id FROM candidate x)))',
 										 entity, reference.condition);
 			upwards := upwards || format('(%s)', reference.condition);
 			names := names || reference.columns || reference.to_columns;
@@ -249,9 +252,9 @@ BEGIN
 		'blocked AS (SELECT c.* FROM candidate c WHERE %4$s '
 		'UNION SELECT c.* FROM blocked r JOIN candidate c ON %5$s), '
 		'gone AS (DELETE FROM ONLY %1$s c USING candidate k '
-		'WHERE c.ctid OPERATOR(pg_catalog.=) k.place AND k.id NOT IN (SELECT b.id FROM blocked b) RETURNING c.*) '
+		'WHERE c.ctid OPERATOR(pg_catalog.=) k.place AND NOT (k.id OPERATOR(pg_catalog.=) ANY (SELECT b.id FROM blocked b)) RETURNING c.*) '
 		'SELECT (SELECT pg_catalog.count(*) FROM gone), ARRAY(SELECT DISTINCT p FROM gone g CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[%6$s]::pg_catalog.uuid[]) p '
-		'WHERE p IS NOT NULL AND p NOT IN (SELECT x.id FROM gone x))',
+		'WHERE p IS NOT NULL AND NOT (p OPERATOR(pg_catalog.=) ANY (SELECT x.id FROM gone x)))',
 		part, purgeable,
 		(SELECT string_agg(DISTINCT format('c.%I', n), ', ') FROM unnest(names) n),
 		array_to_string(blocked, ' OR '), array_to_string(upwards, ' OR '), array_to_string(parents, ', '), entity);
