@@ -16,7 +16,8 @@ SET LOCAL check_function_bodies = off;
 CREATE FUNCTION appdb._role_rank(role pg_catalog.text) RETURNS pg_catalog.int4
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-	SELECT CASE role WHEN 'owner' THEN 4 WHEN 'admin' THEN 3 WHEN 'editor' THEN 2 WHEN 'member' THEN 2 WHEN 'viewer' THEN 1 ELSE 0 END
+	SELECT CASE WHEN role OPERATOR(pg_catalog.=) 'owner' THEN 4 WHEN role OPERATOR(pg_catalog.=) 'admin' THEN 3
+		WHEN role OPERATOR(pg_catalog.=) ANY ('{editor,member}') THEN 2 WHEN role OPERATOR(pg_catalog.=) 'viewer' THEN 1 ELSE 0 END
 $$;
 COMMENT ON FUNCTION appdb._role_rank(pg_catalog.text) IS 'Internal: roles in their order, 0 for none';
 
