@@ -217,7 +217,7 @@ export function lint(source) {
 		for (const { query, mode, line, kind } of found) {
 			const at = (rule, message) => add(rule, message, statement.line + line - 1);
 			if (kind === 'dynexecute' || kind === 'dynfors') at('dynamic', 'EXECUTE in a DO block');
-			if (mode !== 0) continue;
+			if (mode !== 0) continue; // an expression, or a type
 			for (const inner of statements(query)) check(inner, isOnline, at, true);
 		}
 	}
@@ -229,6 +229,7 @@ export function lint(source) {
 		walk(statement.node, (k, node) => void (k === 'CommonTableExpr' && common.add(node.ctename)));
 		const wanting = (what, unqualified, location) => add('qualified', `${what} ${unqualified} has no schema`, statement.lineOf(location));
 		const visit = (k, node) => {
+			if (k === 'LockingClause') return true; // aliases
 			if (k === 'RangeVar' && !node.schemaname && !common.has(node.relname) && !isBuiltinRelation(node.relname)) wanting('relation', node.relname, node.location);
 			if (k === 'TypeName' && node.names?.length === 1 && !isBuiltinType(parts(node.names)[0])) wanting('type', parts(node.names)[0], node.location);
 			if (k === 'FuncCall' && node.funcname.length === 1 && !isBuiltinFunction(parts(node.funcname)[0])) wanting('function', parts(node.funcname)[0], node.location);

@@ -67,19 +67,24 @@ export const parts = (list) => (list ?? []).map((item) => item.String?.sval ?? '
 export const options = (list) =>
 	Object.fromEntries((list ?? []).map(({ DefElem: d }) => [d.defname, d.arg ? Object.values(d.arg)[0] : undefined]));
 
-// the bodies of a PL/pgSQL function or DO block: { query, mode, line, kind },
-// line counted from the first of the statement
+// what is in the body of a PL/pgSQL function or DO block: { query, mode, line,
+// kind } for SQL, { type, line } for variables; line counts from where the body
+// begins (0: an argument, or a variable that is always there), mode is the parser's (0 a statement, 1 a type, 2 an
+// expression, more an assignment), kind that of the statement around
 export function plpgsql(text) {
 	const found = [];
 	const visit = (value, line, kind) => {
 		if (Array.isArray(value)) value.forEach((item) => visit(item, line, kind));
 		else if (value && typeof value === 'object') {
+			// they come with EXCEPTION
+			if (['sqlstate', 'sqlerrm'].includes(value.PLpgSQL_var?.refname)) return;
+			if (value.PLpgSQL_type) found.push({ type: value.PLpgSQL_type.typname, line, kind });
 			if (value.PLpgSQL_expr) found.push({ query: value.PLpgSQL_expr.query, mode: value.PLpgSQL_expr.parseMode ?? 0, line, kind });
 			for (const [key, child] of Object.entries(value))
 				visit(child, child?.lineno ?? line, key.startsWith('PLpgSQL_stmt_') ? key.slice('PLpgSQL_stmt_'.length) : kind);
 		}
 	};
 	const functions = parsePlPgSQLSync(text);
-	visit(functions.plpgsql_funcs ?? functions, 1, '');
+	visit(functions.plpgsql_funcs ?? functions, 0, '');
 	return found;
 }
