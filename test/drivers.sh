@@ -1,6 +1,6 @@
 #!/bin/bash
 #
-# drivers.sh: the same short tour of appdb with drivers of other languages
+# drivers.sh: the same short tour of appdb with drivers of several languages
 # (examples/), directly and through pgbouncer in transaction mode: connect, sign
 # in, query, relations, find(), delete and restore, nobody afterwards, tasks.
 #
@@ -34,13 +34,17 @@ INSERT INTO appdb.spaces (owner_id, name) SELECT u.id, 'Home' FROM appdb.users A
 INSERT INTO appdb.chats (space_id, user_id, title) SELECT s.id, s.owner_id, t FROM appdb.spaces AS s, unnest(ARRAY['Another', 'Tour']) AS t;
 INSERT INTO appdb.messages (space_id, chat_id, user_id, role, content)
 	SELECT c.space_id, c.id, c.user_id, 'user', t FROM appdb.chats AS c, unnest(ARRAY['Hello', 'World']) AS t WHERE c.title = 'Tour';
+CREATE FUNCTION public.who_is_asking() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	token text := current_setting('request.cookies', true)::json ->> 'session';
+BEGIN
+	IF token IS NOT NULL THEN
+		PERFORM appdb.authenticate(token);
+	END IF;
+END $$;
 SQL
 
-# tour NAME COMMAND...
-tour() {
-	local name=$1 said
-	shift
-	said='I am Ann
+said='I am Ann
 chat: Tour
 message: Hello by Ann
 message: World by Ann
@@ -51,10 +55,14 @@ messages restored: 2
 afterwards: None, 0 chats
 refused: 28000
 task: completed 3'
+
+# tour NAME COMMAND...: with the strings to connect by, and the token
+tour() {
+	local name=$1
+	shift
 	is "$name" "$("$@" "dbname=$PGDATABASE user=appdb_test_tour" "dbname=$PGDATABASE user=appdb_test_tour_worker" 'the token' 2>&1)" "$said"
-	if [ -n "$pooled" ]; then
+	[ -z "$pooled" ] ||
 		is "$name, through pgbouncer" "$(PGHOST=$pool "$@" dbname=appdb_test_tour dbname=appdb_test_tour_worker 'the token' 2>&1)" "$said"
-	fi
 }
 
 pooled=1
@@ -73,4 +81,56 @@ if need_packages 'perl -MDBD::Pg -e 1' libdbd-pg-perl; then
 else
 	ok "DBD::Pg # SKIP $CLIENTS_WHY"
 fi
+
+# what is in examples/typescript; without a pooler its tour is in examples.sh
+ts=examples/typescript
+typescript() {
+	(cd $ts && exec node_modules/.bin/tsx "$@" 2>&1)
+}
+if npm_ci clients/typescript && (cd clients/typescript && npm run --silent build) >tmp/npm.log 2>&1 && npm_ci $ts; then
+	rm -rf $ts/node_modules/appdb-client/dist
+	cp -r clients/typescript/dist $ts/node_modules/appdb-client/
+	url() {
+		echo "postgres://appdb_test_tour$3@localhost/$1?host=$2&port=$PGPORT"
+	}
+	export DATABASE_URL DATABASE_SERVICE_URL
+	DATABASE_URL=$(url "$PGDATABASE" "$PGHOST" '') DATABASE_SERVICE_URL=$(url "$PGDATABASE" "$PGHOST" _worker)
+	is Kysely "$(typescript kysely.ts 'the token')" "$said"
+	direct=$(typescript tour.ts)
+	if [ -n "$pooled" ]; then
+		export DATABASE_POOLER=transaction
+		DATABASE_URL=$(url appdb_test_tour "$pool" '') DATABASE_SERVICE_URL=$(url appdb_test_tour_worker "$pool" _worker)
+		is "Kysely, through pgbouncer" "$(typescript kysely.ts 'the token')" "$said"
+		is "Drizzle and postgres.js, through pgbouncer" "$(typescript tour.ts)" "$direct"
+	fi
+else
+	ok "TypeScript # SKIP $CLIENTS_WHY"
+fi
+
+# PostgREST's statements: who is asking comes from a function that it calls
+# first; embedded relations call the functions with a row.
+is PostgREST "$(PGUSER=appdb_test_tour sql <<'SQL'
+BEGIN;
+SELECT set_config('search_path', '"appdb", "public"', true), set_config('request.cookies', '{"session": "the token"}', true) \g /dev/null
+SELECT public.who_is_asking();
+SELECT coalesce(json_agg(_postgrest_t), '[]') FROM (
+	SELECT "appdb"."chats"."title", coalesce("chats_messages_1"."chats_messages_1", '[]') AS "messages", row_to_json("chats_author_1".*)::jsonb AS "author"
+	FROM "appdb"."chats"
+	LEFT JOIN LATERAL (
+		SELECT json_agg("chats_messages_1")::jsonb AS "chats_messages_1"
+		FROM (SELECT "messages_1"."content" FROM "appdb"."messages"("chats"::"appdb"."chats") AS "messages_1" LIMIT 1) AS "chats_messages_1"
+	) AS "chats_messages_1" ON true
+	LEFT JOIN LATERAL (
+		SELECT "author_1"."name" FROM "appdb"."author"("chats"::"appdb"."chats") AS "author_1"
+	) AS "chats_author_1" ON true
+	WHERE "appdb"."chats"."title" = 'Tour') _postgrest_t;
+WITH pgrst_source AS (DELETE FROM "appdb"."chats" WHERE "appdb"."chats"."title" = 'Tour' RETURNING "appdb"."chats".*)
+SELECT pg_catalog.count(_postgrest_t), json_agg(_postgrest_t) FROM (SELECT "chats"."title" FROM "pgrst_source" AS "chats") _postgrest_t;
+ROLLBACK;
+SELECT count(*) FROM appdb.chats;
+SQL
+)" '
+[{"title":"Tour","messages":[{"content": "Hello"}],"author":{"name": "Ann"}}]
+1|[{"title":"Tour"}]
+0'
 done_testing
