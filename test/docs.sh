@@ -72,7 +72,7 @@ DROP DATABASE IF EXISTS appdb_docs;
 DROP ROLE IF EXISTS appdb_docs_owner, web;
 CREATE ROLE appdb_docs_owner LOGIN CREATEROLE;
 SQL
-for file in README.md docs/operations.md docs/access.md docs/memberships.md docs/find.md docs/tasks.md docs/patterns/database-design.md; do
+for file in README.md docs/operations.md docs/access.md docs/memberships.md docs/find.md docs/tasks.md docs/clients.md docs/patterns/database-design.md; do
 	run_psql -d postgres -c 'CREATE DATABASE appdb_docs OWNER appdb_docs_owner TEMPLATE template0'
 	PGUSER=appdb_docs_owner PGOPTIONS='-c client_min_messages=warning' run_psql -v ON_ERROR_STOP=1 -d appdb_docs \
 		-c 'CREATE EXTENSION appdb' -f demo/fill.sql >"$work/err" 2>&1 || not_ok "$file: the demo's rows" <"$work/err"
@@ -95,5 +95,22 @@ for file in README.md docs/operations.md docs/access.md docs/memberships.md docs
 	run_psql -d postgres -c 'DROP DATABASE appdb_docs'
 done
 run_psql -d postgres -c 'DROP ROLE IF EXISTS web' -c 'DROP ROLE appdb_docs_owner'
+
+# Code in other languages is from files that other tests run.
+if command -v python3 >/dev/null; then
+	python3 - >"$work/out" <<-'PYTHON'
+		import re, textwrap, glob
+		files = [open(f).read() for p in ("examples/**/*", "test/clients/**/*") for e in (".ts", ".py", ".pl")
+		         for f in glob.glob(p + e, recursive=True) if "node_modules" not in f]
+		blocks = re.findall(r"^```(?:ts|python|perl)\n(.*?)^```", open("docs/clients.md").read(), re.M | re.S)
+		assert len(blocks) > 10
+		for block in blocks:
+		    if not any(block.rstrip("\n") in f for f in files):
+		        print("in no file that is tested:\n" + block)
+	PYTHON
+	is "docs/clients.md: its code is tested" "$(cat "$work/out")" ''
+else
+	ok "docs/clients.md: its code is tested # SKIP needs python3"
+fi
 
 done_testing
