@@ -9,6 +9,9 @@ export interface Finding {
   hint: string
 }
 
+// not as text or regclass: these ask for the right to look into the schema
+const table = (schema: string, name: string) => `(SELECT c.oid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = '${schema}' AND c.relname = '${name}')`
+
 /** Looks at the database behind a connection; an empty list is good news. Never throws for what it can explain. */
 export async function diagnose(sql: postgres.Sql<any>): Promise<Finding[]> {
   const findings: Finding[] = []
@@ -21,7 +24,7 @@ export async function diagnose(sql: postgres.Sql<any>): Promise<Finding[]> {
       SELECT current_user AS role, current_database() AS database,
         (SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname = 'appdb') AS extension,
         (SELECT a.default_version FROM pg_catalog.pg_available_extensions AS a WHERE a.name = 'appdb') AS available,
-        pg_catalog.to_regclass('app_data.users') IS NOT NULL AS tables`)
+        ${table('app_data', 'users')} IS NOT NULL AS tables`)
   } catch (error) {
     return [unreachable(error)]
   }
@@ -39,11 +42,11 @@ export async function diagnose(sql: postgres.Sql<any>): Promise<Finding[]> {
 
   try {
     const is = await ask(`
-      SELECT pg_catalog.has_schema_privilege('appdb', 'USAGE') AND pg_catalog.has_table_privilege('appdb.chats', 'SELECT') AS reads,
-        pg_catalog.row_security_active('app_data.users') AS secured,
+      SELECT pg_catalog.has_schema_privilege('appdb', 'USAGE') AND coalesce(pg_catalog.has_table_privilege(${table('appdb', 'chats')}, 'SELECT'), true) AS reads,
+        pg_catalog.row_security_active(${table('app_data', 'users')}) AS secured,
         (SELECT pg_catalog.pg_get_userbyid(n.nspowner) FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'app_data') AS owner,
         appdb.version() AS engine, pg_catalog.to_regproc('appdb.pending') IS NOT NULL AS can_tell_pending,
-        pg_catalog.has_table_privilege('app_data.schema_version', 'SELECT') AS reads_version,
+        pg_catalog.has_table_privilege(${table('app_data', 'schema_version')}, 'SELECT') AS reads_version,
         CASE WHEN pg_catalog.pg_has_role('pg_read_all_settings', 'USAGE')
           THEN pg_catalog.current_setting('session_preload_libraries') || ',' || pg_catalog.current_setting('shared_preload_libraries') END AS preloaded`)
     if (!is.reads)
@@ -86,6 +89,7 @@ export function unreachable(error: unknown): Finding {
     case '28P01': return of('credentials', 'The password is wrong, or the role has none.')
     case '28000': return of('credentials', "The role may not log in, or the server's pg_hba.conf does not let it in from here.")
     case '3D000': return of('no-database', 'Create it (createdb NAME), or name another in DATABASE_URL.')
+    case '42501': return of('no-access', 'As the owner of the tables: SELECT appdb.grant_access(role, level).')
     case '08P01': return of('unreachable', 'Is there a pooler in front? Then set DATABASE_POOLER=transaction.')
     case '53300': return of('unreachable', 'The server has no connection left: a smaller DATABASE_POOL_SIZE, or a pooler.')
     default: return of('unreachable', 'Is DATABASE_URL right?')

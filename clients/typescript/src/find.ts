@@ -115,13 +115,15 @@ type Only<Q, K> = { [P in keyof Q]: P extends K ? Q[P] : never }
 
 type StrictWhere<E extends Es, N extends keyof E, W> = {
   [P in keyof W]: P extends 'AND' | 'OR'
-    ? W[P] extends readonly unknown[] ? { [I in keyof W[P]]: StrictWhere<E, N, W[P][I]> } : W[P]
+    ? StrictList<E, N, W[P]>
     : P extends 'NOT'
       ? StrictWhere<E, N, W[P]>
       : P extends RelationName<E, N>
         ? W[P] extends boolean ? W[P] : StrictWhere<E, Target<E, N, P>, W[P]>
         : P extends keyof Columns<E, N> ? W[P] : never
 }
+
+type StrictList<E extends Es, N extends keyof E, L> = { [I in keyof L]: StrictWhere<E, N, L[I]> }
 
 type StrictCount<E extends Es, N extends keyof E, C> = C extends boolean
   ? C
@@ -177,7 +179,7 @@ export type Row<E extends Es, N extends keyof E, Q> = Simplify<
 >
 
 type Related<E extends Es, N extends keyof E, W> = W extends object
-  ? { [R in keyof W as W[R] extends false | undefined ? never : R]: RelatedRows<E, N, R, W[R]> }
+  ? { -readonly [R in keyof W as W[R] extends false | undefined ? never : R]: RelatedRows<E, N, R, W[R]> }
   : {}
 
 type RelatedRows<E extends Es, N extends keyof E, R, Q> = R extends keyof One<E, N>
