@@ -149,6 +149,7 @@ function names(node, path, report) {
 
 	walk(node, (k, n) => {
 		if (k === 'LockingClause') return true; // aliases
+		if (k === 'DefElem' && /^(parallel|m?finalfunc_modify)$/.test(n.defname)) return true; // words, of an aggregate
 		if (k === 'RangeVar') {
 			if (n.schemaname) foreign([n.schemaname, n.relname], n.location);
 			else if (!local.has(n.relname) && (strict || !isBuiltinRelation(n.relname))) report(`relation ${n.relname} has no schema`, n.location);
