@@ -1,4 +1,4 @@
--- The task queue: enqueueing, what workers call, schedules, maintenance.  queue.c and cron.c have the parts in C.
+-- The task queue: enqueueing, what workers call, schedules, maintenance.  queue.c, claim.c, finish.c and cron.c have the parts in C.
 --
 -- Whoever enqueues does so with their own rights on appdb.tasks. Workers act with the rights of the tables' owner, once they have EXECUTE on the
 -- worker's functions, which nobody has by default: the C function behind each switches to the owner and calls the function of the same name
@@ -46,6 +46,7 @@ DECLARE
 	old record;
 	starts timestamptz(3) := date_trunc('milliseconds', coalesce(_enqueue.run_at, now()));
 	parents uuid[] := ARRAY(SELECT DISTINCT d FROM unnest(_enqueue.depends_on) AS d ORDER BY d);
+	places integer := CASE WHEN _enqueue.group_key IS NOT NULL THEN nullif(_enqueue.group_limit, 1) END;
 	waits integer := 0;
 	added boolean;
 BEGIN
@@ -53,6 +54,11 @@ BEGIN
 		RAISE invalid_parameter_value USING
 			MESSAGE = format('on_duplicate cannot be "%s"', _enqueue.on_duplicate),
 			HINT = 'It is ignore, replace or reschedule.';
+	END IF;
+	IF _enqueue.group_limit IS NULL OR _enqueue.group_limit < 1 THEN
+		RAISE check_violation USING
+			MESSAGE = 'group_limit must be at least 1',
+			HINT = 'It is how many tasks of the group may run at a time.';
 	END IF;
 	IF cardinality(parents) > 0 THEN
 		-- those that the caller may see; the function that is called locks them
@@ -70,12 +76,12 @@ BEGIN
 		IF _enqueue.dedupe_key IS NULL THEN
 			INSERT INTO appdb.tasks (kind, payload, queue, priority, run_at, max_attempts, space_id, user_id, queued, backoff, group_key, group_limit, expires_at, depends_on, waits_for)
 			VALUES (_enqueue.kind, _enqueue.payload, _enqueue.queue, _enqueue.priority, starts, _enqueue.max_attempts, _enqueue.space_id, _enqueue.user_id,
-				starts <= now() AND waits = 0, _enqueue.backoff, _enqueue.group_key, _enqueue.group_limit, _enqueue.expires_at, nullif(parents, '{}'), waits)
+				starts <= now() AND waits = 0, nullif(_enqueue.backoff, '10 seconds'), _enqueue.group_key, places, _enqueue.expires_at, nullif(parents, '{}'), waits)
 			RETURNING id INTO task;
 		ELSE
 			INSERT INTO appdb.tasks (kind, payload, queue, priority, run_at, max_attempts, dedupe_key, space_id, user_id, queued, backoff, group_key, group_limit, expires_at, depends_on, waits_for)
 			VALUES (_enqueue.kind, _enqueue.payload, _enqueue.queue, _enqueue.priority, starts, _enqueue.max_attempts, _enqueue.dedupe_key, _enqueue.space_id, _enqueue.user_id,
-				starts <= now() AND waits = 0, _enqueue.backoff, _enqueue.group_key, _enqueue.group_limit, _enqueue.expires_at, nullif(parents, '{}'), waits)
+				starts <= now() AND waits = 0, nullif(_enqueue.backoff, '10 seconds'), _enqueue.group_key, places, _enqueue.expires_at, nullif(parents, '{}'), waits)
 			ON CONFLICT (space_id, kind, dedupe_key)
 				WHERE dedupe_key IS NOT NULL AND finished_at IS NULL AND deleted_at IS NULL
 				DO NOTHING
@@ -100,11 +106,11 @@ BEGIN
 					RETURN task;
 				ELSIF _enqueue.on_duplicate = 'replace' THEN
 					UPDATE appdb.tasks AS t SET payload = _enqueue.payload, queue = _enqueue.queue, priority = _enqueue.priority, run_at = starts, max_attempts = _enqueue.max_attempts,
-						user_id = _enqueue.user_id, queued = starts <= now() AND waits = 0, backoff = _enqueue.backoff, group_key = _enqueue.group_key, group_limit = _enqueue.group_limit,
-						expires_at = _enqueue.expires_at, depends_on = nullif(parents, '{}'), waits_for = waits
+						user_id = _enqueue.user_id, queued = starts <= now() AND waits = 0, parked = false, backoff = nullif(_enqueue.backoff, '10 seconds'), group_key = _enqueue.group_key, group_limit = places,
+						group_slot = CASE WHEN t.group_key = _enqueue.group_key THEN t.group_slot END, expires_at = _enqueue.expires_at, depends_on = nullif(parents, '{}'), waits_for = waits
 					WHERE t.id = task;
 				ELSE
-					UPDATE appdb.tasks AS t SET run_at = starts, queued = starts <= now() AND t.waits_for = 0
+					UPDATE appdb.tasks AS t SET run_at = starts, queued = starts <= now() AND t.waits_for = 0, parked = false
 					WHERE t.id = task RETURNING t.waits_for INTO waits;
 				END IF;
 				added := true;
@@ -153,7 +159,7 @@ BEGIN
 	WITH added AS (
 		INSERT INTO appdb.tasks AS t (id, kind, payload, queue, priority, run_at, max_attempts, space_id, user_id, queued, backoff)
 		SELECT appdb.uuidv7(), _enqueue_many.kind, p.payload, _enqueue_many.queue, _enqueue_many.priority, starts, _enqueue_many.max_attempts,
-			_enqueue_many.space_id, _enqueue_many.user_id, starts <= now(), _enqueue_many.backoff
+			_enqueue_many.space_id, _enqueue_many.user_id, starts <= now(), nullif(_enqueue_many.backoff, '10 seconds')
 		FROM unnest(payloads) WITH ORDINALITY AS p (payload, n) ORDER BY p.n
 		RETURNING t.id)
 	-- ids of a session increase
@@ -236,6 +242,7 @@ BEGIN
 	IF NEW.status IN ('completed', 'canceled', 'dead') THEN
 		NEW.queued := false;
 		NEW.finished_at := coalesce(NEW.finished_at, clock_timestamp());
+		NEW.parked := false;
 		NEW.group_slot := NULL;
 		NEW.locked_until := NULL;
 	ELSE
@@ -277,7 +284,7 @@ BEGIN
 	UPDATE app_data.tasks AS t SET queued = true
 	WHERE t.id = ANY (ARRAY(
 		SELECT d.id FROM app_data.tasks AS d
-		WHERE d.queue = _claim_due.queue AND d.run_at <= clock_timestamp() AND NOT d.queued AND d.finished_at IS NULL AND d.waits_for = 0
+		WHERE d.queue = _claim_due.queue AND d.run_at <= clock_timestamp() AND NOT d.queued AND NOT d.parked AND d.finished_at IS NULL AND d.waits_for = 0
 		ORDER BY d.run_at LIMIT batch FOR NO KEY UPDATE SKIP LOCKED));
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN n;
@@ -286,7 +293,7 @@ $$;
 COMMENT ON FUNCTION appdb._claim_due(text, integer) IS 'Internal: puts tasks whose time has come into their queue';
 
 -- One claimed task, where triggers of the user's have to fire.
-CREATE FUNCTION appdb._claim_one(id uuid, ticket integer, worker text, until timestamptz, slot integer)
+CREATE FUNCTION appdb._claim_one(id uuid, ticket integer, next_ticket integer, worker text, until timestamptz, slot integer)
 	RETURNS boolean
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -296,25 +303,106 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN false;
 	END IF;
-	UPDATE app_data.tasks AS t SET status = 'running', ticket = t.ticket + 1, attempts = t.attempts + 1, locked_by = worker, locked_until = until, group_slot = slot, progress = 0
+	UPDATE app_data.tasks AS t SET status = 'running', queued = true, parked = false, ticket = next_ticket, attempts = t.attempts + 1, locked_by = worker, locked_until = until,
+		group_slot = coalesce(slot, t.group_slot),
+		last_error = CASE t.status WHEN 'running' THEN 'its worker went silent' ELSE t.last_error END,
+		errors = CASE t.status WHEN 'running' THEN appdb._add_error(t.errors, t.attempts, t.locked_by, 'its worker went silent') ELSE t.errors END
 	WHERE t.id = _claim_one.id AND t.ticket = _claim_one.ticket AND t.finished_at IS NULL AND t.deleted_at IS NULL;
 	RETURN FOUND;
 END
 $$;
-COMMENT ON FUNCTION appdb._claim_one(uuid, integer, text, timestamptz, integer) IS 'Internal: claims a task by an UPDATE, so that triggers fire';
+COMMENT ON FUNCTION appdb._claim_one(uuid, integer, integer, text, timestamptz, integer) IS 'Internal: claims a task by an UPDATE, so that triggers fire';
 
-CREATE FUNCTION appdb._group_slots(group_key text)
-	RETURNS integer[]
+-- Tasks of groups that have no place are taken out of the queue, so that claims need not step over them: each at most once, and only where nobody is
+-- giving a place back meanwhile, who would not see that they are parked. Those who do are waited for by the lock, see _unpark().
+CREATE FUNCTION appdb._park_lock(group_key text, exclusive boolean)
+	RETURNS boolean
+	LANGUAGE c STRICT
+	AS 'MODULE_PATHNAME', 'appdb_park_lock';
+COMMENT ON FUNCTION appdb._park_lock(text, boolean) IS 'Internal: keeps parking tasks of a group and giving back a place apart; exclusive does not wait';
+REVOKE EXECUTE ON FUNCTION appdb._park_lock(text, boolean) FROM PUBLIC;
+
+CREATE FUNCTION appdb._park(ids uuid[])
+	RETURNS integer
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off
 	AS $$
+DECLARE
+	g record;
+	n integer;
+	total integer := 0;
 BEGIN
-	RETURN ARRAY(SELECT t.group_slot FROM app_data.tasks AS t
-				 WHERE t.group_key = _group_slots.group_key AND t.group_slot IS NOT NULL AND t.deleted_at IS NULL);
+	FOR g IN SELECT t.group_key, array_agg(t.id) AS ids FROM app_data.tasks AS t WHERE t.id = ANY (_park.ids) GROUP BY t.group_key ORDER BY t.group_key LOOP
+		CONTINUE WHEN NOT appdb._park_lock(g.group_key, true);
+		UPDATE app_data.tasks AS t SET queued = false, parked = true
+		WHERE t.id = ANY (ARRAY(
+			SELECT p.id FROM app_data.tasks AS p
+			WHERE p.id = ANY (g.ids) AND p.group_key = g.group_key AND p.queued AND p.status = 'pending' AND p.group_slot IS NULL AND p.deleted_at IS NULL
+				AND coalesce(p.group_limit, 1) <= (SELECT count(*) FROM app_data.tasks AS r
+					WHERE r.group_key = g.group_key AND r.group_slot IS NOT NULL AND r.deleted_at IS NULL)
+			FOR NO KEY UPDATE SKIP LOCKED));
+		GET DIAGNOSTICS n = ROW_COUNT;
+		total := total + n;
+	END LOOP;
+	RETURN total;
 END
 $$;
-COMMENT ON FUNCTION appdb._group_slots(text) IS 'Internal: the places of a group that are taken';
+COMMENT ON FUNCTION appdb._park(uuid[]) IS 'Internal: takes tasks out of the queue whose group has no place';
+REVOKE EXECUTE ON FUNCTION appdb._park(uuid[]) FROM PUBLIC;
+
+CREATE FUNCTION appdb._unpark(group_key text)
+	RETURNS boolean
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_bitmapscan = off
+	AS $$
+DECLARE
+	next record;
+BEGIN
+	PERFORM appdb._park_lock(_unpark.group_key, false);
+	SELECT t.id, t.queue INTO next FROM app_data.tasks AS t
+	WHERE t.group_key = _unpark.group_key AND t.parked AND t.deleted_at IS NULL
+	ORDER BY t.priority DESC, t.run_at, t.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	UPDATE app_data.tasks AS t SET queued = true, parked = false WHERE t.id = next.id;
+	PERFORM appdb._wake(next.queue);
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION appdb._unpark(text) IS 'Internal: lets the next task of a group into the queue again';
+REVOKE EXECUTE ON FUNCTION appdb._unpark(text) FROM PUBLIC;
+
+-- The next of each group that has parked tasks and none in the queue, nor a place taken: rows deleted or changed by hand leave that behind.
+CREATE FUNCTION appdb._unpark_forgotten(batch integer)
+	RETURNS integer
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_bitmapscan = off
+	AS $$
+DECLARE
+	g text;
+	n integer := 0;
+BEGIN
+	SELECT min(t.group_key) INTO g FROM app_data.tasks AS t WHERE t.parked;
+	WHILE g IS NOT NULL AND n < batch LOOP
+		IF NOT EXISTS (SELECT FROM app_data.tasks AS t WHERE t.group_key = g AND t.group_slot IS NOT NULL AND t.deleted_at IS NULL)
+			AND NOT EXISTS (SELECT FROM app_data.tasks AS t WHERE t.group_key = g AND t.finished_at IS NULL AND t.queued AND t.deleted_at IS NULL)
+			AND appdb._unpark(g)
+		THEN
+			n := n + 1;
+		END IF;
+		SELECT min(t.group_key) INTO g FROM app_data.tasks AS t WHERE t.parked AND t.group_key > g;
+	END LOOP;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION appdb._unpark_forgotten(integer) IS 'Internal: lets groups go on of which nothing is in the queue';
+REVOKE EXECUTE ON FUNCTION appdb._unpark_forgotten(integer) FROM PUBLIC;
 
 -- Tasks that cannot be begun any more: expired, or lost with their last attempt.
 CREATE FUNCTION appdb._bury(ids uuid[])
@@ -339,7 +427,7 @@ BEGIN
 		ELSIF task.attempts >= task.max_attempts THEN
 			PERFORM appdb._task_end(task.id, 'dead', NULL, 'its worker went silent');
 		ELSE
-			UPDATE app_data.tasks AS t SET status = 'pending', locked_until = NULL, group_slot = NULL,
+			UPDATE app_data.tasks AS t SET status = 'pending', locked_until = NULL, group_slot = CASE WHEN coalesce(t.group_limit, 1) = 1 THEN t.group_slot END,
 				last_error = 'its worker went silent', errors = appdb._add_error(t.errors, t.attempts, t.locked_by, 'its worker went silent')
 			WHERE t.id = task.id;
 		END IF;
@@ -369,7 +457,7 @@ CREATE FUNCTION appdb._task_end(id uuid, status text, result jsonb, error text)
 DECLARE
 	task record;
 BEGIN
-	UPDATE app_data.tasks AS t SET status = _task_end.status::app_data.task_status, queued = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
+	UPDATE app_data.tasks AS t SET status = _task_end.status::app_data.task_status, queued = false, parked = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
 		result = coalesce(_task_end.result, t.result), progress = CASE WHEN _task_end.status = 'completed' THEN 1 ELSE t.progress END,
 		last_error = coalesce(left(error, 100000), t.last_error),
 		errors = CASE WHEN error IS NULL THEN t.errors ELSE appdb._add_error(t.errors, t.attempts, t.locked_by, error) END
@@ -379,6 +467,7 @@ BEGIN
 		PERFORM appdb._task_dependents(_task_end.id, _task_end.status);
 	END IF;
 	IF task.group_key IS NOT NULL THEN
+		PERFORM appdb._unpark(task.group_key);
 		PERFORM appdb._wake(task.queue);
 	END IF;
 END
@@ -472,6 +561,26 @@ END
 $$;
 COMMENT ON FUNCTION appdb._lost(uuid, integer) IS 'Internal: says that a lease is lost';
 
+-- What each of the worker's functions does first: the task, locked, if the ticket is that of its lease; otherwise the error. (finish.c does the same.)
+CREATE FUNCTION appdb._leased(
+	task_id uuid, task_ticket integer, OUT id uuid, OUT attempts integer, OUT max_attempts integer, OUT backoff interval, OUT cancel_requested boolean)
+	RETURNS record
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	SELECT t.id, t.attempts, t.max_attempts, coalesce(t.backoff, '10 seconds'), t.cancel_requested
+	INTO _leased.id, _leased.attempts, _leased.max_attempts, _leased.backoff, _leased.cancel_requested
+	FROM app_data.tasks AS t
+	WHERE t.id = task_id AND t.ticket = task_ticket AND t.status = 'running' AND t.deleted_at IS NULL FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		PERFORM appdb._lost(task_id, task_ticket);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION appdb._leased(uuid, integer) IS 'Internal: a task that a worker has, locked; the error, if it has it no more';
+REVOKE EXECUTE ON FUNCTION appdb._leased(uuid, integer) FROM PUBLIC;
+
 CREATE FUNCTION appdb.heartbeat(id uuid, ticket integer, lease interval DEFAULT '5 minutes')
 	RETURNS boolean
 	LANGUAGE c
@@ -486,15 +595,11 @@ CREATE FUNCTION appdb._heartbeat(id uuid, ticket integer, lease interval)
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
-	canceled boolean;
+	task record;
 BEGIN
-	UPDATE app_data.tasks AS t SET locked_until = clock_timestamp() + lease
-	WHERE t.id = _heartbeat.id AND t.ticket = _heartbeat.ticket AND t.status = 'running' AND t.deleted_at IS NULL
-	RETURNING t.cancel_requested INTO canceled;
-	IF NOT FOUND THEN
-		PERFORM appdb._lost(id, ticket);
-	END IF;
-	RETURN canceled;
+	SELECT * INTO task FROM appdb._leased(id, ticket);
+	UPDATE app_data.tasks AS t SET locked_until = clock_timestamp() + lease WHERE t.id = task.id;
+	RETURN task.cancel_requested;
 END
 $$;
 
@@ -511,56 +616,41 @@ CREATE FUNCTION appdb._progress(id uuid, ticket integer, fraction real, message 
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
-	canceled boolean;
+	task record;
 BEGIN
-	UPDATE app_data.tasks AS t SET progress = fraction, progress_message = message
-	WHERE t.id = _progress.id AND t.ticket = _progress.ticket AND t.status = 'running' AND t.deleted_at IS NULL
-	RETURNING t.cancel_requested INTO canceled;
-	IF NOT FOUND THEN
-		PERFORM appdb._lost(id, ticket);
-	END IF;
-	RETURN canceled;
+	SELECT * INTO task FROM appdb._leased(id, ticket);
+	UPDATE app_data.tasks AS t SET progress = fraction, progress_message = message WHERE t.id = task.id;
+	RETURN task.cancel_requested;
 END
 $$;
 
 CREATE FUNCTION appdb.complete(id uuid, ticket integer, result jsonb DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+	AS 'MODULE_PATHNAME', 'appdb_complete';
 COMMENT ON FUNCTION appdb.complete(uuid, integer, jsonb) IS
 'Says that a task is done, and what came of it; tasks that waited for it may begin. In the same transaction as what was done, both happen or neither.
 Errors: 55000 the lease is lost, P0002 no such task.';
 
+-- Where triggers of the user's have to fire.
 CREATE FUNCTION appdb._complete(id uuid, ticket integer, result jsonb)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
-	has_dependents boolean;
-	group_key text;
-	queue text;
+	task record;
 BEGIN
-	UPDATE app_data.tasks AS t SET status = 'completed', queued = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
-		result = _complete.result, progress = 1
-	WHERE t.id = _complete.id AND t.ticket = _complete.ticket AND t.status = 'running' AND t.deleted_at IS NULL
-	RETURNING t.has_dependents, t.group_key, t.queue INTO has_dependents, group_key, queue;
-	IF NOT FOUND THEN
-		PERFORM appdb._lost(id, ticket);
-	END IF;
-	IF has_dependents THEN
-		PERFORM appdb._task_dependents(id, 'completed');
-	END IF;
-	IF group_key IS NOT NULL THEN
-		PERFORM appdb._wake(queue);
-	END IF;
+	SELECT * INTO task FROM appdb._leased(id, ticket);
+	UPDATE app_data.tasks AS t SET result = NULL WHERE t.id = task.id AND t.result IS NOT NULL;
+	PERFORM appdb._task_end(task.id, 'completed', result, NULL);
 END
 $$;
 
 CREATE FUNCTION appdb.complete_many(ids uuid[], tickets integer[], results jsonb[] DEFAULT NULL)
 	RETURNS integer
 	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+	AS 'MODULE_PATHNAME', 'appdb_complete_many';
 COMMENT ON FUNCTION appdb.complete_many(uuid[], integer[], jsonb[]) IS
 'Says that tasks are done, all or none, and returns how many: ids, their tickets and, where given, their results, in the same order. Errors as of complete(), for the first that is lost.';
 
@@ -568,48 +658,22 @@ CREATE FUNCTION appdb._complete_many(ids uuid[], tickets integer[], results json
 	RETURNS integer
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off
-	SET enable_hashjoin = off
-	SET enable_mergejoin = off
 	AS $$
-DECLARE
-	n integer;
-	completed uuid[];
-	done uuid[];
-	task record;
 BEGIN
 	IF cardinality(ids) <> cardinality(tickets) OR cardinality(results) <> cardinality(ids) THEN
 		RAISE array_subscript_error USING
 			MESSAGE = 'ids, tickets and results must be of the same length',
 			HINT = 'Each id needs the ticket that claim() returned with it.';
 	END IF;
-	WITH done AS (
-		UPDATE app_data.tasks AS t SET status = 'completed', queued = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
-			result = d.result, progress = 1
-		FROM unnest(ids, tickets, results) AS d (id, ticket, result)
-		WHERE t.id = d.id AND t.ticket = d.ticket AND t.status = 'running' AND t.deleted_at IS NULL
-		RETURNING t.id, t.has_dependents, t.group_key IS NOT NULL AS grouped)
-	SELECT array_agg(d.id), array_agg(d.id) FILTER (WHERE d.has_dependents OR d.grouped) INTO completed, done FROM done AS d;
-	n := coalesce(cardinality(completed), 0);
-	IF n < cardinality(ids) THEN
-		SELECT d.id, d.ticket INTO task FROM unnest(ids, tickets) WITH ORDINALITY AS d (id, ticket, n)
-		WHERE d.id <> ALL (coalesce(completed, '{}')) ORDER BY d.n LIMIT 1;
-		IF FOUND THEN
-			PERFORM appdb._lost(task.id, task.ticket);
-		END IF;
+	IF (SELECT count(DISTINCT i) FROM unnest(ids) AS i) < cardinality(ids) THEN
 		RAISE cardinality_violation USING
 			MESSAGE = 'a task was given more than once',
 			HINT = 'Give each id once.';
 	END IF;
-	FOR task IN SELECT t.id, t.has_dependents, t.group_key, t.queue FROM app_data.tasks AS t WHERE t.id = ANY (done) ORDER BY t.id LOOP
-		IF task.has_dependents THEN
-			PERFORM appdb._task_dependents(task.id, 'completed');
-		END IF;
-		IF task.group_key IS NOT NULL THEN
-			PERFORM appdb._wake(task.queue);
-		END IF;
+	FOR i IN 1 .. cardinality(ids) LOOP
+		PERFORM appdb._complete(ids[i], tickets[i], results[i]);
 	END LOOP;
-	RETURN n;
+	RETURN cardinality(ids);
 END
 $$;
 
@@ -630,26 +694,43 @@ DECLARE
 	task record;
 	again timestamptz(3);
 BEGIN
-	SELECT t.attempts, t.max_attempts, t.backoff, t.cancel_requested, t.queue, t.group_key INTO task FROM app_data.tasks AS t
-	WHERE t.id = _fail.id AND t.ticket = _fail.ticket AND t.status = 'running' AND t.deleted_at IS NULL FOR NO KEY UPDATE;
-	IF NOT FOUND THEN
-		PERFORM appdb._lost(id, ticket);
-	END IF;
+	SELECT * INTO task FROM appdb._leased(id, ticket);
 	IF task.cancel_requested OR task.attempts >= task.max_attempts THEN
-		PERFORM appdb._task_end(id, CASE WHEN task.cancel_requested THEN 'canceled' ELSE 'dead' END, NULL, coalesce(error, 'failed'));
+		PERFORM appdb._task_end(task.id, CASE WHEN task.cancel_requested THEN 'canceled' ELSE 'dead' END, NULL, coalesce(error, 'failed'));
 		RETURN NULL;
 	END IF;
-	again := date_trunc('milliseconds', clock_timestamp() + coalesce(retry_in,
-		least(task.backoff * power(2, least(task.attempts - 1, 30)), interval '1 day') * (0.9 + 0.2 * random())));
-	UPDATE app_data.tasks AS t SET status = 'pending', queued = again <= clock_timestamp(), run_at = again, locked_until = NULL, group_slot = NULL,
-		last_error = left(coalesce(error, 'failed'), 100000), errors = appdb._add_error(t.errors, t.attempts, t.locked_by, coalesce(error, 'failed'))
-	WHERE t.id = _fail.id;
+	again := clock_timestamp() + coalesce(retry_in,
+		least(task.backoff * power(2, least(task.attempts - 1, 30)), interval '1 day') * (0.9 + 0.2 * random()));
+	RETURN appdb._put_back(task.id, again, task.attempts, coalesce(error, 'failed'));
+END
+$$;
+
+-- A task that is to be done later. In a group with one place it keeps that: what comes after it waits.
+CREATE FUNCTION appdb._put_back(id uuid, run_at timestamptz, attempts integer, error text)
+	RETURNS timestamptz
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	again timestamptz(3) := date_trunc('milliseconds', _put_back.run_at);
+	task record;
+BEGIN
+	UPDATE app_data.tasks AS t SET status = 'pending', queued = again <= clock_timestamp(), run_at = again, attempts = _put_back.attempts, locked_until = NULL,
+		group_slot = CASE WHEN coalesce(t.group_limit, 1) = 1 THEN t.group_slot END, last_error = coalesce(left(error, 100000), t.last_error),
+		errors = CASE WHEN error IS NULL THEN t.errors ELSE appdb._add_error(t.errors, t.attempts, t.locked_by, error) END
+	WHERE t.id = _put_back.id
+	RETURNING t.queue, t.group_key, t.group_slot INTO task;
+	IF task.group_key IS NOT NULL AND task.group_slot IS NULL THEN
+		PERFORM appdb._unpark(task.group_key);
+	END IF;
 	IF again <= clock_timestamp() OR task.group_key IS NOT NULL THEN
 		PERFORM appdb._wake(task.queue);
 	END IF;
 	RETURN again;
 END
 $$;
+COMMENT ON FUNCTION appdb._put_back(uuid, timestamptz, integer, text) IS 'Internal: has a task that its worker gives back done later';
+REVOKE EXECUTE ON FUNCTION appdb._put_back(uuid, timestamptz, integer, text) FROM PUBLIC;
 
 CREATE FUNCTION appdb.snooze(id uuid, ticket integer, wait interval)
 	RETURNS timestamptz
@@ -665,19 +746,9 @@ CREATE FUNCTION appdb._snooze(id uuid, ticket integer, wait interval)
 	AS $$
 DECLARE
 	task record;
-	again timestamptz(3) := date_trunc('milliseconds', clock_timestamp() + wait);
 BEGIN
-	UPDATE app_data.tasks AS t SET status = 'pending', queued = again <= clock_timestamp(), run_at = again, locked_until = NULL, group_slot = NULL,
-		attempts = greatest(t.attempts - 1, 0)
-	WHERE t.id = _snooze.id AND t.ticket = _snooze.ticket AND t.status = 'running' AND t.deleted_at IS NULL
-	RETURNING t.queue, t.group_key INTO task;
-	IF NOT FOUND THEN
-		PERFORM appdb._lost(id, ticket);
-	END IF;
-	IF again <= clock_timestamp() OR task.group_key IS NOT NULL THEN
-		PERFORM appdb._wake(task.queue);
-	END IF;
-	RETURN again;
+	SELECT * INTO task FROM appdb._leased(id, ticket);
+	RETURN appdb._put_back(task.id, clock_timestamp() + wait, greatest(task.attempts - 1, 0), NULL);
 END
 $$;
 
@@ -707,7 +778,7 @@ BEGIN
 			RETURN '0';
 		END IF;
 		SELECT min(n.at) INTO next FROM (
-			(SELECT t.run_at AS at FROM app_data.tasks AS t WHERE t.queue = q AND NOT t.queued AND t.finished_at IS NULL AND t.waits_for = 0 ORDER BY t.run_at LIMIT 1)
+			(SELECT t.run_at AS at FROM app_data.tasks AS t WHERE t.queue = q AND NOT t.queued AND NOT t.parked AND t.finished_at IS NULL AND t.waits_for = 0 ORDER BY t.run_at LIMIT 1)
 			UNION ALL
 			-- inserted by hand for later, or of a group that has no place: which may change without notice
 			(SELECT greatest(t.run_at, clock_timestamp() + interval '1 second') FROM app_data.tasks AS t
@@ -774,7 +845,7 @@ BEGIN
 			MESSAGE = format('task %s is running', _retry.id),
 			HINT = 'It is tried again by itself if it fails.';
 	END IF;
-	UPDATE app_data.tasks AS t SET status = 'pending', queued = starts <= now() AND t.waits_for = 0, run_at = starts, finished_at = NULL, cancel_requested = false, result = NULL,
+	UPDATE app_data.tasks AS t SET status = 'pending', queued = starts <= now() AND t.waits_for = 0, parked = false, run_at = starts, finished_at = NULL, cancel_requested = false, result = NULL,
 		progress = 0, progress_message = NULL, expires_at = NULL, max_attempts = greatest(t.max_attempts, t.attempts + 1)
 	WHERE t.id = _retry.id;
 	IF starts <= now() THEN
@@ -992,6 +1063,13 @@ REVOKE EXECUTE ON FUNCTION appdb._run_schedules(integer) FROM PUBLIC;
 
 -- == maintenance ============================================================
 
+CREATE FUNCTION appdb._silent_tasks(batch integer)
+	RETURNS uuid[]
+	LANGUAGE c STRICT
+	AS 'MODULE_PATHNAME', 'appdb_silent_tasks';
+COMMENT ON FUNCTION appdb._silent_tasks(integer) IS 'Internal: tasks whose lease has ended';
+REVOKE EXECUTE ON FUNCTION appdb._silent_tasks(integer) FROM PUBLIC;
+
 -- One batch of one of the things that maintenance does. Returns how many rows it changed: as many as "batch" or more means that there may be more.
 CREATE FUNCTION appdb._maintain(step text, batch integer)
 	RETURNS bigint
@@ -1008,12 +1086,14 @@ BEGIN
 		RETURN appdb._run_schedules(batch);
 	WHEN 'leases' THEN
 		-- what silent workers had, and what expired before it was begun
-		ids := ARRAY(SELECT t.id FROM app_data.tasks AS t
-					 WHERE t.queued AND (t.status = 'running' AND t.locked_until < clock_timestamp() OR t.status = 'pending' AND t.expires_at < clock_timestamp())
-						AND t.deleted_at IS NULL LIMIT batch);
+		ids := appdb._silent_tasks(batch) || ARRAY(
+			SELECT t.id FROM app_data.tasks AS t
+			WHERE t.expires_at < clock_timestamp() AND t.expires_at IS NOT NULL AND t.finished_at IS NULL AND t.status = 'pending' AND t.deleted_at IS NULL
+			ORDER BY t.expires_at LIMIT batch);
 		IF ids <> '{}' THEN
 			n := appdb._bury(ids);
 		END IF;
+		n := n + appdb._unpark_forgotten(batch);
 		-- what waits for tasks that are gone
 		FOR task IN
 			SELECT t.id FROM app_data.tasks AS t

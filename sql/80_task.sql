@@ -4,42 +4,45 @@ CREATE TYPE app_data.task_status AS ENUM ('pending', 'running', 'completed', 'ca
 COMMENT ON TYPE app_data.task_status IS
 	'Where a task stands: waiting (for its time, or to be tried again), being done, done, called off, or given up after its last attempt.';
 
--- What is written when a task is claimed (status, ticket, attempts, locked_by, locked_until), and on progress and heartbeats, stands in no
--- index, nor in the predicate of one, so that these updates are HOT: they add to no index, and leave little behind. The room in the pages is
--- for them. Hence column "queued", which claiming leaves alone, and not the status, says what is in the index of ready tasks. Only tasks of a
--- group write to an index then (group_slot). Few tasks belong to a space or user in most applications: those indexes leave out the nulls.
+-- A task is written three times: when it is enqueued, claimed and finished. What changes when it is claimed (status, ticket, attempts, locked_by,
+-- locked_until), and on progress and heartbeats, stands in no index, nor in the predicate of one, so that these updates are HOT: they add to no index,
+-- and leave little behind. The room in the pages is for them. Hence column "queued", which claiming leaves alone, and not the status, says what is in the
+-- index of ready tasks. Only tasks of a group write to an index then (group_slot). Few tasks belong to a space, a user or a group in most applications:
+-- those indexes leave out the nulls. What changes comes last in a row, since what is the same before and after it is not written to the log again; what
+-- indexes hold and is of fixed length comes first, where it is found at once.
 CREATE TABLE app_data.tasks
 (
 	id               uuid PRIMARY KEY,
+	run_at           timestamptz(3) NOT NULL DEFAULT date_trunc('milliseconds', now()),
+	priority         integer NOT NULL DEFAULT 0,
+	max_attempts     integer NOT NULL DEFAULT 20,
 	kind             text NOT NULL,
 	queue            text NOT NULL DEFAULT 'default',
 	payload          jsonb NOT NULL DEFAULT '{}',
+	space_id         uuid,
+	user_id          uuid,
+	dedupe_key       text,
+	backoff          interval,
+	expires_at       timestamptz(3),
+	group_key        text,
+	group_limit      integer,
+	depends_on       uuid[],
+	waits_for        integer NOT NULL DEFAULT 0,
 	status           app_data.task_status NOT NULL DEFAULT 'pending',
-	priority         integer NOT NULL DEFAULT 0,
-	run_at           timestamptz(3) NOT NULL DEFAULT date_trunc('milliseconds', now()),
 	attempts         integer NOT NULL DEFAULT 0,
-	max_attempts     integer NOT NULL DEFAULT 20,
+	ticket           integer NOT NULL DEFAULT 0,
 	progress         real NOT NULL DEFAULT 0,
+	queued           boolean NOT NULL DEFAULT true,
+	parked           boolean NOT NULL DEFAULT false,
+	has_dependents   boolean NOT NULL DEFAULT false,
+	cancel_requested boolean NOT NULL DEFAULT false,
+	group_slot       integer,
+	locked_until     timestamptz(3),
+	finished_at      timestamptz(3),
+	locked_by        text,
 	progress_message text,
 	result           jsonb,
 	last_error       text,
-	locked_by        text,
-	locked_until     timestamptz(3),
-	finished_at      timestamptz(3),
-	dedupe_key       text,
-	space_id         uuid,
-	user_id          uuid,
-	queued           boolean NOT NULL DEFAULT true,
-	ticket           integer NOT NULL DEFAULT 0,
-	backoff          interval NOT NULL DEFAULT '10 seconds',
-	expires_at       timestamptz(3),
-	group_key        text,
-	group_limit      integer NOT NULL DEFAULT 1,
-	group_slot       integer,
-	depends_on       uuid[],
-	waits_for        integer NOT NULL DEFAULT 0,
-	has_dependents   boolean NOT NULL DEFAULT false,
-	cancel_requested boolean NOT NULL DEFAULT false,
 	errors           jsonb,
 	created_at       timestamptz(3) NOT NULL,
 	updated_at       timestamptz(3) NOT NULL,
@@ -59,16 +62,20 @@ CREATE TABLE app_data.tasks
 	CONSTRAINT tasks_group_key_check CHECK (octet_length(group_key) BETWEEN 1 AND 1000),
 	CONSTRAINT tasks_group_limit_check CHECK (group_limit >= 1),
 	CONSTRAINT tasks_waits_for_check CHECK (waits_for >= 0)
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 60);
 
 CREATE INDEX tasks_ready_idx
-	ON app_data.tasks (queue, priority DESC, space_id, run_at, id) WHERE queued;
+	ON app_data.tasks (queue, priority DESC, space_id, run_at, id) WITH (deduplicate_items = off) WHERE queued;
 COMMENT ON INDEX app_data.tasks_ready_idx IS
-	'What is ready or being done, in the order in which it is begun, space by space; neither finished tasks nor those for later are in it.';
+	'What is ready or being done, in the order in which it is begun, space by space; neither finished tasks nor those for later, or parked, are in it.';
 CREATE INDEX tasks_later_idx
-	ON app_data.tasks (queue, run_at) WHERE NOT queued AND finished_at IS NULL AND waits_for = 0;
+	ON app_data.tasks (queue, run_at) WHERE NOT queued AND NOT parked AND finished_at IS NULL AND waits_for = 0;
 COMMENT ON INDEX app_data.tasks_later_idx IS
 	'What waits for its time.';
+CREATE INDEX tasks_expires_at_idx
+	ON app_data.tasks (expires_at) WHERE expires_at IS NOT NULL AND finished_at IS NULL;
+COMMENT ON INDEX app_data.tasks_expires_at_idx IS
+	'What is not worth beginning after some time, by that.';
 CREATE INDEX tasks_depends_on_idx
 	ON app_data.tasks USING gin (depends_on) WHERE waits_for > 0;
 COMMENT ON INDEX app_data.tasks_depends_on_idx IS
@@ -77,6 +84,14 @@ CREATE INDEX tasks_finished_at_idx
 	ON app_data.tasks (finished_at) WHERE finished_at IS NOT NULL;
 COMMENT ON INDEX app_data.tasks_finished_at_idx IS
 	'Finished tasks, for what is past its retention and for the throughput of the last hour.';
+CREATE INDEX tasks_group_key_idx
+	ON app_data.tasks (group_key, priority DESC, run_at, id) WHERE group_key IS NOT NULL AND finished_at IS NULL;
+COMMENT ON INDEX app_data.tasks_group_key_idx IS
+	'What each group has to do, in its order.';
+CREATE INDEX tasks_parked_idx
+	ON app_data.tasks (group_key, priority DESC, run_at, id) WHERE parked;
+COMMENT ON INDEX app_data.tasks_parked_idx IS
+	'What waits for a place in its group outside of the queue.';
 CREATE UNIQUE INDEX tasks_group_slot_key
 	ON app_data.tasks (group_key, group_slot) WHERE group_slot IS NOT NULL AND deleted_at IS NULL;
 COMMENT ON INDEX app_data.tasks_group_slot_key IS
@@ -123,19 +138,21 @@ COMMENT ON COLUMN app_data.tasks.locked_by IS
 COMMENT ON COLUMN app_data.tasks.locked_until IS
 	'Until when that worker has it; afterwards another may.';
 COMMENT ON COLUMN app_data.tasks.queued IS
-	'Whether it is in the queue: ready or being done. False while it waits for its time or for other tasks, and when it is finished.';
+	'Whether it is in the queue: ready or being done. False while it waits for its time or for other tasks, while it is parked, and when it is finished.';
+COMMENT ON COLUMN app_data.tasks.parked IS
+	'Whether it was taken out of the queue because its group has no place; it comes back when one is free.';
 COMMENT ON COLUMN app_data.tasks.ticket IS
 	'The number of its lease: grows with each claim. A worker shows it to say that the task is still its own.';
 COMMENT ON COLUMN app_data.tasks.backoff IS
-	'How long it waits after the first failure; twice as long after each further one, up to a day.';
+	'How long it waits after the first failure; twice as long after each further one, up to a day. Null: 10 seconds.';
 COMMENT ON COLUMN app_data.tasks.expires_at IS
 	'When it is no longer worth beginning: it is canceled instead.';
 COMMENT ON COLUMN app_data.tasks.group_key IS
-	'Tasks with the same key run no more than group_limit at a time.';
+	'Tasks with the same key run no more than group_limit at a time, and begin in their order.';
 COMMENT ON COLUMN app_data.tasks.group_limit IS
-	'How many tasks of its group may run at a time.';
+	'How many tasks of its group may run at a time. Null: one.';
 COMMENT ON COLUMN app_data.tasks.group_slot IS
-	'Which of the group''s places it takes while it runs.';
+	'Which of the group''s places it takes while it runs, and between its attempts where the group has but one.';
 COMMENT ON COLUMN app_data.tasks.depends_on IS
 	'The tasks that have to be completed before it begins.';
 COMMENT ON COLUMN app_data.tasks.waits_for IS

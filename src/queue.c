@@ -1,28 +1,13 @@
 /*
  * queue.c
- *		The task queue: what has to be fast, and what needs other rights than
- *		the caller's.
+ *		The task queue: its table, adding to it, and waking who waits.
  *
  * appdb.enqueue() and appdb.enqueue_many() write ordinary tasks straight into
  * app_data.tasks and its two indexes that have them, where that is the same as
  * an INSERT in appdb.tasks: the caller has the privilege, no row security
  * applies, and the table has no triggers, constraints or indexes but appdb's.
- * Everything else is left to functions in PL/pgSQL.
- *
- * appdb.claim() walks along the index of ready tasks, in which each priority
- * of a queue has a range for each space, ordered by run_at.  It takes tasks
- * from the ranges of the highest priority in turn.  A task is taken by a HOT
- * update that does not wait: if somebody else is at it, it is theirs.  So
- * nobody waits for anybody, no plan can go wrong, and no lock is written
- * beforehand.
- *
- * Finished tasks leave entries in the index until nobody can see them any
- * more, which may be long where a snapshot holds vacuum back.  A session that
- * had to step over many remembers for each range where it ended, and starts
- * there for a while: ten times as long as the walk took.  What comes to stand
- * before that place meanwhile (a task that failed, a transaction that took
- * long, a higher priority) is found by the next whole walk.  As long as walks
- * are short, all are whole.
+ * Everything else is left to functions in PL/pgSQL.  claim.c and finish.c
+ * write to the table in the same way.
  *
  * Waking: a worker that found nothing holds a session lock for each of its
  * queues, and who adds a task takes the same lock in another mode, until the
@@ -31,22 +16,19 @@
  * before the task is there to be seen.  So a NOTIFY, which serializes commits,
  * is sent only while somebody waits.
  */
-#include "appdb.h"
+#include "queue.h"
 
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
-#include "access/relscan.h"
-#include "access/skey.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_collation.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_enum.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -56,15 +38,11 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -73,37 +51,14 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
-#include "utils/uuid.h"
 
 #define CHANNEL "appdb_tasks"
 
-/* advisory locks that are none of the users' */
-#define LOCK_SPACE 0xADB		/* they have 1 and 2 */
-#define LOCK_WAKE 1
-#define LOCK_GROUP 2
-
-/* dead or busy entries in a walk from which on places are remembered */
-#define LONG_WALK 200
-/* how many times as long as such a walk they hold */
-#define HINT_FACTOR 10
-#define MAX_HINTS 256
-#define MAX_BURIED 100
-#define DUE_BATCH 1000
-
-/* columns of app_data.tasks that we know */
-typedef enum TaskColumn
-{
-	T_ID, T_KIND, T_QUEUE, T_PAYLOAD, T_STATUS, T_PRIORITY, T_RUN_AT, T_ATTEMPTS, T_MAX_ATTEMPTS, T_PROGRESS,
-	T_PROGRESS_MESSAGE, T_RESULT, T_LAST_ERROR, T_LOCKED_BY, T_LOCKED_UNTIL, T_FINISHED_AT, T_DEDUPE_KEY, T_SPACE_ID,
-	T_USER_ID, T_QUEUED, T_TICKET, T_BACKOFF, T_EXPIRES_AT, T_GROUP_KEY, T_GROUP_LIMIT, T_GROUP_SLOT, T_DEPENDS_ON,
-	T_WAITS_FOR, T_HAS_DEPENDENTS, T_CANCEL_REQUESTED, T_ERRORS, T_CREATED_AT, T_UPDATED_AT, T_DELETED_AT, T_COUNT
-} TaskColumn;
-
 static const char *const column_names[T_COUNT] = {
-	"id", "kind", "queue", "payload", "status", "priority", "run_at", "attempts", "max_attempts", "progress",
-	"progress_message", "result", "last_error", "locked_by", "locked_until", "finished_at", "dedupe_key", "space_id",
-	"user_id", "queued", "ticket", "backoff", "expires_at", "group_key", "group_limit", "group_slot", "depends_on",
-	"waits_for", "has_dependents", "cancel_requested", "errors", "created_at", "updated_at", "deleted_at"
+	"id", "run_at", "priority", "max_attempts", "kind", "queue", "payload", "space_id", "user_id", "dedupe_key", "backoff",
+	"expires_at", "group_key", "group_limit", "depends_on", "waits_for", "status", "attempts", "ticket", "progress", "queued",
+	"parked", "has_dependents", "cancel_requested", "group_slot", "locked_until", "finished_at", "locked_by",
+	"progress_message", "result", "last_error", "errors", "created_at", "updated_at", "deleted_at"
 };
 
 /* the constraints and indexes that writing by hand takes care of */
@@ -112,87 +67,34 @@ static const char *const known_checks[] = {
 	"tasks_progress_message_check", "tasks_last_error_check", "tasks_locked_by_check", "tasks_dedupe_key_check",
 	"tasks_backoff_check", "tasks_group_key_check", "tasks_group_limit_check", "tasks_waits_for_check"
 };
-static const char *const known_indexes[] = {
-	"tasks_pkey", "tasks_ready_idx", "tasks_later_idx", "tasks_depends_on_idx", "tasks_finished_at_idx",
-	"tasks_group_slot_key", "tasks_dedupe_key_key", "tasks_space_id_idx", "tasks_user_id_idx"
+static const struct
+{
+	const char *name;
+	bool		unique;
+	int			ncolumns;
+	TaskColumn	columns[5];
+}			known_indexes[I_COUNT] = {
+	[I_ID] = {"tasks_pkey", true, 1, {T_ID}},
+	[I_READY] = {"tasks_ready_idx", false, 5, {T_QUEUE, T_PRIORITY, T_SPACE_ID, T_RUN_AT, T_ID}},
+	[I_LATER] = {"tasks_later_idx", false, 2, {T_QUEUE, T_RUN_AT}},
+	[I_EXPIRES_AT] = {"tasks_expires_at_idx", false, 1, {T_EXPIRES_AT}},
+	[I_DEPENDS_ON] = {"tasks_depends_on_idx", false, 1, {T_DEPENDS_ON}},
+	[I_FINISHED_AT] = {"tasks_finished_at_idx", false, 1, {T_FINISHED_AT}},
+	[I_GROUP_KEY] = {"tasks_group_key_idx", false, 4, {T_GROUP_KEY, T_PRIORITY, T_RUN_AT, T_ID}},
+	[I_PARKED] = {"tasks_parked_idx", false, 4, {T_GROUP_KEY, T_PRIORITY, T_RUN_AT, T_ID}},
+	[I_GROUP_SLOT] = {"tasks_group_slot_key", true, 2, {T_GROUP_KEY, T_GROUP_SLOT}},
+	[I_DEDUPE_KEY] = {"tasks_dedupe_key_key", true, 3, {T_SPACE_ID, T_KIND, T_DEDUPE_KEY}},
+	[I_SPACE_ID] = {"tasks_space_id_idx", false, 1, {T_SPACE_ID}},
+	[I_USER_ID] = {"tasks_user_id_idx", false, 1, {T_USER_ID}}
 };
 
-typedef struct TasksInfo
-{
-	bool		valid;
-	Oid			relid;
-	Oid			view;
-	Oid			pkey;
-	Oid			ready;
-	Oid			later;
-	Oid			claim;			/* the function */
-	AttrNumber	att[T_COUNT];
-	Oid			pending;		/* values of the status */
-	Oid			running;
-	bool		plain_insert;	/* writing by hand is the same as INSERT */
-	bool		plain_update;	/* ... as UPDATE, of what a claim changes */
-} TasksInfo;
-
-static TasksInfo tasks_info;
+TasksInfo	appdb_tasks;
 static bool callback_registered = false;
-
-/* a priority's tasks of one space, and where a walk along them ended */
-typedef struct Range
-{
-	int32		priority;
-	bool		space_null;
-	pg_uuid_t	space;
-	bool		has_place;
-	TimestampTz run_at;
-	pg_uuid_t	id;
-	bool		done;			/* nothing more in it */
-} Range;
-
-/* what the session remembers of a queue */
-typedef struct QueueMemory
-{
-	char	   *name;
-	bool		has_last;		/* the space that was served last */
-	bool		last_null;
-	pg_uuid_t	last;
-	TimestampTz hint_until;
-	TimestampTz next_due;		/* no need to look for due tasks before */
-	int			nhints;
-	Range		hints[MAX_HINTS];
-} QueueMemory;
-
-static List *memories = NIL;	/* in TopMemoryContext */
 static List *waiting = NIL;		/* LOCKTAGs that the session holds, idle */
-
-typedef struct Claim
-{
-	FunctionCallInfo fcinfo;
-	Relation	rel;
-	Relation	ready;
-	Snapshot	snapshot;
-	TupleTableSlot *slot;
-	TupleTableSlot *newslot;
-	EState	   *estate;
-	ResultRelInfo *relinfo;
-	const char *queue;
-	Datum		queue_datum;
-	QueueMemory *memory;
-	TimestampTz now;
-	TimestampTz until;
-	Datum		worker;
-	int			wanted;
-	int			taken;
-	uint64		examined;
-	List	   *blocked;		/* groups that are full or busy: char * */
-	pg_uuid_t	buried[MAX_BURIED];
-	int			nburied;
-} Claim;
 
 PG_FUNCTION_INFO_V1(appdb_task_as_owner);
 PG_FUNCTION_INFO_V1(appdb_enqueue);
 PG_FUNCTION_INFO_V1(appdb_enqueue_many);
-PG_FUNCTION_INFO_V1(appdb_claim);
-PG_FUNCTION_INFO_V1(appdb_idle);
 PG_FUNCTION_INFO_V1(appdb_wake);
 
 /* == what we know of the table ============================================ */
@@ -200,23 +102,18 @@ PG_FUNCTION_INFO_V1(appdb_wake);
 static void
 relcache_callback(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid || relid == tasks_info.relid)
-		tasks_info.valid = false;
+	if (relid == InvalidOid || relid == appdb_tasks.relid)
+		appdb_tasks.valid = false;
 }
 
-static Oid
-need_relation(const char *name)
+pg_noreturn static void
+complain_missing(const char *name)
 {
-	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
-	Oid			relid = OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
-
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"%s.%s\" does not exist", APPDB_DATA_SCHEMA, name),
-				 errdetail("The task queue needs it."),
-				 errhint("Where it has been dropped or renamed, put it back as appdb.tables_sql() shows it.")));
-	return relid;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation \"%s.%s\" does not exist", APPDB_DATA_SCHEMA, name),
+			 errdetail("The task queue needs it."),
+			 errhint("Where it has been dropped or renamed, put it back as appdb.tables_sql() shows it.")));
 }
 
 static bool
@@ -241,8 +138,8 @@ enum_value(Oid type, const char *label)
 }
 
 /* a function of ours, called with rights that are set already */
-static Oid
-engine_function(const char *name, int nargs, const Oid *argtypes)
+Oid
+appdb_engine_function(const char *name, int nargs, const Oid *argtypes)
 {
 	oidvector  *args = buildoidvector(argtypes, nargs);
 	Oid			oid = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name), PointerGetDatum(args),
@@ -253,11 +150,43 @@ engine_function(const char *name, int nargs, const Oid *argtypes)
 	return oid;
 }
 
-static Relation
-open_tasks(void)
+/*
+ * Which of our indexes a relation is, or I_COUNT.
+ */
+static TaskIndex
+known_index(Oid indexoid)
+{
+	char	   *name = get_rel_name(indexoid);
+	int			i;
+
+	for (i = 0; i < I_COUNT; i++)
+	{
+		if (name != NULL && strcmp(name, known_indexes[i].name) == 0)
+			break;
+	}
+	return i;
+}
+
+static bool
+has_known_columns(Oid indexoid, TaskIndex which, const TasksInfo *info)
+{
+	Relation	index = index_open(indexoid, AccessShareLock);
+	bool		result = index->rd_index->indnatts == known_indexes[which].ncolumns && index->rd_index->indisvalid &&
+		index->rd_index->indisunique == known_indexes[which].unique &&
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) == (which == I_ID);
+
+	for (int i = 0; result && i < known_indexes[which].ncolumns; i++)
+		result = index->rd_index->indkey.values[i] == info->att[known_indexes[which].columns[i]];
+	index_close(index, NoLock);
+	return result;
+}
+
+Relation
+appdb_open_tasks(void)
 {
 	Relation	rel;
 	TupleDesc	desc;
+	Oid			nsp;
 	Oid			engine;
 	List	   *indexes;
 	ListCell   *lc;
@@ -269,28 +198,28 @@ open_tasks(void)
 		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
 		callback_registered = true;
 	}
-	if (tasks_info.valid)
+	if (appdb_tasks.valid)
 	{
-		rel = try_table_open(tasks_info.relid, RowExclusiveLock);
+		rel = try_table_open(appdb_tasks.relid, RowExclusiveLock);
 		/* taking the lock may have brought news */
-		if (rel != NULL && tasks_info.valid)
+		if (rel != NULL && appdb_tasks.valid)
 			return rel;
 		if (rel != NULL)
 			table_close(rel, NoLock);
 	}
 
 	memset(&info, 0, sizeof(info));
-	info.relid = need_relation("tasks");
+	nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
+	info.relid = OidIsValid(nsp) ? get_relname_relid("tasks", nsp) : InvalidOid;
+	if (!OidIsValid(info.relid))
+		complain_missing("tasks");
 	rel = table_open(info.relid, RowExclusiveLock);
 	desc = RelationGetDescr(rel);
 	engine = get_namespace_oid(APPDB_SCHEMA, false);
 	info.view = get_relname_relid("tasks", engine);
-	info.ready = need_relation("tasks_ready_idx");
-	info.later = need_relation("tasks_later_idx");
-	info.pkey = compat_primary_key_index(rel);
-	info.claim = engine_function("claim", 4, claim_args);
+	info.claim = appdb_engine_function("claim", 4, claim_args);
 	info.plain_insert = info.plain_update = rel->rd_rel->relkind == RELKIND_RELATION &&
-		rel->rd_rel->relam == HEAP_TABLE_AM_OID && OidIsValid(info.view) && OidIsValid(info.pkey);
+		rel->rd_rel->relam == HEAP_TABLE_AM_OID && OidIsValid(info.view);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -319,6 +248,7 @@ open_tasks(void)
 	}
 	info.pending = enum_value(TupleDescAttr(desc, info.att[T_STATUS] - 1)->atttypid, "pending");
 	info.running = enum_value(TupleDescAttr(desc, info.att[T_STATUS] - 1)->atttypid, "running");
+	info.completed = enum_value(TupleDescAttr(desc, info.att[T_STATUS] - 1)->atttypid, "completed");
 
 	if (desc->constr != NULL)
 	{
@@ -328,12 +258,19 @@ open_tasks(void)
 				info.plain_insert = info.plain_update = false;
 		}
 	}
+	info.known_indexes = true;
 	indexes = RelationGetIndexList(rel);
 	foreach(lc, indexes)
 	{
-		if (!is_known(get_rel_name(lfirst_oid(lc)), known_indexes, lengthof(known_indexes)))
-			info.plain_insert = false;
+		TaskIndex	which = known_index(lfirst_oid(lc));
+
+		if (which < I_COUNT && has_known_columns(lfirst_oid(lc), which, &info))
+			info.index[which] = lfirst_oid(lc);
+		else
+			info.known_indexes = false;
 	}
+	if (!info.known_indexes || !OidIsValid(info.index[I_ID]))
+		info.plain_insert = false;
 	list_free(indexes);
 	if (rel->trigdesc != NULL)
 	{
@@ -351,8 +288,175 @@ open_tasks(void)
 		}
 	}
 	info.valid = true;
-	tasks_info = info;
+	appdb_tasks = info;
 	return rel;
+}
+
+/*
+ * An index that is needed.
+ */
+Relation
+appdb_open_tasks_index(TaskIndex index, LOCKMODE lockmode)
+{
+	if (!OidIsValid(appdb_tasks.index[index]))
+		complain_missing(known_indexes[index].name);
+	return index_open(appdb_tasks.index[index], lockmode);
+}
+
+/*
+ * What sees all that is committed (in a transaction that keeps its snapshot:
+ * what that sees), and what we did ourselves.
+ */
+Snapshot
+appdb_push_snapshot(void)
+{
+	CommandCounterIncrement();
+	PushCopiedSnapshot(GetTransactionSnapshot());
+	UpdateActiveSnapshotCommandId();
+	return RegisterSnapshot(GetActiveSnapshot());
+}
+
+void
+appdb_pop_snapshot(Snapshot snapshot)
+{
+	UnregisterSnapshot(snapshot);
+	PopActiveSnapshot();
+}
+
+/* what the trigger would make of updated_at when the row in the slot changes */
+TimestampTz
+appdb_task_updated_at(TupleTableSlot *slot)
+{
+	bool		isnull;
+	TimestampTz now = appdb_floor_ms(GetCurrentTransactionStartTimestamp());
+
+	return Max(now, DatumGetTimestampTz(task_value(slot, T_UPDATED_AT, &isnull)) + 1000);
+}
+
+/* == writing by hand ====================================================== */
+
+/*
+ * Add the row in a slot, which has its place, to an index.  "unchanged": it is
+ * a new version of a row, with the same key.
+ */
+static void
+insert_into_index(Relation rel, Relation index, IndexInfo *info, TaskIndex which, TupleTableSlot *slot, bool unchanged)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	for (int i = 0; i < known_indexes[which].ncolumns; i++)
+		values[i] = task_value(slot, known_indexes[which].columns[i], &nulls[i]);
+	(void) index_insert(index, values, nulls, &slot->tts_tid, rel,
+						known_indexes[which].unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, unchanged, info);
+}
+
+/* the predicates of the indexes, of the row in a slot */
+static bool
+belongs_into_index(TaskIndex which, TupleTableSlot *slot)
+{
+	bool		isnull;
+	bool		finished = !task_is_null(slot, T_FINISHED_AT);
+	bool		deleted = !task_is_null(slot, T_DELETED_AT);
+
+	switch (which)
+	{
+		case I_ID:
+			return true;
+		case I_READY:
+			return DatumGetBool(task_value(slot, T_QUEUED, &isnull));
+		case I_LATER:
+			return !finished && !DatumGetBool(task_value(slot, T_QUEUED, &isnull)) &&
+				!DatumGetBool(task_value(slot, T_PARKED, &isnull)) &&
+				DatumGetInt32(task_value(slot, T_WAITS_FOR, &isnull)) == 0;
+		case I_EXPIRES_AT:
+			return !finished && !task_is_null(slot, T_EXPIRES_AT);
+		case I_DEPENDS_ON:
+			return DatumGetInt32(task_value(slot, T_WAITS_FOR, &isnull)) > 0;
+		case I_FINISHED_AT:
+			return finished;
+		case I_GROUP_KEY:
+			return !finished && !task_is_null(slot, T_GROUP_KEY);
+		case I_PARKED:
+			return DatumGetBool(task_value(slot, T_PARKED, &isnull));
+		case I_GROUP_SLOT:
+			return !deleted && !task_is_null(slot, T_GROUP_SLOT);
+		case I_DEDUPE_KEY:
+			return !finished && !deleted && !task_is_null(slot, T_DEDUPE_KEY);
+		case I_SPACE_ID:
+			return !task_is_null(slot, T_SPACE_ID);
+		case I_USER_ID:
+			return !task_is_null(slot, T_USER_ID);
+		case I_COUNT:
+			break;
+	}
+	return false;
+}
+
+/* what changes of these makes another key */
+static bool
+keeps_key(TaskIndex which)
+{
+	return which != I_FINISHED_AT && which != I_GROUP_SLOT;
+}
+
+/*
+ * Give a task another version, which the slot has, without the executor; what
+ * changes is what a claim or a completion changes.  "wait": for others that
+ * are at it.
+ */
+TM_Result
+appdb_update_task(Relation rel, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot, bool wait, TM_FailureData *tmfd)
+{
+	LockTupleMode lockmode;
+	compat_update_indexes update_indexes;
+	TM_Result	result;
+
+	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), snapshot, InvalidSnapshot, wait, tmfd,
+								&lockmode, &update_indexes);
+	if (result == TM_BeingModified)
+	{
+		/* locked by ourselves, perhaps: an UPDATE before in this transaction */
+		TupleTableSlot *locked = table_slot_create(rel, NULL);
+
+		result = table_tuple_lock(rel, tid, snapshot, locked, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+								  LockWaitSkip, 0, tmfd);
+		ExecDropSingleTupleTableSlot(locked);
+		if (result == TM_Ok)
+			result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), snapshot, InvalidSnapshot, true, tmfd,
+										&lockmode, &update_indexes);
+	}
+	if (result != TM_Ok || !update_indexes)
+		return result;
+
+	if (appdb_tasks.known_indexes && !belongs_into_index(I_DEPENDS_ON, slot))
+	{
+		IndexInfo  *info = makeNode(IndexInfo);
+
+		for (int i = 0; i < I_COUNT; i++)
+		{
+			Relation	index;
+
+			if (!OidIsValid(appdb_tasks.index[i]) || !belongs_into_index(i, slot))
+				continue;
+			index = index_open(appdb_tasks.index[i], RowExclusiveLock);
+			info->ii_Unique = known_indexes[i].unique;
+			insert_into_index(rel, index, info, i, slot, keeps_key(i));
+			index_close(index, NoLock);
+		}
+		pfree(info);
+	}
+	else
+	{
+		EState	   *estate = CreateExecutorState();
+		ResultRelInfo *relinfo = appdb_init_target(estate, rel, NULL);
+
+		ExecOpenIndices(relinfo, false);
+		compat_ExecInsertIndexTuples(relinfo, slot, estate, update_indexes);
+		ExecCloseIndices(relinfo);
+		FreeExecutorState(estate);
+	}
+	return result;
 }
 
 /* == functions behind these =============================================== */
@@ -389,8 +493,8 @@ inner_function(FunctionCallInfo fcinfo)
 	return flinfo->fn_extra;
 }
 
-static Datum
-call_inner(FunctionCallInfo fcinfo)
+Datum
+appdb_call_inner(FunctionCallInfo fcinfo)
 {
 	LOCAL_FCINFO(inner, FUNC_MAX_ARGS);
 	Datum		result;
@@ -467,6 +571,16 @@ check_caller(FunctionCallInfo fcinfo)
 }
 
 /*
+ * Act with the rights of the table's owner; the caller sets its own again.
+ */
+void
+appdb_become_tasks_owner(Relation rel, Oid *userid, int *sec_context)
+{
+	GetUserIdAndSecContext(userid, sec_context);
+	SetUserIdAndSecContext(rel->rd_rel->relowner, *sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+}
+
+/*
  * As appdb_as_owner() does, after check_caller().
  */
 Datum
@@ -478,29 +592,28 @@ appdb_task_as_owner(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	check_caller(fcinfo);
-	rel = open_tasks();
-	GetUserIdAndSecContext(&userid, &sec_context);
-	SetUserIdAndSecContext(rel->rd_rel->relowner, sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	rel = appdb_open_tasks();
+	appdb_become_tasks_owner(rel, &userid, &sec_context);
 	table_close(rel, NoLock);
-	result = call_inner(fcinfo);
+	result = appdb_call_inner(fcinfo);
 	SetUserIdAndSecContext(userid, sec_context);
 	return result;
 }
 
 /* == waking =============================================================== */
 
-static void
-set_lock_tag(LOCKTAG *tag, int class, const char *name)
+void
+appdb_set_lock_tag(LOCKTAG *tag, int class, const char *name)
 {
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, class, hash_bytes((const unsigned char *) name, strlen(name)), LOCK_SPACE);
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, class, hash_bytes((const unsigned char *) name, strlen(name)), APPDB_LOCK_SPACE);
 }
 
-static void
-wake(const char *queue)
+void
+appdb_wake_queue(const char *queue)
 {
 	LOCKTAG		tag;
 
-	set_lock_tag(&tag, LOCK_WAKE, queue);
+	appdb_set_lock_tag(&tag, APPDB_LOCK_WAKE, queue);
 	if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		Async_Notify(CHANNEL, queue);
 }
@@ -508,12 +621,12 @@ wake(const char *queue)
 Datum
 appdb_wake(PG_FUNCTION_ARGS)
 {
-	wake(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	appdb_wake_queue(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
 }
 
-static void
-stop_waiting(void)
+void
+appdb_stop_waiting(void)
 {
 	while (waiting != NIL)
 	{
@@ -528,15 +641,15 @@ stop_waiting(void)
 }
 
 /* Returns whether whoever adds a task from now on will wake us. */
-static bool
-start_waiting(const char *queue)
+bool
+appdb_start_waiting(const char *queue)
 {
 	LOCKTAG		tag;
 	LOCKTAG    *copy;
 	ListCell   *lc;
 	MemoryContext oldcontext;
 
-	set_lock_tag(&tag, LOCK_WAKE, queue);
+	appdb_set_lock_tag(&tag, APPDB_LOCK_WAKE, queue);
 	foreach(lc, waiting)
 	{
 		if (memcmp(lfirst(lc), &tag, sizeof(LOCKTAG)) == 0)
@@ -556,83 +669,11 @@ start_waiting(const char *queue)
 	return true;
 }
 
-/* == arguments ============================================================ */
-
-static char **
-get_queues(ArrayType *array, Datum **datums, int *nqueues)
-{
-	bool	   *nulls;
-	char	  **queues;
-
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, datums, &nulls, nqueues);
-	queues = palloc(sizeof(char *) * Max(*nqueues, 1));
-	for (int i = 0; i < *nqueues; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("names of queues must not be null")));
-		queues[i] = TextDatumGetCString((*datums)[i]);
-	}
-	if (*nqueues == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("no queue is given"),
-				 errhint("The queue that tasks are in unless told otherwise is \"default\".")));
-	return queues;
-}
-
-static QueueMemory *
-queue_memory(const char *queue)
-{
-	ListCell   *lc;
-	QueueMemory *memory;
-	MemoryContext oldcontext;
-
-	foreach(lc, memories)
-	{
-		memory = lfirst(lc);
-		if (strcmp(memory->name, queue) == 0)
-			return memory;
-	}
-	oldcontext = MemoryContextSwitchTo(TopMemoryContext);
-	if (list_length(memories) >= 64)
-	{
-		memory = linitial(memories);
-		memories = list_delete_first(memories);
-		pfree(memory->name);
-		pfree(memory);
-	}
-	memory = palloc0(sizeof(QueueMemory));
-	memory->name = pstrdup(queue);
-	memories = lappend(memories, memory);
-	MemoryContextSwitchTo(oldcontext);
-	return memory;
-}
-
-/* what this session adds, it sees at once */
-static void
-forget_hints(const char *queue)
-{
-	ListCell   *lc;
-
-	foreach(lc, memories)
-	{
-		QueueMemory *memory = lfirst(lc);
-
-		if (strcmp(memory->name, queue) == 0)
-		{
-			memory->hint_until = 0;
-			memory->next_due = 0;
-		}
-	}
-}
-
 /* == enqueue ============================================================== */
 
 /* milliseconds, never later than the time itself */
-static TimestampTz
-floor_ms(TimestampTz t)
+TimestampTz
+appdb_floor_ms(TimestampTz t)
 {
 	TimestampTz rest = t % 1000;
 
@@ -652,13 +693,13 @@ typedef struct NewTask
 static bool
 may_write_plainly(Relation rel)
 {
-	return tasks_info.plain_insert &&
+	return appdb_tasks.plain_insert &&
 		!IsInParallelMode() &&
-		pg_class_aclcheck(tasks_info.view, GetUserId(), ACL_INSERT) == ACLCHECK_OK &&
-		pg_class_aclcheck(tasks_info.relid, GetUserId(), ACL_INSERT) == ACLCHECK_OK &&
+		pg_class_aclcheck(appdb_tasks.view, GetUserId(), ACL_INSERT) == ACLCHECK_OK &&
+		pg_class_aclcheck(appdb_tasks.relid, GetUserId(), ACL_INSERT) == ACLCHECK_OK &&
 		/* who works for everybody may add any task; for others there are the policies */
-		(check_enable_rls(tasks_info.relid, InvalidOid, true) != RLS_ENABLED ||
-		 compat_proc_aclcheck(tasks_info.claim, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK);
+		(check_enable_rls(appdb_tasks.relid, InvalidOid, true) != RLS_ENABLED ||
+		 compat_proc_aclcheck(appdb_tasks.claim, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK);
 }
 
 static bool
@@ -669,22 +710,14 @@ good_length(Datum text_datum, int max)
 	return length >= 1 && length <= max;
 }
 
-static void
-insert_index_entry(Relation rel, Relation index, IndexInfo *info, const TaskColumn *columns, int ncolumns,
-				   TupleTableSlot *slot, bool unique)
+/* the one that is not written down */
+static bool
+is_default_backoff(Datum interval)
 {
-	Datum		values[INDEX_MAX_KEYS];
-	bool		nulls[INDEX_MAX_KEYS];
+	Interval	ten = {0};
 
-	for (int i = 0; i < ncolumns; i++)
-	{
-		AttrNumber	attnum = tasks_info.att[columns[i]];
-
-		values[i] = slot->tts_values[attnum - 1];
-		nulls[i] = slot->tts_isnull[attnum - 1];
-	}
-	(void) index_insert(index, values, nulls, &slot->tts_tid, rel,
-						unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+	ten.time = 10 * USECS_PER_SEC;
+	return DatumGetBool(DirectFunctionCall2(interval_eq, interval, IntervalPGetDatum(&ten)));
 }
 
 /*
@@ -693,15 +726,12 @@ insert_index_entry(Relation rel, Relation index, IndexInfo *info, const TaskColu
 static void
 write_tasks(Relation rel, const NewTask *task, const Datum *payloads, int n, Datum *ids)
 {
-	static const TaskColumn id_columns[] = {T_ID};
-	static const TaskColumn ready_columns[] = {T_QUEUE, T_PRIORITY, T_SPACE_ID, T_RUN_AT, T_ID};
-	static const TaskColumn later_columns[] = {T_QUEUE, T_RUN_AT};
 	const int	chunk = 100;
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	bool		queued = task->run_at <= now;
 	TupleDesc	desc = RelationGetDescr(rel);
-	Relation	pkey = index_open(tasks_info.pkey, RowExclusiveLock);
-	Relation	other = index_open(queued ? tasks_info.ready : tasks_info.later, RowExclusiveLock);
+	Relation	pkey = appdb_open_tasks_index(I_ID, RowExclusiveLock);
+	Relation	other = appdb_open_tasks_index(queued ? I_READY : I_LATER, RowExclusiveLock);
 	IndexInfo  *info = makeNode(IndexInfo);
 	BulkInsertState bistate = n > 1 ? GetBulkInsertState() : NULL;
 	int			nslots = Min(n, chunk);
@@ -715,26 +745,27 @@ write_tasks(Relation rel, const NewTask *task, const Datum *payloads, int n, Dat
 		slots[i] = MakeSingleTupleTableSlot(desc, table_slot_callbacks(rel));
 
 #define SET(column, datum) \
-	(values[tasks_info.att[column] - 1] = (datum), nulls[tasks_info.att[column] - 1] = false)
+	(values[appdb_tasks.att[column] - 1] = (datum), nulls[appdb_tasks.att[column] - 1] = false)
 	memset(values, 0, sizeof(Datum) * desc->natts);
 	memset(nulls, true, sizeof(bool) * desc->natts);
 	SET(T_KIND, task->kind);
 	SET(T_QUEUE, task->queue);
-	SET(T_STATUS, ObjectIdGetDatum(tasks_info.pending));
+	SET(T_STATUS, ObjectIdGetDatum(appdb_tasks.pending));
 	SET(T_PRIORITY, Int32GetDatum(task->priority));
 	SET(T_RUN_AT, TimestampTzGetDatum(task->run_at));
 	SET(T_ATTEMPTS, Int32GetDatum(0));
 	SET(T_MAX_ATTEMPTS, Int32GetDatum(task->max_attempts));
 	SET(T_PROGRESS, Float4GetDatum(0));
 	SET(T_QUEUED, BoolGetDatum(queued));
+	SET(T_PARKED, BoolGetDatum(false));
 	SET(T_TICKET, Int32GetDatum(0));
-	SET(T_BACKOFF, task->backoff);
-	SET(T_GROUP_LIMIT, Int32GetDatum(1));
+	if (!is_default_backoff(task->backoff))
+		SET(T_BACKOFF, task->backoff);
 	SET(T_WAITS_FOR, Int32GetDatum(0));
 	SET(T_HAS_DEPENDENTS, BoolGetDatum(false));
 	SET(T_CANCEL_REQUESTED, BoolGetDatum(false));
-	SET(T_CREATED_AT, TimestampTzGetDatum(floor_ms(now)));
-	SET(T_UPDATED_AT, TimestampTzGetDatum(floor_ms(now)));
+	SET(T_CREATED_AT, TimestampTzGetDatum(appdb_floor_ms(now)));
+	SET(T_UPDATED_AT, TimestampTzGetDatum(appdb_floor_ms(now)));
 
 	for (int first = 0; first < n; first += chunk)
 	{
@@ -759,15 +790,10 @@ write_tasks(Relation rel, const NewTask *task, const Datum *payloads, int n, Dat
 		for (int i = 0; i < m; i++)
 		{
 			slot_getallattrs(slots[i]);
-			insert_index_entry(rel, pkey, info, id_columns, lengthof(id_columns), slots[i], true);
+			insert_into_index(rel, pkey, info, I_ID, slots[i], false);
 		}
 		for (int i = 0; i < m; i++)
-		{
-			if (queued)
-				insert_index_entry(rel, other, info, ready_columns, lengthof(ready_columns), slots[i], false);
-			else
-				insert_index_entry(rel, other, info, later_columns, lengthof(later_columns), slots[i], false);
-		}
+			insert_into_index(rel, other, info, queued ? I_READY : I_LATER, slots[i], false);
 	}
 #undef SET
 
@@ -788,7 +814,7 @@ start_time(FunctionCallInfo fcinfo, int arg)
 {
 	TimestampTz t = PG_ARGISNULL(arg) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(arg);
 
-	return TIMESTAMP_NOT_FINITE(t) ? t : floor_ms(t);
+	return TIMESTAMP_NOT_FINITE(t) ? t : appdb_floor_ms(t);
 }
 
 static bool
@@ -809,8 +835,8 @@ appdb_enqueue(PG_FUNCTION_ARGS)
 	};
 
 	PreventCommandIfReadOnly("appdb.enqueue()");
-	if (!PG_ARGISNULL(QUEUE) && memories != NIL)
-		forget_hints(TextDatumGetCString(PG_GETARG_DATUM(QUEUE)));
+	if (!PG_ARGISNULL(QUEUE))
+		appdb_forget_places(TextDatumGetCString(PG_GETARG_DATUM(QUEUE)));
 
 	if (!PG_ARGISNULL(KIND) && !PG_ARGISNULL(PAYLOAD) && !PG_ARGISNULL(QUEUE) && !PG_ARGISNULL(PRIORITY) &&
 		!PG_ARGISNULL(MAX_ATTEMPTS) && PG_ARGISNULL(DEDUPE_KEY) && PG_ARGISNULL(SPACE_ID) && PG_ARGISNULL(USER_ID) &&
@@ -830,7 +856,7 @@ appdb_enqueue(PG_FUNCTION_ARGS)
 		if (good_length(task.kind, 255) && good_length(task.queue, 255) && task.max_attempts >= 1 &&
 			!negative_interval(task.backoff))
 		{
-			rel = open_tasks();
+			rel = appdb_open_tasks();
 			if (may_write_plainly(rel))
 			{
 				Datum		payload = PG_GETARG_DATUM(PAYLOAD);
@@ -838,14 +864,14 @@ appdb_enqueue(PG_FUNCTION_ARGS)
 
 				write_tasks(rel, &task, &payload, 1, &id);
 				if (task.run_at <= GetCurrentTransactionStartTimestamp())
-					wake(text_to_cstring(DatumGetTextPP(task.queue)));
+					appdb_wake_queue(text_to_cstring(DatumGetTextPP(task.queue)));
 				table_close(rel, NoLock);
 				PG_RETURN_DATUM(id);
 			}
 			table_close(rel, NoLock);
 		}
 	}
-	return call_inner(fcinfo);
+	return appdb_call_inner(fcinfo);
 }
 
 Datum
@@ -857,8 +883,8 @@ appdb_enqueue_many(PG_FUNCTION_ARGS)
 	};
 
 	PreventCommandIfReadOnly("appdb.enqueue_many()");
-	if (!PG_ARGISNULL(QUEUE) && memories != NIL)
-		forget_hints(TextDatumGetCString(PG_GETARG_DATUM(QUEUE)));
+	if (!PG_ARGISNULL(QUEUE))
+		appdb_forget_places(TextDatumGetCString(PG_GETARG_DATUM(QUEUE)));
 
 	if (!PG_ARGISNULL(KIND) && !PG_ARGISNULL(PAYLOADS) && !PG_ARGISNULL(QUEUE) && !PG_ARGISNULL(PRIORITY) &&
 		!PG_ARGISNULL(MAX_ATTEMPTS) && PG_ARGISNULL(SPACE_ID) && PG_ARGISNULL(USER_ID) && !PG_ARGISNULL(BACKOFF))
@@ -878,7 +904,7 @@ appdb_enqueue_many(PG_FUNCTION_ARGS)
 			good_length(task.kind, 255) && good_length(task.queue, 255) && task.max_attempts >= 1 &&
 			!negative_interval(task.backoff))
 		{
-			rel = open_tasks();
+			rel = appdb_open_tasks();
 			if (may_write_plainly(rel))
 			{
 				Datum	   *ids;
@@ -889,7 +915,7 @@ appdb_enqueue_many(PG_FUNCTION_ARGS)
 				{
 					write_tasks(rel, &task, payloads, n, ids);
 					if (task.run_at <= GetCurrentTransactionStartTimestamp())
-						wake(text_to_cstring(DatumGetTextPP(task.queue)));
+						appdb_wake_queue(text_to_cstring(DatumGetTextPP(task.queue)));
 				}
 				table_close(rel, NoLock);
 				PG_RETURN_ARRAYTYPE_P(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
@@ -897,806 +923,6 @@ appdb_enqueue_many(PG_FUNCTION_ARGS)
 			table_close(rel, NoLock);
 		}
 	}
-	return call_inner(fcinfo);
+	return appdb_call_inner(fcinfo);
 }
 
-/* == claim ================================================================ */
-
-static Datum
-old_value(Claim *claim, TaskColumn column, bool *isnull)
-{
-	AttrNumber	attnum = tasks_info.att[column];
-
-	*isnull = claim->slot->tts_isnull[attnum - 1];
-	return claim->slot->tts_values[attnum - 1];
-}
-
-static void
-set_value(Claim *claim, TaskColumn column, Datum value, bool isnull)
-{
-	AttrNumber	attnum = tasks_info.att[column];
-
-	claim->newslot->tts_values[attnum - 1] = value;
-	claim->newslot->tts_isnull[attnum - 1] = isnull;
-}
-
-/* a key on a column of the index of ready tasks */
-static void
-init_key(Claim *claim, ScanKey key, int attno, int flags, StrategyNumber strategy, RegProcedure function, Datum value)
-{
-	ScanKeyEntryInitialize(key, flags, attno, strategy, InvalidOid,
-						   claim->ready->rd_indcollation[attno - 1], function, value);
-}
-
-static IndexScanDesc
-begin_scan(Claim *claim, ScanKey keys, int nkeys)
-{
-	IndexScanDesc scan = compat_index_beginscan(claim->rel, claim->ready, claim->snapshot, nkeys);
-
-	index_rescan(scan, keys, nkeys, NULL, 0);
-	return scan;
-}
-
-/*
- * The first entry that the keys find, and that can be seen: put the row in
- * the slot.
- */
-static bool
-first_row(Claim *claim, ScanKey keys, int nkeys)
-{
-	IndexScanDesc scan = begin_scan(claim, keys, nkeys);
-	bool		found = false;
-
-	while (index_getnext_tid(scan, ForwardScanDirection) != NULL)
-	{
-		CHECK_FOR_INTERRUPTS();
-		claim->examined++;
-		if (index_fetch_heap(scan, claim->slot))
-		{
-			slot_getallattrs(claim->slot);
-			found = true;
-			break;
-		}
-	}
-	index_endscan(scan);
-	return found;
-}
-
-/*
- * Find a place in a task's group.  False: the task has to wait.
- */
-static bool
-find_group_slot(Claim *claim, int32 *group_slot)
-{
-	bool		isnull;
-	char	   *group = TextDatumGetCString(old_value(claim, T_GROUP_KEY, &isnull));
-	int32		limit = DatumGetInt32(old_value(claim, T_GROUP_LIMIT, &isnull));
-	ListCell   *lc;
-	LOCKTAG		tag;
-	Oid			argtypes[] = {TEXTOID};
-	Datum	   *taken;
-	int			ntaken;
-
-	foreach(lc, claim->blocked)
-	{
-		if (strcmp(lfirst(lc), group) == 0)
-			return false;
-	}
-	/* until the end of the transaction nobody else fills places of the group */
-	set_lock_tag(&tag, LOCK_GROUP, group);
-	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
-	{
-		CommandCounterIncrement();
-		deconstruct_array(DatumGetArrayTypeP(OidFunctionCall1(engine_function("_group_slots", 1, argtypes),
-															  CStringGetTextDatum(group))),
-						  INT4OID, sizeof(int32), true, TYPALIGN_INT, &taken, NULL, &ntaken);
-		if (ntaken < limit)
-		{
-			for (int32 i = 1; i <= limit; i++)
-			{
-				bool		is_free = true;
-
-				for (int t = 0; t < ntaken; t++)
-				{
-					if (DatumGetInt32(taken[t]) == i)
-						is_free = false;
-				}
-				if (is_free)
-				{
-					*group_slot = i;
-					return true;
-				}
-			}
-		}
-	}
-	claim->blocked = lappend(claim->blocked, group);
-	return false;
-}
-
-static bool
-update_by_function(Claim *claim, int32 group_slot)
-{
-	LOCAL_FCINFO(call, 5);
-	FmgrInfo	flinfo;
-	Oid			argtypes[] = {UUIDOID, INT4OID, TEXTOID, TIMESTAMPTZOID, INT4OID};
-	bool		isnull;
-
-	fmgr_info(engine_function("_claim_one", 5, argtypes), &flinfo);
-	InitFunctionCallInfoData(*call, &flinfo, 5, InvalidOid, NULL, NULL);
-	call->args[0].value = old_value(claim, T_ID, &call->args[0].isnull);
-	call->args[1].value = old_value(claim, T_TICKET, &call->args[1].isnull);
-	call->args[2].value = claim->worker;
-	call->args[2].isnull = false;
-	call->args[3].value = TimestampTzGetDatum(claim->until);
-	call->args[3].isnull = false;
-	call->args[4].value = Int32GetDatum(group_slot);
-	call->args[4].isnull = group_slot == 0;
-	CommandCounterIncrement();
-	isnull = !DatumGetBool(FunctionCallInvoke(call));
-	return !isnull;
-}
-
-/*
- * Take the task in the slot, unless somebody else is faster.
- */
-static bool
-take(Claim *claim)
-{
-	bool		isnull;
-	int32		group_slot = 0;
-	int32		ticket = DatumGetInt32(old_value(claim, T_TICKET, &isnull)) + 1;
-	int32		attempts = DatumGetInt32(old_value(claim, T_ATTEMPTS, &isnull)) + 1;
-	bool		silent = DatumGetObjectId(old_value(claim, T_STATUS, &isnull)) == tasks_info.running;
-	bool		has_group;
-	bool		has_slot;
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) claim->fcinfo->resultinfo;
-	static const TaskColumn result_columns[] = {
-		T_ID, T_TICKET, T_KIND, T_QUEUE, T_PAYLOAD, T_ATTEMPTS, T_MAX_ATTEMPTS, T_SPACE_ID, T_USER_ID, T_LOCKED_UNTIL
-	};
-	Datum		values[lengthof(result_columns)];
-	bool		nulls[lengthof(result_columns)];
-
-	(void) old_value(claim, T_GROUP_KEY, &isnull);
-	has_group = !isnull;
-	(void) old_value(claim, T_GROUP_SLOT, &isnull);
-	has_slot = !isnull;
-	/* one whose worker went silent keeps its place */
-	if (has_group && !has_slot && !find_group_slot(claim, &group_slot))
-		return false;
-
-	if (tasks_info.plain_update)
-	{
-		int			natts = RelationGetDescr(claim->rel)->natts;
-		TM_FailureData tmfd;
-		LockTupleMode lockmode;
-		compat_update_indexes update_indexes;
-		TM_Result	result;
-		ItemPointerData tid = claim->slot->tts_tid;
-		TimestampTz updated_at;
-
-		ExecClearTuple(claim->newslot);
-		memcpy(claim->newslot->tts_values, claim->slot->tts_values, natts * sizeof(Datum));
-		memcpy(claim->newslot->tts_isnull, claim->slot->tts_isnull, natts * sizeof(bool));
-		set_value(claim, T_STATUS, ObjectIdGetDatum(tasks_info.running), false);
-		set_value(claim, T_TICKET, Int32GetDatum(ticket), false);
-		set_value(claim, T_ATTEMPTS, Int32GetDatum(attempts), false);
-		set_value(claim, T_LOCKED_BY, claim->worker, false);
-		set_value(claim, T_LOCKED_UNTIL, TimestampTzGetDatum(claim->until), false);
-		if (group_slot != 0)
-			set_value(claim, T_GROUP_SLOT, Int32GetDatum(group_slot), false);
-		if (silent)
-		{
-			LOCAL_FCINFO(call, 4);
-			FmgrInfo	flinfo;
-			Oid			argtypes[] = {JSONBOID, INT4OID, TEXTOID, TEXTOID};
-			Datum		reason = CStringGetTextDatum("its worker went silent");
-
-			fmgr_info(engine_function("_add_error", 4, argtypes), &flinfo);
-			InitFunctionCallInfoData(*call, &flinfo, 4, DEFAULT_COLLATION_OID, NULL, NULL);
-			call->args[0].value = old_value(claim, T_ERRORS, &call->args[0].isnull);
-			call->args[1].value = old_value(claim, T_ATTEMPTS, &call->args[1].isnull);
-			call->args[2].value = old_value(claim, T_LOCKED_BY, &call->args[2].isnull);
-			call->args[3].value = reason;
-			call->args[3].isnull = false;
-			set_value(claim, T_ERRORS, FunctionCallInvoke(call), false);
-			set_value(claim, T_LAST_ERROR, reason, false);
-		}
-		/* as the trigger does */
-		updated_at = floor_ms(GetCurrentTransactionStartTimestamp());
-		updated_at = Max(updated_at, DatumGetTimestampTz(old_value(claim, T_UPDATED_AT, &isnull)) + 1000);
-		set_value(claim, T_UPDATED_AT, TimestampTzGetDatum(updated_at), false);
-		ExecStoreVirtualTuple(claim->newslot);
-
-		result = table_tuple_update(claim->rel, &tid, claim->newslot, GetCurrentCommandId(true), claim->snapshot,
-									InvalidSnapshot, false, &tmfd, &lockmode, &update_indexes);
-		if (result == TM_BeingModified)
-		{
-			/* locked by ourselves, perhaps: an UPDATE before in this transaction */
-			TupleTableSlot *locked = table_slot_create(claim->rel, NULL);
-
-			result = table_tuple_lock(claim->rel, &tid, claim->snapshot, locked, GetCurrentCommandId(true),
-									  LockTupleNoKeyExclusive, LockWaitSkip, 0, &tmfd);
-			ExecDropSingleTupleTableSlot(locked);
-			if (result == TM_Ok)
-				result = table_tuple_update(claim->rel, &tid, claim->newslot, GetCurrentCommandId(true), claim->snapshot,
-											InvalidSnapshot, true, &tmfd, &lockmode, &update_indexes);
-		}
-		if (result != TM_Ok)
-			return false;
-		if (update_indexes)
-		{
-			if (claim->relinfo == NULL)
-			{
-				claim->estate = CreateExecutorState();
-				claim->relinfo = appdb_init_target(claim->estate, claim->rel, NULL);
-				ExecOpenIndices(claim->relinfo, false);
-			}
-			compat_ExecInsertIndexTuples(claim->relinfo, claim->newslot, claim->estate, update_indexes);
-			ResetPerTupleExprContext(claim->estate);
-		}
-	}
-	else if (!update_by_function(claim, group_slot))
-		return false;
-
-	for (int i = 0; i < (int) lengthof(result_columns); i++)
-		values[i] = old_value(claim, result_columns[i], &nulls[i]);
-	values[1] = Int32GetDatum(ticket);
-	values[5] = Int32GetDatum(attempts);
-	values[9] = TimestampTzGetDatum(claim->until);
-	nulls[9] = false;
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	claim->taken++;
-	return true;
-}
-
-static void
-bury_later(Claim *claim)
-{
-	bool		isnull;
-
-	if (claim->nburied < MAX_BURIED)
-		claim->buried[claim->nburied++] = *DatumGetUUIDP(old_value(claim, T_ID, &isnull));
-}
-
-/*
- * The task in the slot, found in the index: take it if it is ready.
- */
-static bool
-try_row(Claim *claim)
-{
-	bool		isnull;
-	Oid			status;
-	TimestampTz until;
-
-	(void) old_value(claim, T_DELETED_AT, &isnull);
-	if (!isnull)
-		return false;
-	if (!DatumGetBool(old_value(claim, T_QUEUED, &isnull)))
-		return false;
-	status = DatumGetObjectId(old_value(claim, T_STATUS, &isnull));
-	if (status == tasks_info.pending)
-	{
-		TimestampTz expires_at = DatumGetTimestampTz(old_value(claim, T_EXPIRES_AT, &isnull));
-
-		if (!isnull && expires_at <= claim->now)
-		{
-			bury_later(claim);
-			return false;
-		}
-		return take(claim);
-	}
-	if (status != tasks_info.running)
-		return false;
-	until = DatumGetTimestampTz(old_value(claim, T_LOCKED_UNTIL, &isnull));
-	if (!isnull && until > claim->now)
-		return false;
-	if (DatumGetBool(old_value(claim, T_CANCEL_REQUESTED, &isnull)) ||
-		DatumGetInt32(old_value(claim, T_ATTEMPTS, &isnull)) >= DatumGetInt32(old_value(claim, T_MAX_ATTEMPTS, &isnull)))
-	{
-		bury_later(claim);
-		return false;
-	}
-	return take(claim);
-}
-
-/*
- * Take up to n tasks from a range, from its place on.
- */
-static void
-serve_range(Claim *claim, Range *range, int n)
-{
-	ScanKeyData keys[5];
-	ScanKeyData row[2];
-	int			nkeys = 0;
-	IndexScanDesc scan;
-	int			goal = claim->taken + n;
-	bool		isnull;
-
-	init_key(claim, &keys[nkeys++], 1, 0, BTEqualStrategyNumber, F_TEXTEQ, claim->queue_datum);
-	init_key(claim, &keys[nkeys++], 2, 0, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(range->priority));
-	if (range->space_null)
-		ScanKeyEntryInitialize(&keys[nkeys++], SK_ISNULL | SK_SEARCHNULL, 3, InvalidStrategy, InvalidOid, InvalidOid,
-							   InvalidOid, (Datum) 0);
-	else
-		init_key(claim, &keys[nkeys++], 3, 0, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(&range->space));
-	if (range->has_place)
-	{
-		/* (run_at, id) > (place) */
-		init_key(claim, &row[0], 4, SK_ROW_MEMBER, BTGreaterStrategyNumber, F_TIMESTAMPTZ_CMP,
-				 TimestampTzGetDatum(range->run_at));
-		init_key(claim, &row[1], 5, SK_ROW_MEMBER | SK_ROW_END, BTGreaterStrategyNumber, F_UUID_CMP,
-				 UUIDPGetDatum(&range->id));
-		memset(&keys[nkeys], 0, sizeof(ScanKeyData));
-		keys[nkeys].sk_flags = SK_ROW_HEADER;
-		keys[nkeys].sk_attno = 4;
-		keys[nkeys].sk_strategy = BTGreaterStrategyNumber;
-		keys[nkeys].sk_argument = PointerGetDatum(row);
-		nkeys++;
-	}
-	init_key(claim, &keys[nkeys++], 4, 0, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(claim->now));
-
-	scan = begin_scan(claim, keys, nkeys);
-	range->done = true;
-	while (index_getnext_tid(scan, ForwardScanDirection) != NULL)
-	{
-		CHECK_FOR_INTERRUPTS();
-		claim->examined++;
-		if (!index_fetch_heap(scan, claim->slot))
-			continue;
-		slot_getallattrs(claim->slot);
-		range->run_at = DatumGetTimestampTz(old_value(claim, T_RUN_AT, &isnull));
-		range->id = *DatumGetUUIDP(old_value(claim, T_ID, &isnull));
-		range->has_place = true;
-		if (try_row(claim) && claim->taken >= goal)
-		{
-			range->done = false;
-			break;
-		}
-	}
-	index_endscan(scan);
-}
-
-static int
-compare_spaces(bool a_null, const pg_uuid_t *a, bool b_null, const pg_uuid_t *b)
-{
-	if (a_null || b_null)
-		return (int) a_null - (int) b_null;
-	return memcmp(a, b, UUID_LEN);
-}
-
-static void
-remember_range(QueueMemory *memory, const Range *range)
-{
-	int			i;
-
-	if (!range->has_place)
-		return;
-	for (i = 0; i < memory->nhints; i++)
-	{
-		Range	   *hint = &memory->hints[i];
-
-		if (hint->priority == range->priority &&
-			compare_spaces(hint->space_null, &hint->space, range->space_null, &range->space) == 0)
-			break;
-	}
-	if (i >= MAX_HINTS)
-		i = (int) (range->id.data[UUID_LEN - 1] % MAX_HINTS);	/* any */
-	memory->hints[i] = *range;
-	memory->hints[i].done = false;
-	if (i >= memory->nhints)
-		memory->nhints = i + 1;
-}
-
-/*
- * Take tasks from the ranges in turn: one from each, then two, then four ...
- */
-static void
-serve_ranges(Claim *claim, Range *ranges, int nranges)
-{
-	QueueMemory *memory = claim->memory;
-	bool		more = true;
-
-	for (int chunk = 1; more && claim->taken < claim->wanted; chunk = Min(chunk * 2, 1000))
-	{
-		more = false;
-		for (int i = 0; i < nranges && claim->taken < claim->wanted; i++)
-		{
-			int			before = claim->taken;
-			int			want = claim->wanted - claim->taken;
-
-			if (ranges[i].done)
-				continue;
-			serve_range(claim, &ranges[i], nranges == 1 ? want : Min(want, chunk));
-			if (!ranges[i].done)
-				more = true;
-			if (claim->taken > before)
-			{
-				memory->has_last = true;
-				memory->last_null = ranges[i].space_null;
-				memory->last = ranges[i].space;
-			}
-		}
-	}
-	for (int i = 0; i < nranges; i++)
-		remember_range(memory, &ranges[i]);
-}
-
-/*
- * The range after "range" in its priority, or the first; false: there is none.
- */
-static bool
-next_range(Claim *claim, Range *range, bool first)
-{
-	ScanKeyData keys[3];
-	bool		isnull;
-
-	if (!first && range->space_null)
-		return false;
-	init_key(claim, &keys[0], 1, 0, BTEqualStrategyNumber, F_TEXTEQ, claim->queue_datum);
-	init_key(claim, &keys[1], 2, 0, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(range->priority));
-	if (first)
-		ScanKeyEntryInitialize(&keys[2], SK_ISNULL | SK_SEARCHNOTNULL, 3, InvalidStrategy, InvalidOid, InvalidOid,
-							   InvalidOid, (Datum) 0);
-	else
-		init_key(claim, &keys[2], 3, 0, BTGreaterStrategyNumber, F_UUID_GT, UUIDPGetDatum(&range->space));
-	range->done = false;
-	range->has_place = false;
-	if (first_row(claim, keys, 3))
-		range->space = *DatumGetUUIDP(old_value(claim, T_SPACE_ID, &isnull));
-	else
-		range->space_null = true;	/* which may be empty */
-	return true;
-}
-
-/*
- * The whole walk: priority by priority, all spaces.
- */
-static void
-serve_queue(Claim *claim)
-{
-	QueueMemory *memory = claim->memory;
-	int			nkeys = 1;
-	ScanKeyData keys[2];
-	Range	   *ranges = palloc(sizeof(Range) * Max(claim->wanted, 1));
-
-	init_key(claim, &keys[0], 1, 0, BTEqualStrategyNumber, F_TEXTEQ, claim->queue_datum);
-	while (claim->taken < claim->wanted && first_row(claim, keys, nkeys))
-	{
-		bool		isnull;
-		int32		priority = DatumGetInt32(old_value(claim, T_PRIORITY, &isnull));
-		Range		range = {0};
-		Range		start = {0};
-		bool		more = true;
-		bool		wrapped = false;
-		bool		from_start = true;
-
-		range.priority = priority;
-		(void) old_value(claim, T_SPACE_ID, &isnull);
-		if (isnull)
-		{
-			/* nulls come last: there is no other range */
-			range.space_null = true;
-			serve_ranges(claim, &range, 1);
-			more = false;
-		}
-		else if (memory->has_last && !memory->last_null)
-		{
-			/* begin with the space after the one that was served last */
-			range.space = memory->last;
-			start = range;
-			from_start = false;
-		}
-
-		while (more && claim->taken < claim->wanted)
-		{
-			int			nranges = 0;
-
-			while (nranges < claim->wanted - claim->taken)
-			{
-				if (!next_range(claim, &range, from_start))
-				{
-					if (start.priority != priority || wrapped || !memory->has_last)
-					{
-						more = false;
-						break;
-					}
-					wrapped = true;
-					from_start = true;
-					memset(&range, 0, sizeof(range));
-					range.priority = priority;
-					continue;
-				}
-				from_start = false;
-				if (wrapped && compare_spaces(range.space_null, &range.space, false, &start.space) > 0)
-				{
-					more = false;
-					break;
-				}
-				ranges[nranges++] = range;
-			}
-			serve_ranges(claim, ranges, nranges);
-		}
-
-		init_key(claim, &keys[1], 2, 0, BTLessStrategyNumber, F_INT4LT, Int32GetDatum(priority));
-		nkeys = 2;
-	}
-	pfree(ranges);
-}
-
-static int
-compare_hints(const void *a, const void *b, void *arg)
-{
-	const Range *x = a;
-	const Range *y = b;
-	QueueMemory *memory = arg;
-
-	if (x->priority != y->priority)
-		return x->priority > y->priority ? -1 : 1;
-	if (memory->has_last)
-	{
-		bool		x_after = compare_spaces(x->space_null, &x->space, memory->last_null, &memory->last) > 0;
-		bool		y_after = compare_spaces(y->space_null, &y->space, memory->last_null, &memory->last) > 0;
-
-		if (x_after != y_after)
-			return x_after ? -1 : 1;
-	}
-	return compare_spaces(x->space_null, &x->space, y->space_null, &y->space);
-}
-
-static void
-serve_hints(Claim *claim)
-{
-	QueueMemory *memory = claim->memory;
-	int			nhints = memory->nhints;
-	Range	   *ranges = palloc(sizeof(Range) * nhints);
-
-	memcpy(ranges, memory->hints, sizeof(Range) * nhints);
-	qsort_arg(ranges, nhints, sizeof(Range), compare_hints, memory);
-	for (int i = 0; i < nhints && claim->taken < claim->wanted;)
-	{
-		int			n = 1;
-
-		while (i + n < nhints && ranges[i + n].priority == ranges[i].priority)
-			n++;
-		serve_ranges(claim, &ranges[i], n);
-		i += n;
-	}
-	pfree(ranges);
-}
-
-/* What sees all that is committed, and what we did ourselves. */
-static void
-renew_snapshot(Claim *claim)
-{
-	if (claim->snapshot != NULL)
-	{
-		UnregisterSnapshot(claim->snapshot);
-		PopActiveSnapshot();
-	}
-	CommandCounterIncrement();
-	PushCopiedSnapshot(GetTransactionSnapshot());
-	UpdateActiveSnapshotCommandId();
-	claim->snapshot = RegisterSnapshot(GetActiveSnapshot());
-}
-
-/*
- * Put tasks whose time has come into the queue.
- */
-static void
-look_for_due(Claim *claim)
-{
-	QueueMemory *memory = claim->memory;
-	Relation	later;
-	IndexScanDesc scan;
-	ScanKeyData keys[2];
-	bool		found = false;
-	int			stepped = 0;
-	Oid			argtypes[] = {TEXTOID, INT4OID};
-	TimestampTz end;
-
-	if (claim->now < memory->next_due)
-		return;
-	later = index_open(tasks_info.later, AccessShareLock);
-	ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid, later->rd_indcollation[0], F_TEXTEQ,
-						   claim->queue_datum);
-	ScanKeyEntryInitialize(&keys[1], 0, 2, BTLessEqualStrategyNumber, InvalidOid, InvalidOid, F_TIMESTAMPTZ_LE,
-						   TimestampTzGetDatum(claim->now));
-	scan = compat_index_beginscan(claim->rel, later, claim->snapshot, 2);
-	index_rescan(scan, keys, 2, NULL, 0);
-	while (index_getnext_tid(scan, ForwardScanDirection) != NULL)
-	{
-		bool		isnull;
-
-		CHECK_FOR_INTERRUPTS();
-		stepped++;
-		if (!index_fetch_heap(scan, claim->slot))
-			continue;
-		slot_getallattrs(claim->slot);
-		(void) old_value(claim, T_DELETED_AT, &isnull);
-		if (isnull)
-		{
-			found = true;
-			break;
-		}
-	}
-	ExecClearTuple(claim->slot);
-	index_endscan(scan);
-	index_close(later, AccessShareLock);
-	if (found)
-	{
-		(void) OidFunctionCall2(engine_function("_claim_due", 2, argtypes), claim->queue_datum, Int32GetDatum(DUE_BATCH));
-		renew_snapshot(claim);
-		memory->hint_until = 0;
-	}
-	else
-	{
-		/* seldom, if entries that are dead make it slow */
-		end = GetCurrentTimestamp();
-		memory->next_due = stepped > LONG_WALK ? end + HINT_FACTOR * (end - claim->now) : 0;
-	}
-}
-
-static void
-claim_from(Claim *claim, const char *queue, Datum queue_datum)
-{
-	QueueMemory *memory = queue_memory(queue);
-	TimestampTz end;
-	int			before = claim->taken;
-	uint64		stepped;
-
-	claim->queue = queue;
-	claim->queue_datum = queue_datum;
-	claim->memory = memory;
-	claim->now = GetCurrentTimestamp();
-
-	look_for_due(claim);
-	if (claim->now < memory->hint_until && memory->nhints > 0)
-	{
-		serve_hints(claim);
-		return;
-	}
-	claim->now = GetCurrentTimestamp();
-	claim->examined = 0;
-	serve_queue(claim);
-	stepped = claim->examined - (claim->taken - before);
-	if (stepped > LONG_WALK + (uint64) (claim->taken - before))
-	{
-		end = GetCurrentTimestamp();
-		memory->hint_until = end + HINT_FACTOR * (end - claim->now);
-	}
-	else
-	{
-		memory->hint_until = 0;
-		if (memory->nhints > 16)
-			memory->nhints = 0;
-	}
-}
-
-/*
- * appdb.claim(queues text[], worker text, max integer, lease interval)
- */
-Datum
-appdb_claim(PG_FUNCTION_ARGS)
-{
-	Claim		claim = {0};
-	Datum	   *datums;
-	char	  **queues;
-	int			nqueues;
-	Oid			userid;
-	int			sec_context;
-	const char *worker;
-	Interval	zero = {0};
-	Datum		lease;
-
-	PreventCommandIfReadOnly("appdb.claim()");
-	for (int i = 0; i < 4; i++)
-	{
-		if (PG_ARGISNULL(i) && i != 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("%s must not be null", i == 0 ? "queues" : i == 2 ? "max" : "lease")));
-	}
-	queues = get_queues(PG_GETARG_ARRAYTYPE_P(0), &datums, &nqueues);
-	claim.fcinfo = fcinfo;
-	claim.wanted = PG_GETARG_INT32(2);
-	if (claim.wanted < 1 || claim.wanted > 100000)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("cannot claim %d tasks", claim.wanted),
-				 errhint("max is from 1 to 100000.")));
-	lease = PG_GETARG_DATUM(3);
-	if (!DatumGetBool(DirectFunctionCall2(interval_gt, lease, IntervalPGetDatum(&zero))))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a lease must last for some time"),
-				 errhint("lease is an interval such as 5 minutes: longer than the time between two heartbeats.")));
-	claim.until = floor_ms(DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-																   TimestampTzGetDatum(GetCurrentTimestamp()), lease)));
-	if (!PG_ARGISNULL(1))
-		worker = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	else if (application_name != NULL && application_name[0] != '\0')
-		worker = psprintf("%s, pid %d", application_name, MyProcPid);
-	else
-		worker = psprintf("pid %d", MyProcPid);
-	if (worker[0] == '\0' || strlen(worker) > 255)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("the name of a worker has 1 to 255 bytes")));
-	claim.worker = CStringGetTextDatum(worker);
-
-	InitMaterializedSRF(fcinfo, 0);
-	stop_waiting();
-
-	claim.rel = open_tasks();
-	claim.ready = index_open(tasks_info.ready, AccessShareLock);
-	GetUserIdAndSecContext(&userid, &sec_context);
-	SetUserIdAndSecContext(claim.rel->rd_rel->relowner,
-						   sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	claim.slot = table_slot_create(claim.rel, NULL);
-	claim.newslot = MakeSingleTupleTableSlot(RelationGetDescr(claim.rel), &TTSOpsVirtual);
-	renew_snapshot(&claim);
-
-	for (int i = 0; i < nqueues && claim.taken < claim.wanted; i++)
-		claim_from(&claim, queues[i], datums[i]);
-
-	UnregisterSnapshot(claim.snapshot);
-	PopActiveSnapshot();
-	if (claim.relinfo != NULL)
-	{
-		ExecCloseIndices(claim.relinfo);
-		FreeExecutorState(claim.estate);
-	}
-	ExecDropSingleTupleTableSlot(claim.slot);
-	ExecDropSingleTupleTableSlot(claim.newslot);
-	index_close(claim.ready, NoLock);
-	table_close(claim.rel, NoLock);
-	CommandCounterIncrement();
-
-	if (claim.nburied > 0)
-	{
-		Datum		ids[MAX_BURIED];
-		Oid			argtypes[] = {UUIDARRAYOID};
-
-		for (int i = 0; i < claim.nburied; i++)
-			ids[i] = UUIDPGetDatum(&claim.buried[i]);
-		(void) OidFunctionCall1(engine_function("_bury", 1, argtypes),
-								PointerGetDatum(construct_array(ids, claim.nburied, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
-	}
-	SetUserIdAndSecContext(userid, sec_context);
-	return (Datum) 0;
-}
-
-/*
- * appdb.idle(queues text[]) returns interval
- */
-Datum
-appdb_idle(PG_FUNCTION_ARGS)
-{
-	Datum	   *datums;
-	char	  **queues;
-	int			nqueues;
-	bool		woken = true;
-	Oid			argtypes[] = {TEXTARRAYOID, BOOLOID};
-	Oid			userid;
-	int			sec_context;
-	Relation	rel;
-	Datum		result;
-
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("queues must not be null")));
-	queues = get_queues(PG_GETARG_ARRAYTYPE_P(0), &datums, &nqueues);
-	for (int i = 0; i < nqueues; i++)
-	{
-		if (!start_waiting(queues[i]))
-			woken = false;
-	}
-	rel = open_tasks();
-	GetUserIdAndSecContext(&userid, &sec_context);
-	SetUserIdAndSecContext(rel->rd_rel->relowner, sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	table_close(rel, NoLock);
-	result = OidFunctionCall2(engine_function("_idle", 2, argtypes), PG_GETARG_DATUM(0), BoolGetDatum(woken));
-	SetUserIdAndSecContext(userid, sec_context);
-	return result;
-}

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(96);
+SELECT plan(112);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -120,6 +120,15 @@ SELECT pg_temp.silence(:'l');
 SELECT is_empty($$SELECT FROM appdb.claim('{l}', 'w3')$$, 'after the last attempt it is not claimed');
 SELECT is(pg_temp.state(:'l'), 'dead f t', 'but dead');
 
+-- maintenance finds them wherever they are
+SELECT count(appdb.enqueue('m', queue => 'm' || g % 2, priority => g % 3, space_id => nullif(format('00000000-0000-4000-8000-00000000000%s', g % 4), '00000000-0000-4000-8000-000000000000')::uuid))
+FROM generate_series(1, 48) AS g \gset done_
+SELECT count(*) FROM appdb.claim('{m0,m1}', 'w', 36) \gset done_
+UPDATE app_data.tasks SET locked_until = now() - interval '1 s' WHERE queue IN ('m0', 'm1') AND status = 'running' AND payload = '{}' AND id IN (
+	SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY queue, priority, space_id ORDER BY id DESC) AS n FROM app_data.tasks WHERE queue IN ('m0', 'm1') AND status = 'running') AS r WHERE n = 1);
+SELECT set_eq($$SELECT unnest(appdb._silent_tasks(1000))$$, $$SELECT id FROM app_data.tasks WHERE status = 'running' AND locked_until < clock_timestamp()$$, 'in all queues, priorities and spaces');
+SELECT is(cardinality(appdb._silent_tasks(2)), 2, 'as many as are asked for');
+
 -- == cancel =================================================================
 
 SELECT appdb.enqueue('c', queue => 'c') AS c1 \gset
@@ -163,6 +172,35 @@ SELECT cardinality(appdb.enqueue_many((SELECT jsonb_agg(jsonb_build_object('kind
 SELECT is(pg_temp.kinds('z', 10), 'z1 z2 z3', 'or as many as the limit says');
 SELECT is((SELECT string_agg(group_slot::text, ' ' ORDER BY id) FROM appdb.tasks WHERE queue = 'z' AND status = 'running'), '1 2 3', 'each has its place');
 
+-- what failed is tried again before what comes after it, where the group has one place
+SELECT appdb.enqueue('s1', queue => 's', group_key => 's') AS s1 \gset
+SELECT appdb.enqueue('s2', queue => 's', group_key => 's') AS s2 \gset
+SELECT ticket AS t FROM appdb.claim('{s}', 'w') \gset
+SELECT appdb.fail(:'s1', :t, 'no') IS NOT NULL AS done \gset
+SELECT is(pg_temp.state(:'s1'), 'pending f f 1', 'one that failed keeps its place');
+SELECT is(pg_temp.kinds('s', 10), NULL, 'the others wait for it');
+UPDATE app_data.tasks SET run_at = now() WHERE id = :'s1';
+SELECT is(pg_temp.kinds('s', 10), 's1', 'it is first');
+SELECT appdb.snooze(:'s1', ticket, '1 h') IS NOT NULL AS done FROM appdb.tasks WHERE id = :'s1' \gset
+SELECT is(pg_temp.kinds('s', 10), NULL, 'also after it was put back');
+SELECT is(appdb.cancel(:'s1'), 'canceled', 'until it is canceled');
+SELECT is(pg_temp.kinds('s', 10), 's2', 'or dead');
+SELECT pg_temp.silence(:'s2');
+SELECT appdb._maintain('leases', 1000) AS done \gset
+SELECT is(pg_temp.state(:'s2'), 'pending t f 1', 'one whose worker is silent keeps its place, too');
+SELECT appdb.fail(id, ticket, 'no') IS NOT NULL AS done FROM appdb.tasks WHERE kind = 'z1' \gset
+SELECT is(pg_temp.kinds('z', 10), 'z4', 'where there are more places, others go on');
+-- the order of a group holds whatever the walk meets first
+SELECT appdb.enqueue_many('[{"kind": "y2", "queue": "y", "group_key": "yy2"}, {"kind": "y1", "queue": "y", "priority": -1, "group_key": "yy"}, {"kind": "y3", "queue": "y", "group_key": "yy"}]') IS NOT NULL AS done \gset
+UPDATE app_data.tasks SET queued = false, parked = true WHERE kind IN ('y3', 'y2');
+SELECT is(pg_temp.kinds('y', 10), 'y3', 'a parked task of the group that comes before it');
+SELECT is(pg_temp.state(id), 'running t f 1', 'is in the queue again') FROM appdb.tasks WHERE kind = 'y3';
+SELECT is(appdb._maintain('leases', 10), 1::bigint, 'maintenance lets in what nobody else would');
+SELECT is(pg_temp.kinds('y', 10), 'y2', 'and it begins');
+SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE kind = 'y3';
+SELECT is(pg_temp.kinds('y', 10), 'y1', 'the rest after it');
+SELECT throws_ok($$SELECT appdb.enqueue('x', group_key => 'x', group_limit => 0)$$, '23514', NULL, 'a group has a place');
+
 -- == dependencies ===========================================================
 
 SELECT (appdb.enqueue_many('[{"kind": "p1", "queue": "dep"}, {"kind": "p2", "queue": "dep"}, {"kind": "child", "queue": "dep", "priority": 9, "depends_on": [0, 1]}]'))[3] AS child \gset
@@ -194,7 +232,7 @@ SELECT results_eq(format('SELECT payload -> %L, result FROM appdb.tasks WHERE id
 UPDATE appdb.tasks SET status = 'completed' WHERE id = :'free';
 SELECT is(pg_temp.state(:'free'), 'completed f t', 'a status set by hand brings what goes with it');
 SELECT results_eq($$SELECT waiting, scheduled, running, dead FROM appdb.task_overview WHERE queue IN ('z', 'f', 'g') ORDER BY queue$$,
-	$$VALUES (0::bigint, 0::bigint, 0::bigint, 1::bigint), (0, 1, 0, 0), (2, 0, 3, 0)$$, 'people see how the queues stand');
+	$$VALUES (0::bigint, 0::bigint, 0::bigint, 1::bigint), (0, 1, 0, 0), (1, 1, 3, 0)$$, 'people see how the queues stand');
 -- a trigger of the user's
 CREATE FUNCTION pg_temp.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.progress_message := TG_OP; RETURN NEW; END $$;
 CREATE TRIGGER note BEFORE INSERT OR UPDATE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION pg_temp.note();
