@@ -349,7 +349,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION appdb._park(uuid[]) IS 'Internal: takes tasks out of the queue whose group has no place';
-REVOKE EXECUTE ON FUNCTION appdb._park(uuid[]) FROM PUBLIC;
 
 CREATE FUNCTION appdb._unpark(group_key text)
 	RETURNS boolean
@@ -374,7 +373,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION appdb._unpark(text) IS 'Internal: lets the next task of a group into the queue again';
-REVOKE EXECUTE ON FUNCTION appdb._unpark(text) FROM PUBLIC;
 
 -- The next of each group that has parked tasks and none in the queue, nor a place taken: rows deleted or changed by hand leave that behind.
 CREATE FUNCTION appdb._unpark_forgotten(batch integer)
@@ -402,7 +400,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION appdb._unpark_forgotten(integer) IS 'Internal: lets groups go on of which nothing is in the queue';
-REVOKE EXECUTE ON FUNCTION appdb._unpark_forgotten(integer) FROM PUBLIC;
 
 -- Tasks that cannot be begun any more: expired, or lost with their last attempt.
 CREATE FUNCTION appdb._bury(ids uuid[])
@@ -579,7 +576,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION appdb._leased(uuid, integer) IS 'Internal: a task that a worker has, locked; the error, if it has it no more';
-REVOKE EXECUTE ON FUNCTION appdb._leased(uuid, integer) FROM PUBLIC;
 
 CREATE FUNCTION appdb.heartbeat(id uuid, ticket integer, lease interval DEFAULT '5 minutes')
 	RETURNS boolean
@@ -730,7 +726,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION appdb._put_back(uuid, timestamptz, integer, text) IS 'Internal: has a task that its worker gives back done later';
-REVOKE EXECUTE ON FUNCTION appdb._put_back(uuid, timestamptz, integer, text) FROM PUBLIC;
 
 CREATE FUNCTION appdb.snooze(id uuid, ticket integer, wait interval)
 	RETURNS timestamptz
