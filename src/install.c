@@ -54,6 +54,9 @@ PG_FUNCTION_INFO_V1(appdb_follow);
 /* unless the caller has said another one */
 #define MIGRATE_LOCK_TIMEOUT "10s"
 
+/* whether install() or migrate() was called where notices are shown */
+static bool caller_wants_notices = true;
+
 /* how many calls of appdb_run_as_owner() are under way */
 static int	engine_ddl = 0;
 
@@ -258,7 +261,7 @@ appdb_notice(const char *message, const char *hint)
 {
 	int			save_nestlevel = NewGUCNestLevel();
 
-	if (creating_extension || client_min_messages > NOTICE)
+	if (caller_wants_notices)
 		(void) set_config_option("client_min_messages", "notice",
 								 PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
@@ -294,6 +297,7 @@ data_owner(DataSchemaState *state)
 	Oid			caller = creating_extension ? extension_owner(CurrentExtensionObject) : GetUserId();
 	Oid			owner = OidIsValid(nsp) ? appdb_namespace_owner(nsp) : caller;
 
+	caller_wants_notices = creating_extension || client_min_messages <= NOTICE;
 	*state = data_schema_state(nsp);
 	if (*state == DATA_FOREIGN)
 		ereport(ERROR,

@@ -263,7 +263,6 @@ appdb_apply_migrations(void)
 {
 	char	   *engine = appdb_text_of("SELECT appdb.version()");
 	char	   *version = appdb_text_of("SELECT version FROM app_data.schema_version");
-	int			left = 0;
 
 	if (strcmp(version, engine) == 0)
 		return;
@@ -328,7 +327,6 @@ appdb_apply_migrations(void)
 			if (rc != SPI_OK_INSERT)
 				elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
 		}
-		left += nsteps;
 		rc = SPI_execute_with_args("UPDATE app_data.schema_version SET version = $1, changed_at = pg_catalog.now()",
 								   1, types, values, NULL, false, 0);
 		if (rc != SPI_OK_UPDATE)
