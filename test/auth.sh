@@ -77,6 +77,8 @@ run() {
 
 export PGUSER=appdb_test_auth
 run direct
+# deletes row by row so far, at once from here on
+sql -c "ALTER DATABASE appdb_auth SET session_preload_libraries = 'appdb'"
 if pgbouncer_start "$pool" appdb_test_auth; then
 	export APPDB_DIRECT=$PGHOST APPDB_DATABASE=$PGDATABASE
 	PGHOST=$pool PGDATABASE=appdb_test_auth run "through pgbouncer" better-auth.test.ts auth-js.test.ts

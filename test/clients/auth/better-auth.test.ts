@@ -9,7 +9,8 @@ import * as schema from "appdb-client/schema";
 
 // prepare: false for pgbouncer
 const client = postgres({ max: 10, prepare: !process.env.APPDB_DIRECT, onnotice: () => {} });
-flows("Drizzle", drizzleAdapter(drizzle(client, { schema }), { provider: "pg", schema, usePlural: true, transaction: true }), () => client.end());
+flows("Drizzle", drizzleAdapter(drizzle(client, { schema }), { provider: "pg", schema, usePlural: true, transaction: true }), async () => {});
+flows("Drizzle, joining", drizzleAdapter(drizzle(client, { schema }), { provider: "pg", schema, usePlural: true, transaction: true }), () => client.end(), true);
 
 const db = new Kysely<any>({
 	dialect: new PostgresDialect({ pool: new pg.Pool({ max: 10 }) }),

@@ -33,7 +33,7 @@ function fakeStripe() {
 	return fake;
 }
 
-export function flows(name: string, database: any, end: () => Promise<void>) {
+export function flows(name: string, database: any, end: () => Promise<void>, joins = false) {
 	const mails: any[] = [];
 	const payments = fakeStripe();
 	const provider = (providerId: string) => ({
@@ -48,7 +48,7 @@ export function flows(name: string, database: any, end: () => Promise<void>) {
 	});
 	const auth = betterAuth({
 		database,
-		advanced,
+		advanced: { database: { ...advanced.database, joins } },
 		secret: "a secret of the test only, and long enough for one",
 		baseURL: origin,
 		logger: { level: "error" },
@@ -60,7 +60,7 @@ export function flows(name: string, database: any, end: () => Promise<void>) {
 		plugins: [
 			magicLink({ sendMagicLink: async (m) => void mails.push(m) }),
 			genericOAuth({ config: [provider("acme"), provider("globex")] as any }),
-			organization({ schema: organizationSchema as any, sendInvitationEmail: async (m) => void mails.push(m) }),
+			organization({ schema: organizationSchema, sendInvitationEmail: async (m) => void mails.push(m) }),
 			stripe({
 				stripeClient: payments as any,
 				stripeWebhookSecret: "whsec_test",
@@ -78,7 +78,7 @@ export function flows(name: string, database: any, end: () => Promise<void>) {
 			new Request(`${origin}/api/auth${path}`, {
 				method: body ? "POST" : "GET",
 				headers: { "content-type": "application/json", origin, cookie, ...headers },
-				body: body && JSON.stringify(body),
+				body: body ? JSON.stringify(body) : undefined,
 			}),
 		);
 		const text = await res.text();
