@@ -60,7 +60,7 @@ export function check(source, script) {
 				add(line, 'security-invoker', `view ${node.view.schemaname}.${node.view.relname} reads with the rights of its owner, past row security`);
 		}
 
-		const creates = made(node);
+		const creates = kind === 'CreateFunctionStmt' ? parts(node.funcname) : made(node);
 		if (node.if_not_exists) add(line, 'or-replace', `IF NOT EXISTS takes over what somebody else has made`);
 		if (node.replace && script === 'install') add(line, 'or-replace', `OR REPLACE takes over what somebody else has made`);
 		// the server refuses it for functions and views that are not the extension's, and for nothing else
@@ -149,7 +149,7 @@ function names(node, path, report) {
 
 	walk(node, (k, n) => {
 		if (k === 'LockingClause') return true; // aliases
-		if (k === 'DefElem' && /^(parallel|m?finalfunc_modify)$/.test(n.defname)) return true; // words, of an aggregate
+		if (k === 'DefElem' && /^(parallel|m?finalfunc_modify|deduplicate_items)$/.test(n.defname)) return true; // words, of an aggregate or an index
 		if (k === 'RangeVar') {
 			if (n.schemaname) foreign([n.schemaname, n.relname], n.location);
 			else if (!local.has(n.relname) && (strict || !isBuiltinRelation(n.relname))) report(`relation ${n.relname} has no schema`, n.location);

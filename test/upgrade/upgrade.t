@@ -1,0 +1,84 @@
+#!/bin/bash
+#
+# upgrade.t: a database of every released version becomes one of this version.
+#
+# As superuser and as an ordinary role that owns its database, with rows in
+# every table and with what people add to the tables and make of the engine:
+#   - after ALTER EXTENSION ... UPDATE and appdb.migrate_online() the catalogs
+#     are those of a fresh installation, and the rows are what they were;
+#   - the same where the tables were left by DROP EXTENSION of the old version;
+#   - the upgraded database can be dumped and restored.
+#
+# Needs a running server that has the extension (make check provides it).
+
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+work=$(mktemp -d "${APPDB_TMP:-${TMPDIR:-/tmp}}/upgrade.XXXXXX")
+. test/upgrade/lib.sh
+trap 'drop_all >/dev/null 2>&1; rm -rf "$work"' EXIT
+make_roles
+
+for role in "$super" appdb_test_owner; do
+	export PGUSER=$role
+
+	# what it should become
+	new_database current
+	step "$role: this version" run_psql current -c 'CREATE EXTENSION appdb'
+	catalog current "$work/fresh"
+	step "$role: its rows and additions" run_psql current -f test/fixture.sql -f test/additions.sql
+	catalog current "$work/reattached"
+	on_the_views current
+	catalog current "$work/current"
+
+	for old in "${released[@]}"; do
+		what="$role: $old to $version"
+
+		new_database old
+		step "$what: the old version" run_psql old -c "CREATE EXTENSION appdb VERSION '$old'"
+		new_database target old
+		step "$what: update" run_psql target -c 'ALTER EXTENSION appdb UPDATE'
+		step "$what: migrate_online" run_psql target -c 'CALL appdb.migrate_online()'
+		catalog target "$work/upgraded"
+		same "$what: the catalogs of a fresh installation" "$work/fresh" "$work/upgraded"
+		say_drops "$work/upgraded" "$work/fresh" "$what: no function is left behind"
+
+		# with rows and additions
+		step "$what: rows and additions" run_psql old -f test/fixture.sql -f test/additions.sql
+		questions old >"$work/questions"
+
+		new_database target old
+		rows target "$work/questions" "$work/rows"
+		step "$what: drop and attach again" run_psql target -c 'SET appdb.allow_drop = on' -c 'DROP EXTENSION appdb CASCADE' \
+			-c 'CREATE EXTENSION appdb' -c 'CALL appdb.migrate_online()'
+		catalog target "$work/upgraded"
+		same "$what: attached again, same catalogs" "$work/reattached" "$work/upgraded"
+		rows target "$work/questions" "$work/rows_after"
+		same "$what: attached again, same rows" "$work/rows" "$work/rows_after"
+
+		on_the_views old
+		questions old >"$work/questions"
+		new_database target old
+		rows target "$work/questions" "$work/rows"
+		step "$what: update, with additions" run_psql target -c 'ALTER EXTENSION appdb UPDATE'
+		is "$what: migrate() has nothing to do" "$(run_psql target -c 'SELECT appdb.migrate()')" current
+		is "$what: what is pending is of the online part" "$(run_psql target -c "SELECT count(*) FROM appdb.pending() WHERE kind = 'migration'")" 0
+		step "$what: migrate_online, with additions" run_psql target -c 'CALL appdb.migrate_online()'
+		is "$what: nothing is pending" "$(run_psql target -c 'SELECT count(*) FROM appdb.pending()')" 0
+		catalog target "$work/upgraded"
+		same "$what: same catalogs, with additions" "$work/current" "$work/upgraded"
+		rows target "$work/questions" "$work/rows_after"
+		same "$what: same rows" "$work/rows" "$work/rows_after"
+
+		# privileges too: those that the extension gives are not in a dump
+		step "$what: dump" pg_dump -f "$work/dump.sql" target
+		cp "$work/upgraded" "$work/before"
+		new_database current_copy >/dev/null 2>&1
+		step "$what: restore" run_psql current_copy -o /dev/null -f "$work/dump.sql"
+		catalog current_copy "$work/restored"
+		same "$what: the upgraded database restores to the same" "$work/before" "$work/restored"
+		PGUSER=$super run_psql -d postgres -c 'DROP DATABASE current_copy'
+		works target "$what"
+	done
+done
+
+done_testing
