@@ -225,3 +225,29 @@ COMMENT ON COLUMN appdb.relations.through_to_columns IS 'Columns of the join tab
 COMMENT ON COLUMN appdb.relations.on_delete IS 'What a soft delete of "to" does to the rows of "from" (kind one): cascade, purge, set null, restrict';
 COMMENT ON COLUMN appdb.relations.function IS 'The relation function; null where it has not been made';
 GRANT SELECT ON appdb.relations TO PUBLIC;
+
+-- PostGraphile takes functions for relations only where their names begin with
+-- the table's; and it knows keys of views by "smart tags".
+CREATE FUNCTION appdb.postgraphile_tags()
+	RETURNS pg_catalog.json
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH r AS MATERIALIZED (
+		SELECT r.*, (SELECT string_agg(CASE WHEN w.n = 1 THEN w.word ELSE upper(left(w.word, 1)) || substr(w.word, 2) END, '' ORDER BY w.n)
+					 FROM string_to_table(r.name::text, '_') WITH ORDINALITY w (word, n)) AS camel
+		FROM appdb._relations() r
+	)
+	SELECT json_build_object('version', 1, 'config', json_build_object('class', json_object_agg('appdb.' || e.name, json_build_object('tags', json_build_object(
+		'primaryKey', 'id',
+		'foreignKey', COALESCE((
+			SELECT json_agg(format('(%s) references appdb.%s (%s)|@fieldName %s%s', array_to_string(one.columns, ', '), one."to", array_to_string(one.to_columns, ', '),
+								   one.camel, '|@foreignFieldName ' || many.camel) ORDER BY one.name)
+			FROM r one
+			LEFT JOIN r many ON many.kind = 'many' AND many.constraint_name = one.constraint_name
+				AND many."from" = one."to" AND many."to" = one."from" AND many.columns = one.to_columns AND many.to_columns = one.columns
+			WHERE one.kind = 'one' AND one."from" = e.name), '[]'))) ORDER BY e.name)))
+	FROM (SELECT m.view AS name FROM appdb._managed_tables() m) e
+$$;
+COMMENT ON FUNCTION appdb.postgraphile_tags() IS
+	'The keys and relations of the live views for PostGraphile: the contents of its file postgraphile.tags.json5';
