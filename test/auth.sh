@@ -81,7 +81,7 @@ run direct
 sql -c "ALTER DATABASE appdb_auth SET session_preload_libraries = 'appdb'"
 if pgbouncer_start "$pool" appdb_test_auth; then
 	export APPDB_DIRECT=$PGHOST APPDB_DATABASE=$PGDATABASE
-	PGHOST=$pool PGDATABASE=appdb_test_auth run "through pgbouncer" better-auth.test.ts auth-js.test.ts
+	PGHOST=$pool PGDATABASE=appdb_test_auth run "through pgbouncer" better-auth auth-js
 else
 	ok "through pgbouncer # SKIP $CLIENTS_WHY"
 fi
