@@ -1065,6 +1065,49 @@ CREATE FUNCTION appdb._silent_tasks(batch integer)
 COMMENT ON FUNCTION appdb._silent_tasks(integer) IS 'Internal: tasks whose lease has ended';
 REVOKE EXECUTE ON FUNCTION appdb._silent_tasks(integer) FROM PUBLIC;
 
+-- Removes a batch of rows whose time is over, but for those that a foreign key of somebody else's keeps. Where that fails, they go one by one: what cannot go
+-- does not keep the others. Returns how many went.
+CREATE FUNCTION appdb._remove(entity regclass, time_column name, before timestamptz, condition text, batch integer)
+	RETURNS bigint
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	due text := format('SELECT c.id FROM %s AS c WHERE c.%I < $1 AND %s%s ORDER BY c.%2$I LIMIT $2 FOR UPDATE SKIP LOCKED', entity, time_column, condition,
+		(SELECT string_agg(format(' AND NOT EXISTS (SELECT FROM %s AS r WHERE %s)', r.child, r.condition), '') FROM appdb._references(entity) AS r WHERE r.keeps));
+	n bigint;
+	id uuid;
+	kept bigint := 0;
+	problem text;
+BEGIN
+	BEGIN
+		EXECUTE format('DELETE FROM %s AS t WHERE t.id = ANY (ARRAY(%s))', entity, due) USING before, batch;
+		GET DIAGNOSTICS n = ROW_COUNT;
+		RETURN n;
+	EXCEPTION WHEN OTHERS THEN
+		n := 0;
+	END;
+	FOR id IN EXECUTE due USING before, batch::bigint * 10 LOOP
+		BEGIN
+			EXECUTE format('DELETE FROM %s AS t WHERE t.id = $1', entity) USING id;
+			n := n + 1;
+			EXIT WHEN n >= batch;
+		EXCEPTION WHEN OTHERS THEN
+			kept := kept + 1;
+			problem := SQLERRM;
+		END;
+	END LOOP;
+	IF kept > 0 THEN
+		RAISE WARNING USING
+			MESSAGE = format('%s rows of "%s" whose time is over cannot be removed', kept, entity),
+			DETAIL = format('The last of them: %s', problem);
+	END IF;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION appdb._remove(regclass, name, timestamptz, text, integer) IS 'Internal: removes rows whose time is over';
+REVOKE EXECUTE ON FUNCTION appdb._remove(regclass, name, timestamptz, text, integer) FROM PUBLIC;
+
 -- One batch of one of the things that maintenance does. Returns how many rows it changed: as many as "batch" or more means that there may be more.
 CREATE FUNCTION appdb._maintain(step text, batch integer)
 	RETURNS bigint
@@ -1074,6 +1117,7 @@ CREATE FUNCTION appdb._maintain(step text, batch integer)
 DECLARE
 	n bigint := 0;
 	ids uuid[];
+	task_id uuid;
 	task record;
 BEGIN
 	CASE step
@@ -1085,9 +1129,20 @@ BEGIN
 			SELECT t.id FROM app_data.tasks AS t
 			WHERE t.expires_at < clock_timestamp() AND t.expires_at IS NOT NULL AND t.finished_at IS NULL AND t.status = 'pending' AND t.deleted_at IS NULL
 			ORDER BY t.expires_at LIMIT batch);
-		IF ids <> '{}' THEN
+		BEGIN
 			n := appdb._bury(ids);
-		END IF;
+		EXCEPTION WHEN OTHERS THEN
+			-- one by one: what cannot be changed does not keep the others
+			FOREACH task_id IN ARRAY ids LOOP
+				BEGIN
+					n := n + appdb._bury(ARRAY[task_id]);
+				EXCEPTION WHEN OTHERS THEN
+					RAISE WARNING USING
+						MESSAGE = format('task %s cannot be taken back from its silent worker', task_id),
+						DETAIL = SQLERRM;
+				END;
+			END LOOP;
+		END;
 		n := n + appdb._unpark_forgotten(batch);
 		-- what waits for tasks that are gone
 		FOR task IN
@@ -1101,24 +1156,16 @@ BEGIN
 			n := n + 1;
 		END LOOP;
 	WHEN 'tasks' THEN
-		DELETE FROM app_data.tasks AS t WHERE t.id = ANY (ARRAY(
-			SELECT d.id FROM app_data.tasks AS d
-			WHERE d.finished_at < clock_timestamp() - current_setting('appdb.task_retention')::interval
-			ORDER BY d.finished_at LIMIT batch FOR UPDATE SKIP LOCKED));
-		GET DIAGNOSTICS n = ROW_COUNT;
+		-- loads the library, whose setting it is
+		PERFORM appdb.version();
+		RETURN appdb._remove('app_data.tasks', 'finished_at', clock_timestamp() - current_setting('appdb.task_retention')::interval, 'true', batch);
 	WHEN 'sessions' THEN
-		DELETE FROM app_data.sessions AS t WHERE t.id = ANY (ARRAY(
-			SELECT d.id FROM app_data.sessions AS d WHERE d.expires_at < clock_timestamp() - interval '1 day' LIMIT batch FOR UPDATE SKIP LOCKED));
-		GET DIAGNOSTICS n = ROW_COUNT;
+		RETURN appdb._remove('app_data.sessions', 'expires_at', clock_timestamp() - interval '1 day', 'true', batch);
 	WHEN 'verifications' THEN
-		DELETE FROM app_data.verifications AS t WHERE t.id = ANY (ARRAY(
-			SELECT d.id FROM app_data.verifications AS d WHERE d.expires_at < clock_timestamp() - interval '1 day' LIMIT batch FOR UPDATE SKIP LOCKED));
-		GET DIAGNOSTICS n = ROW_COUNT;
+		RETURN appdb._remove('app_data.verifications', 'expires_at', clock_timestamp() - interval '1 day', 'true', batch);
 	WHEN 'invitations' THEN
 		-- softly: they can be restored, and are purged later
-		DELETE FROM appdb.invitations AS t WHERE t.id = ANY (ARRAY(
-			SELECT d.id FROM appdb.invitations AS d WHERE d.expires_at < clock_timestamp() - interval '30 days' AND d.status = 'pending' LIMIT batch));
-		GET DIAGNOSTICS n = ROW_COUNT;
+		RETURN appdb._remove('appdb.invitations', 'expires_at', clock_timestamp() - interval '30 days', 'c.status = ''pending''', batch);
 	END CASE;
 	RETURN n;
 END
