@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(112);
+SELECT plan(114);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -240,6 +240,11 @@ SELECT appdb.enqueue('t', queue => 't') AS t1 \gset
 SELECT is(progress_message, 'INSERT', 'a trigger on the table fires when a task is added') FROM appdb.tasks WHERE id = :'t1';
 SELECT is(pg_temp.kinds('t'), 't', 'it is claimed');
 SELECT is(progress_message || ticket, 'UPDATE1', 'and the trigger fires') FROM appdb.tasks WHERE id = :'t1';
+SELECT appdb.enqueue('u', queue => 'u', group_key => 'u') AS u1 \gset
+SELECT pg_temp.kinds('u');
+SELECT pg_temp.silence(:'u1');
+SELECT is(pg_temp.kinds('u') || ' ' || pg_temp.state(:'u1'), 'u running t f 1', 'one that is taken from a silent worker keeps its place in its group');
+SELECT is(errors #>> '{0,error}', 'its worker went silent', 'and it is noted why') FROM appdb.tasks WHERE id = :'u1';
 
 SELECT * FROM finish();
 ROLLBACK;
