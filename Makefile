@@ -5,6 +5,7 @@
 #   make check          build and run every test on a private server
 #   make check-all      the same on every supported version of PostgreSQL
 #   make check-memory   the same with UndefinedBehaviorSanitizer in the C code
+#   make crash          kills a server under load, again and again (CYCLES=60)
 #   make demo           a private server to try appdb on
 #   make bench          benchmarks on a private server
 #   make docs           docs/database/schema.md from the catalogs
@@ -21,7 +22,7 @@ PG_CONFIG ?= pg_config
 # work where pg_config is not installed yet, and PGXS has a target "check"
 # which says that there is none: so they are kept apart from PGXS.
 own_targets = check check-all check-memory demo demo-stop demo-clean bench stress roots docs release
-own_targets += lint-migrations
+own_targets += crash lint-migrations
 own_goals = $(filter $(own_targets),$(MAKECMDGOALS))
 
 ifneq (,$(own_goals))
@@ -45,6 +46,8 @@ bench:
 	@PG_CONFIG='$(PG_CONFIG)' test/bench/run.sh $(BENCH)
 stress:
 	@PG_CONFIG='$(PG_CONFIG)' test/harness/check.sh --stress $(TESTS)
+crash:
+	@PG_CONFIG='$(PG_CONFIG)' APPDB_CRASH_CYCLES='$(or $(CYCLES),60)' test/crash.sh build
 lint-migrations:
 	@tools/run.sh lint-migrations.mjs $(patsubst %,--released %,$(wildcard sql/released/SHA256SUMS)) \
 		$(filter-out %.engine.sql,$(wildcard sql/migrations/*--*.sql))
