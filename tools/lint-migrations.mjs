@@ -25,7 +25,7 @@ const rules = {
 	'not-null*': 'ADD CONSTRAINT … CHECK (… IS NOT NULL) NOT VALID; in the online part VALIDATE CONSTRAINT, then SET NOT NULL, which need not look then, and DROP CONSTRAINT',
 	'not-valid*': 'ADD CONSTRAINT … NOT VALID here, and VALIDATE CONSTRAINT in the online part',
 	'concurrently*': 'CREATE [UNIQUE] INDEX CONCURRENTLY in the online part; a constraint is then made of it: ADD CONSTRAINT … UNIQUE USING INDEX',
-	'batch*': 'in the online part, at most some thousand rows at a time: … WHERE id IN (SELECT … LIMIT …)',
+	'batch*': 'in the online part, by the batch: UPDATE … WHERE id IN (SELECT id FROM … WHERE id > $1 AND … ORDER BY id LIMIT $2) RETURNING id',
 	'dynamic*': 'write the statements out: what EXECUTE gets, nobody can check before it runs',
 	'enum-value': 'use the new value in the next version; the transaction that adds it cannot',
 	'if-not-exists': 'leave it out: what is there already is not what you think, and has to stop the migration',

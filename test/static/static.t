@@ -64,7 +64,7 @@ known() {
 		sed -n '/^[^#]/s/^/public: /p' test/static/public.txt
 	} | LC_ALL=C sort
 }
-is "PUBLIC may do what is in public.txt, and nothing else is found" "$(diff <(known) <(sql -f test/static/catalog.sql | LC_ALL=C sort))" ""
+is "PUBLIC may do what is in public.txt (revoke the rest, or add it there), and nothing else is found" "$(diff <(known) <(sql -f test/static/catalog.sql | LC_ALL=C sort))" ""
 sql -f test/static/planted.sql
 is "what is planted is found" "$(diff <(known) <(sql -f test/static/catalog.sql | LC_ALL=C sort) | sed -n 's/^> //p')" "$(cat test/static/planted.out)"
 
