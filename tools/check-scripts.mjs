@@ -149,7 +149,8 @@ function names(node, path, report) {
 
 	walk(node, (k, n) => {
 		if (k === 'LockingClause') return true; // aliases
-		if (k === 'DefElem' && /^(parallel|m?finalfunc_modify|deduplicate_items)$/.test(n.defname)) return true; // words, of an aggregate or an index
+		// words of options, which look like types
+		if (k === 'DefElem' && /^(on|off|auto|safe|unsafe|restricted|read_only|read_write|shareable)$/.test(n.arg?.TypeName && parts(n.arg.TypeName.names)[0])) return true;
 		if (k === 'RangeVar') {
 			if (n.schemaname) foreign([n.schemaname, n.relname], n.location);
 			else if (!local.has(n.relname) && (strict || !isBuiltinRelation(n.relname))) report(`relation ${n.relname} has no schema`, n.location);

@@ -230,6 +230,7 @@ export function lint(source) {
 		const wanting = (what, unqualified, location) => add('qualified', `${what} ${unqualified} has no schema`, statement.lineOf(location));
 		const visit = (k, node) => {
 			if (k === 'LockingClause') return true; // aliases
+			if (k === 'DefElem' && statement.kind !== 'DefineStmt') return true; // words of options, which look like types
 			if (k === 'RangeVar' && !node.schemaname && !common.has(node.relname) && !isBuiltinRelation(node.relname)) wanting('relation', node.relname, node.location);
 			if (k === 'TypeName' && node.names?.length === 1 && !isBuiltinType(parts(node.names)[0])) wanting('type', parts(node.names)[0], node.location);
 			if (k === 'FuncCall' && node.funcname.length === 1 && !isBuiltinFunction(parts(node.funcname)[0])) wanting('function', parts(node.funcname)[0], node.location);

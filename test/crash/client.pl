@@ -63,7 +63,8 @@ sub apply {
 	elsif ($act eq 'join') { $s->{members}{ $a[0] } = $a[1] }
 	elsif ($act eq 'leave') { delete $s->{members}{ $a[0] } }
 	elsif ($act eq 'hand_over') { $s->{owner} = $a[0] }
-	elsif ($act eq 'claim') {
+	elsif ($act eq 'claim' || $act eq 'message_claim') {
+		$s->{chats}{ $a[0] }[2]{ $a[1] } = 'live' if @a;
 		my ($n, $id, $ticket) = split /\|/, $result // '';
 		$s->{leases}{$n} = [$id, $ticket] if $ticket;
 	}
@@ -186,6 +187,12 @@ sub choose {
 		return ('hand_over', [$new], "INSERT INTO appdb.members (organization_id, user_id, role) VALUES ('" . id('b') . "', '" . id('a', $new) . "', 'owner') \\; "
 			  . "DELETE FROM appdb.members WHERE organization_id = '" . id('b') . "' AND user_id = '" . id('a', $state{owner}) . "'");
 	}
+	if ($die < 80) {
+		# what only claims need not be on disk, this must
+		my $id = uuid();
+		return ('message_claim', [$chat, $id], "INSERT INTO appdb.messages (id, space_id, chat_id, role, content) VALUES ('$id', '$space', '$chat', 'user', 'words') \\; "
+			  . "SELECT payload ->> 'n', id, ticket FROM appdb.claim('{crash-$client}', 'client $client', 1, '3 seconds')");
+	}
 	if ($die < 88) { return ('claim', [], "SELECT payload ->> 'n', id, ticket FROM appdb.claim('{crash-$client}', 'client $client', 1, '3 seconds')") }
 	my @leases = keys %{ $state{leases} } or return;
 	my $task = pick(@leases);
@@ -205,7 +212,7 @@ sub work {
 		}
 		else {
 			my ($result) = grep { length } @lines;
-			note('done', $n, $act eq 'claim' ? $result // () : ());
+			note('done', $n, $act =~ /claim/ ? $result // () : ());
 			apply(\%state, $act, $args, $result);
 		}
 	}

@@ -30,7 +30,7 @@ ALTER TABLE app_data.chats DROP COLUMN model;
 
 -- == online
 ALTER TABLE app_data.chats VALIDATE CONSTRAINT chats_n_check;
-CREATE INDEX CONCURRENTLY chats_n_idx ON app_data.chats (n);
+CREATE INDEX CONCURRENTLY chats_n_idx ON app_data.chats (n) WITH (deduplicate_items = off);
 CREATE UNIQUE INDEX CONCURRENTLY chats_title_key ON app_data.chats (space_id, title);
 ALTER TABLE app_data.chats ADD CONSTRAINT chats_title_key UNIQUE USING INDEX chats_title_key;
 DROP INDEX CONCURRENTLY app_data.chats_user_id_idx;

@@ -8,7 +8,8 @@ CREATE TEMP VIEW ours AS
 	FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 	WHERE p.pronamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('appdb', 'app_data'));
 
--- Relation functions are not listed: SQL with the rights of who calls, made of the tables' foreign keys
+-- Two kinds are not listed, since they are SQL and PL/pgSQL with the rights of who calls and give nobody anything: relation
+-- functions, which are made of the tables' foreign keys, and internal ones (_name).
 SELECT 'public: ' || x FROM (
 	SELECT CASE WHEN prosrc = 'appdb_as_owner' THEN 'owner'
 				WHEN prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) THEN 'trigger'
@@ -16,6 +17,7 @@ SELECT 'public: ' || x FROM (
 	FROM ours
 	WHERE has_function_privilege('public', oid, 'EXECUTE')
 	  AND (member OR prosecdef OR lanname <> 'sql' OR provolatile = 'v')
+	  AND (NOT starts_with(proname, '_') OR prosecdef OR lanname NOT IN ('sql', 'plpgsql'))
 	UNION ALL
 	SELECT lower(a.privilege_type) || ' ' || c.oid::regclass
 	FROM pg_class c CROSS JOIN aclexplode(COALESCE(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
