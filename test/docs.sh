@@ -99,10 +99,10 @@ run_psql -d postgres -c 'DROP ROLE IF EXISTS web' -c 'DROP ROLE appdb_docs_owner
 # Code in other languages is from files that other tests run.
 if command -v python3 >/dev/null; then
 	python3 - >"$work/out" <<-'PYTHON'
-		import re, textwrap, glob
-		files = [open(f).read() for p in ("examples/**/*", "test/clients/**/*") for e in (".ts", ".py", ".pl")
+		import re, glob
+		files = [open(f).read() for p in ("examples/**/*", "test/clients/**/*") for e in (".ts", ".mjs", ".py", ".pl")
 		         for f in glob.glob(p + e, recursive=True) if "node_modules" not in f]
-		blocks = re.findall(r"^```(?:ts|python|perl)\n(.*?)^```", open("docs/clients.md").read(), re.M | re.S)
+		blocks = re.findall(r"^```(?:ts|js|python|perl)\n(.*?)^```", open("docs/clients.md").read(), re.M | re.S)
 		assert len(blocks) > 10
 		for block in blocks:
 		    if not any(block.rstrip("\n") in f for f in files):

@@ -61,6 +61,28 @@ check(await value(`SELECT count(*)::int FROM app_data.chats WHERE id = $1 AND de
 const gone = await ask(`{ chatById(id: "${id(4, 38)}") { title } spaceById(id: "${id(2, 39)}") { chats { nodes { id } } } }`)
 check(gone.data?.chatById === null && !JSON.stringify(gone.data).includes(id(4, 38)), 'and seen no more, by no way', gone)
 
+// as a user: the role of an application, and a session's token, said at the beginning of each request's transaction
+async function askAs(web, token, source) {
+  return await withPostGraphileContext({ pgPool: web, pgForceTransaction: true }, async (context) => {
+    await context.pgClient.query('SELECT appdb.authenticate($1)', [token])
+    return await graphql(schema, source, null, { ...context })
+  })
+}
+const me = id(1, 5)
+await pool.query(`INSERT INTO appdb.sessions (user_id, token, expires_at) VALUES ($1, 'the token', now() + '1 day')`, [me])
+await pool.query(`SELECT appdb.grant_access('appdb_test_postgraphile', 'app')`)
+const mine = await pool.query(`SELECT s.name FROM appdb.spaces AS s WHERE s.owner_id = $1 OR s.id IN (SELECT m.space_id FROM appdb.space_members AS m WHERE m.user_id = $1) ORDER BY s.id`, [me])
+for (const [how, host, database] of [['a user', process.env.PGHOST, process.env.PGDATABASE], ['a user, through pgbouncer', process.env.APPDB_POOL, 'appdb_test_postgraphile']]) {
+  if (!host) continue
+  const web = new pg.Pool({ host, port: Number(process.env.PGPORT ?? 5432), user: 'appdb_test_postgraphile', database, max: 2 })
+  const query = '{ allSpaces(orderBy: ID_ASC) { nodes { name } } }'
+  const seen = await askAs(web, 'the token', query)
+  check(mine.rows.length > 0 && JSON.stringify(seen.data?.allSpaces.nodes) === JSON.stringify(mine.rows), `${how} sees what is theirs`, seen, mine.rows)
+  const nobody = await withPostGraphileContext({ pgPool: web }, (context) => graphql(schema, query, null, { ...context }))
+  check(nobody.data?.allSpaces.nodes.length === 0, `${how}: nobody afterwards`, nobody)
+  await web.end()
+}
+
 console.log(`1..${tests}`)
 await pool.end()
 process.exit(failed ? 1 : 0)
