@@ -12,7 +12,7 @@ COMMENT ON TYPE app_data.task_status IS
 -- indexes hold and is of fixed length comes first, where it is found at once.
 CREATE TABLE app_data.tasks
 (
-	id               uuid PRIMARY KEY,
+	id               uuid PRIMARY KEY WITH (fillfactor = 50),
 	run_at           timestamptz(3) NOT NULL DEFAULT date_trunc('milliseconds', now()),
 	priority         integer NOT NULL DEFAULT 0,
 	max_attempts     integer NOT NULL DEFAULT 20,
@@ -62,7 +62,7 @@ CREATE TABLE app_data.tasks
 	CONSTRAINT tasks_group_key_check CHECK (octet_length(group_key) BETWEEN 1 AND 1000),
 	CONSTRAINT tasks_group_limit_check CHECK (group_limit >= 1),
 	CONSTRAINT tasks_waits_for_check CHECK (waits_for >= 0)
-) WITH (fillfactor = 60);
+) WITH (fillfactor = 45);
 
 CREATE INDEX tasks_ready_idx
 	ON app_data.tasks (queue, priority DESC, space_id, run_at, id) WITH (deduplicate_items = off) WHERE queued;

@@ -10,8 +10,8 @@
  * lock is written beforehand.
  *
  * Finished tasks leave entries in the index until nobody can see them any
- * more, which may be long where a snapshot holds vacuum back.  A session that
- * had to step over many remembers for each range where it ended, and starts
+ * more, which may be long where a snapshot holds vacuum back, and empty pages
+ * until vacuum comes.  A session that had to step over many remembers for each range where it ended, and starts
  * there for a while: ten times as long as the walk took.  What comes to stand
  * before that place meanwhile (a task that failed, a transaction that took
  * long, a higher priority) is found by the next whole walk.  As long as walks
@@ -45,6 +45,7 @@
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "executor/executor.h"
+#include "executor/instrument.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -60,10 +61,14 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-/* dead or busy entries in a walk from which on places are remembered */
+/* dead or busy entries in a walk, or blocks, from which on places are remembered */
 #define LONG_WALK 200
-/* how many times as long as such a walk they hold */
+#define LONG_WALK_BLOCKS 40
+/* blocks for a task that is taken: in the index, of the row, for its new version */
+#define TAKEN_BLOCKS 12
+/* how many times as long as such a walk they hold; as long as they lead to enough tasks, this long at least */
 #define HINT_FACTOR 10
+#define HINT_US 50000
 #define MAX_HINTS 256
 #define MAX_BURIED 100
 #define DUE_BATCH 1000
@@ -95,6 +100,7 @@ typedef struct QueueMemory
 	bool		last_null;
 	pg_uuid_t	last;
 	TimestampTz hint_until;
+	TimestampTz hint_until_dry;	/* later, unless it leads to too few tasks */
 	TimestampTz next_due;		/* no need to look for due tasks before */
 	int			nhints;
 	Range		hints[MAX_HINTS];
@@ -207,7 +213,7 @@ appdb_forget_places(const char *queue)
 
 		if (strcmp(memory->name, queue) == 0)
 		{
-			memory->hint_until = 0;
+			memory->hint_until = memory->hint_until_dry = 0;
 			memory->next_due = 0;
 		}
 	}
@@ -976,7 +982,7 @@ look_for_due(Claim *claim)
 		(void) OidFunctionCall2(appdb_engine_function("_claim_due", 2, argtypes), claim->queue_datum, Int32GetDatum(DUE_BATCH));
 		appdb_pop_snapshot(claim->snapshot);
 		claim->snapshot = appdb_push_snapshot();
-		memory->hint_until = 0;
+		memory->hint_until = memory->hint_until_dry = 0;
 	}
 	else
 	{
@@ -993,6 +999,8 @@ claim_from(Claim *claim, const char *queue, Datum queue_datum)
 	TimestampTz end;
 	int			before = claim->taken;
 	uint64		stepped;
+	uint64		taken;
+	uint64		blocks;
 
 	claim->queue = queue;
 	claim->queue_datum = queue_datum;
@@ -1000,23 +1008,28 @@ claim_from(Claim *claim, const char *queue, Datum queue_datum)
 	claim->now = GetCurrentTimestamp();
 
 	look_for_due(claim);
-	if (claim->now < memory->hint_until && memory->nhints > 0)
+	if (claim->now < memory->hint_until_dry && memory->nhints > 0)
 	{
 		serve_hints(claim);
-		return;
+		if (claim->taken >= claim->wanted || claim->now < memory->hint_until)
+			return;
 	}
 	claim->now = GetCurrentTimestamp();
 	claim->examined = 0;
+	blocks = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read;
 	serve_queue(claim);
-	stepped = claim->examined - (claim->taken - before);
-	if (stepped > LONG_WALK + (uint64) (claim->taken - before))
+	taken = claim->taken - before;
+	stepped = claim->examined - taken;
+	blocks = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read - blocks;
+	if (stepped > LONG_WALK + taken || blocks > LONG_WALK_BLOCKS + TAKEN_BLOCKS * taken)
 	{
 		end = GetCurrentTimestamp();
 		memory->hint_until = end + HINT_FACTOR * (end - claim->now);
+		memory->hint_until_dry = Max(memory->hint_until, end + HINT_US);
 	}
 	else
 	{
-		memory->hint_until = 0;
+		memory->hint_until = memory->hint_until_dry = 0;
 		if (memory->nhints > 16)
 			memory->nhints = 0;
 	}
