@@ -350,11 +350,17 @@ commit_transaction(void)
 	SPI_finish();
 }
 
-/* Do something as the owner of the tables, in a transaction of its own. */
+/*
+ * Do something as the owner of the tables, in a transaction of its own.  With
+ * a snapshot, or else SPI would make one that is the portal's: which an error
+ * would leave there.
+ */
 static void
 in_transaction(OnlineRun *run, appdb_body body)
 {
+	PushActiveSnapshot(GetTransactionSnapshot());
 	appdb_run_as_owner(run->owner, body, run);
+	PopActiveSnapshot();
 	commit_transaction();
 }
 
