@@ -96,6 +96,8 @@ for file in README.md docs/operations.md docs/access.md docs/memberships.md docs
 done
 run_psql -d postgres -c 'DROP ROLE IF EXISTS web' -c 'DROP ROLE appdb_docs_owner'
 
+is "lock files name no registry" "$(git ls-files -z '*package-lock.json' 2>/dev/null | xargs -0r grep -l '"resolved": "http')" ''
+
 # Code in other languages is from files that other tests run.
 if command -v python3 >/dev/null; then
 	python3 - >"$work/out" <<-'PYTHON'
