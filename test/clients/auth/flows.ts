@@ -254,6 +254,8 @@ export function flows(name: string, database: any, end: () => Promise<void>, joi
 
 		test("deletes users", async () => {
 			const ann = await signUp();
+			// of which she is the only owner
+			await good("/organization/create", ann.cookie, { name: "Acme", slug: `acme-${unique()}` });
 			await good("/delete-user", ann.cookie, { password: "correct horse battery" });
 			expect((await good("/get-session", ann.cookie)).body).toBeNull();
 			expect((await request("/sign-in/email", "", { email: ann.user.email, password: "correct horse battery" })).status).toBe(401);
