@@ -1310,6 +1310,32 @@ COMMENT ON COLUMN appdb.relations.on_delete IS 'What a soft delete of "to" does 
 COMMENT ON COLUMN appdb.relations.function IS 'The relation function; null where it has not been made';
 GRANT SELECT ON appdb.relations TO PUBLIC;
 
+-- PostGraphile takes functions for relations only where their names begin with
+-- the table's; and it knows keys of views by "smart tags".
+CREATE FUNCTION appdb.postgraphile_tags()
+	RETURNS pg_catalog.json
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH r AS MATERIALIZED (
+		SELECT r.*, (SELECT string_agg(CASE WHEN w.n = 1 THEN w.word ELSE upper(left(w.word, 1)) || substr(w.word, 2) END, '' ORDER BY w.n)
+					 FROM string_to_table(r.name::text, '_') WITH ORDINALITY w (word, n)) AS camel
+		FROM appdb._relations() r
+	)
+	SELECT json_build_object('version', 1, 'config', json_build_object('class', json_object_agg('appdb.' || e.name, json_build_object('tags', json_build_object(
+		'primaryKey', 'id',
+		'foreignKey', COALESCE((
+			SELECT json_agg(format('(%s) references appdb.%s (%s)|@fieldName %s%s', array_to_string(one.columns, ', '), one."to", array_to_string(one.to_columns, ', '),
+								   one.camel, '|@foreignFieldName ' || many.camel) ORDER BY one.name)
+			FROM r one
+			LEFT JOIN r many ON many.kind = 'many' AND many.constraint_name = one.constraint_name
+				AND many."from" = one."to" AND many."to" = one."from" AND many.columns = one.to_columns AND many.to_columns = one.columns
+			WHERE one.kind = 'one' AND one."from" = e.name), '[]'))) ORDER BY e.name)))
+	FROM (SELECT m.view AS name FROM appdb._managed_tables() m) e
+$$;
+COMMENT ON FUNCTION appdb.postgraphile_tags() IS
+	'The keys and relations of the live views for PostGraphile: the contents of its file postgraphile.tags.json5';
+
 -- sql/04_access.sql
 
 -- Row security and privileges: what the user who is asking may see and do
@@ -2351,6 +2377,27 @@ CREATE FUNCTION appdb._cursor(ordering pg_catalog.int8, VARIADIC "values" "any")
 	AS 'MODULE_PATHNAME', 'appdb__cursor';
 COMMENT ON FUNCTION appdb._cursor(pg_catalog.int8, "any") IS 'Internal: the opaque cursor of a row, for appdb.find()';
 
+-- Dear enough that it waits for ORDER BY and LIMIT to choose the rows.
+CREATE FUNCTION appdb._row(keys pg_catalog.text[], VARIADIC "values" "any") RETURNS pg_catalog.json
+	LANGUAGE c STABLE PARALLEL SAFE COST 20
+	AS 'MODULE_PATHNAME', 'appdb__row';
+COMMENT ON FUNCTION appdb._row(pg_catalog.text[], "any") IS 'Internal: a JSON object of keys and values, for appdb.find()';
+
+CREATE FUNCTION appdb._rows_add(pg_catalog.internal, pg_catalog.json) RETURNS pg_catalog.internal
+	LANGUAGE c IMMUTABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'appdb__rows_add';
+COMMENT ON FUNCTION appdb._rows_add(pg_catalog.internal, pg_catalog.json) IS 'Internal: transition function of appdb._rows()';
+
+CREATE FUNCTION appdb._rows_end(pg_catalog.internal) RETURNS pg_catalog.json
+	LANGUAGE c IMMUTABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'appdb__rows_end';
+COMMENT ON FUNCTION appdb._rows_end(pg_catalog.internal) IS 'Internal: final function of appdb._rows()';
+
+CREATE AGGREGATE appdb._rows(pg_catalog.json) (
+	SFUNC = appdb._rows_add, STYPE = pg_catalog.internal,
+	FINALFUNC = appdb._rows_end, FINALFUNC_MODIFY = READ_WRITE, PARALLEL = SAFE);
+COMMENT ON AGGREGATE appdb._rows(pg_catalog.json) IS 'Internal: a JSON array of rows, [] of none, for appdb.find()';
+
 CREATE FUNCTION appdb.find(entity pg_catalog.text, query pg_catalog.json DEFAULT '{}') RETURNS pg_catalog.json
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'appdb_find';
@@ -2684,7 +2731,8 @@ SET LOCAL check_function_bodies = off;
 CREATE FUNCTION appdb._role_rank(role pg_catalog.text) RETURNS pg_catalog.int4
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-	SELECT CASE role WHEN 'owner' THEN 4 WHEN 'admin' THEN 3 WHEN 'editor' THEN 2 WHEN 'member' THEN 2 WHEN 'viewer' THEN 1 ELSE 0 END
+	SELECT CASE WHEN role OPERATOR(pg_catalog.=) 'owner' THEN 4 WHEN role OPERATOR(pg_catalog.=) 'admin' THEN 3
+		WHEN role OPERATOR(pg_catalog.=) ANY ('{editor,member}') THEN 2 WHEN role OPERATOR(pg_catalog.=) 'viewer' THEN 1 ELSE 0 END
 $$;
 COMMENT ON FUNCTION appdb._role_rank(pg_catalog.text) IS 'Internal: roles in their order, 0 for none';
 
@@ -3830,7 +3878,7 @@ AS $$
 			'appdb.grant_access(name, text)', 'appdb.revoke_access(name)',
 			'appdb.hold(uuid, text)', 'appdb.release(uuid)',
 			'appdb.doctor(boolean)', 'appdb._doctor(boolean)', 'appdb.__doctor(boolean)', 'appdb._doctor_catalogs()', 'appdb._doctor_rows()',
-			'appdb._run_schedules(integer)', 'appdb._maintain(text, integer)',
+			'appdb._run_schedules(integer)', 'appdb._maintain(text, integer)', 'appdb._remove(regclass, name, timestamptz, text, integer)', 'appdb._silent_tasks(integer)', 'appdb._park_lock(text, boolean)',
 			'appdb.purge(interval, integer)', 'appdb.maintain(integer, boolean)']), false
 		UNION ALL
 		-- what appdb.grant_access() hands on
@@ -4076,7 +4124,7 @@ REVOKE EXECUTE ON FUNCTION appdb.sign_in_with_password(pg_catalog.text, pg_catal
 
 -- sql/04_queue.sql
 
--- The task queue: enqueueing, what workers call, schedules, maintenance.  queue.c and cron.c have the parts in C.
+-- The task queue: enqueueing, what workers call, schedules, maintenance.  queue.c, claim.c, finish.c and cron.c have the parts in C.
 --
 -- Whoever enqueues does so with their own rights on appdb.tasks. Workers act with the rights of the tables' owner, once they have EXECUTE on the
 -- worker's functions, which nobody has by default: the C function behind each switches to the owner and calls the function of the same name
@@ -4124,6 +4172,7 @@ DECLARE
 	old record;
 	starts timestamptz(3) := date_trunc('milliseconds', coalesce(_enqueue.run_at, now()));
 	parents uuid[] := ARRAY(SELECT DISTINCT d FROM unnest(_enqueue.depends_on) AS d ORDER BY d);
+	places integer := CASE WHEN _enqueue.group_key IS NOT NULL THEN nullif(_enqueue.group_limit, 1) END;
 	waits integer := 0;
 	added boolean;
 BEGIN
@@ -4131,6 +4180,11 @@ BEGIN
 		RAISE invalid_parameter_value USING
 			MESSAGE = format('on_duplicate cannot be "%s"', _enqueue.on_duplicate),
 			HINT = 'It is ignore, replace or reschedule.';
+	END IF;
+	IF _enqueue.group_limit IS NULL OR _enqueue.group_limit < 1 THEN
+		RAISE check_violation USING
+			MESSAGE = 'group_limit must be at least 1',
+			HINT = 'It is how many tasks of the group may run at a time.';
 	END IF;
 	IF cardinality(parents) > 0 THEN
 		-- those that the caller may see; the function that is called locks them
@@ -4148,12 +4202,12 @@ BEGIN
 		IF _enqueue.dedupe_key IS NULL THEN
 			INSERT INTO appdb.tasks (kind, payload, queue, priority, run_at, max_attempts, space_id, user_id, queued, backoff, group_key, group_limit, expires_at, depends_on, waits_for)
 			VALUES (_enqueue.kind, _enqueue.payload, _enqueue.queue, _enqueue.priority, starts, _enqueue.max_attempts, _enqueue.space_id, _enqueue.user_id,
-				starts <= now() AND waits = 0, _enqueue.backoff, _enqueue.group_key, _enqueue.group_limit, _enqueue.expires_at, nullif(parents, '{}'), waits)
+				starts <= now() AND waits = 0, nullif(_enqueue.backoff, '10 seconds'), _enqueue.group_key, places, _enqueue.expires_at, nullif(parents, '{}'), waits)
 			RETURNING id INTO task;
 		ELSE
 			INSERT INTO appdb.tasks (kind, payload, queue, priority, run_at, max_attempts, dedupe_key, space_id, user_id, queued, backoff, group_key, group_limit, expires_at, depends_on, waits_for)
 			VALUES (_enqueue.kind, _enqueue.payload, _enqueue.queue, _enqueue.priority, starts, _enqueue.max_attempts, _enqueue.dedupe_key, _enqueue.space_id, _enqueue.user_id,
-				starts <= now() AND waits = 0, _enqueue.backoff, _enqueue.group_key, _enqueue.group_limit, _enqueue.expires_at, nullif(parents, '{}'), waits)
+				starts <= now() AND waits = 0, nullif(_enqueue.backoff, '10 seconds'), _enqueue.group_key, places, _enqueue.expires_at, nullif(parents, '{}'), waits)
 			ON CONFLICT (space_id, kind, dedupe_key)
 				WHERE dedupe_key IS NOT NULL AND finished_at IS NULL AND deleted_at IS NULL
 				DO NOTHING
@@ -4178,11 +4232,11 @@ BEGIN
 					RETURN task;
 				ELSIF _enqueue.on_duplicate = 'replace' THEN
 					UPDATE appdb.tasks AS t SET payload = _enqueue.payload, queue = _enqueue.queue, priority = _enqueue.priority, run_at = starts, max_attempts = _enqueue.max_attempts,
-						user_id = _enqueue.user_id, queued = starts <= now() AND waits = 0, backoff = _enqueue.backoff, group_key = _enqueue.group_key, group_limit = _enqueue.group_limit,
-						expires_at = _enqueue.expires_at, depends_on = nullif(parents, '{}'), waits_for = waits
+						user_id = _enqueue.user_id, queued = starts <= now() AND waits = 0, parked = false, backoff = nullif(_enqueue.backoff, '10 seconds'), group_key = _enqueue.group_key, group_limit = places,
+						group_slot = CASE WHEN t.group_key = _enqueue.group_key THEN t.group_slot END, expires_at = _enqueue.expires_at, depends_on = nullif(parents, '{}'), waits_for = waits
 					WHERE t.id = task;
 				ELSE
-					UPDATE appdb.tasks AS t SET run_at = starts, queued = starts <= now() AND t.waits_for = 0
+					UPDATE appdb.tasks AS t SET run_at = starts, queued = starts <= now() AND t.waits_for = 0, parked = false
 					WHERE t.id = task RETURNING t.waits_for INTO waits;
 				END IF;
 				added := true;
@@ -4231,7 +4285,7 @@ BEGIN
 	WITH added AS (
 		INSERT INTO appdb.tasks AS t (id, kind, payload, queue, priority, run_at, max_attempts, space_id, user_id, queued, backoff)
 		SELECT appdb.uuidv7(), _enqueue_many.kind, p.payload, _enqueue_many.queue, _enqueue_many.priority, starts, _enqueue_many.max_attempts,
-			_enqueue_many.space_id, _enqueue_many.user_id, starts <= now(), _enqueue_many.backoff
+			_enqueue_many.space_id, _enqueue_many.user_id, starts <= now(), nullif(_enqueue_many.backoff, '10 seconds')
 		FROM unnest(payloads) WITH ORDINALITY AS p (payload, n) ORDER BY p.n
 		RETURNING t.id)
 	-- ids of a session increase
@@ -4314,6 +4368,7 @@ BEGIN
 	IF NEW.status IN ('completed', 'canceled', 'dead') THEN
 		NEW.queued := false;
 		NEW.finished_at := coalesce(NEW.finished_at, clock_timestamp());
+		NEW.parked := false;
 		NEW.group_slot := NULL;
 		NEW.locked_until := NULL;
 	ELSE
@@ -4355,7 +4410,7 @@ BEGIN
 	UPDATE app_data.tasks AS t SET queued = true
 	WHERE t.id = ANY (ARRAY(
 		SELECT d.id FROM app_data.tasks AS d
-		WHERE d.queue = _claim_due.queue AND d.run_at <= clock_timestamp() AND NOT d.queued AND d.finished_at IS NULL AND d.waits_for = 0
+		WHERE d.queue = _claim_due.queue AND d.run_at <= clock_timestamp() AND NOT d.queued AND NOT d.parked AND d.finished_at IS NULL AND d.waits_for = 0
 		ORDER BY d.run_at LIMIT batch FOR NO KEY UPDATE SKIP LOCKED));
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN n;
@@ -4364,7 +4419,7 @@ $$;
 COMMENT ON FUNCTION appdb._claim_due(text, integer) IS 'Internal: puts tasks whose time has come into their queue';
 
 -- One claimed task, where triggers of the user's have to fire.
-CREATE FUNCTION appdb._claim_one(id uuid, ticket integer, worker text, until timestamptz, slot integer)
+CREATE FUNCTION appdb._claim_one(id uuid, ticket integer, next_ticket integer, worker text, until timestamptz, slot integer)
 	RETURNS boolean
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -4374,25 +4429,103 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN false;
 	END IF;
-	UPDATE app_data.tasks AS t SET status = 'running', ticket = t.ticket + 1, attempts = t.attempts + 1, locked_by = worker, locked_until = until, group_slot = slot, progress = 0
+	UPDATE app_data.tasks AS t SET status = 'running', queued = true, parked = false, ticket = next_ticket, attempts = t.attempts + 1, locked_by = worker, locked_until = until,
+		group_slot = coalesce(slot, t.group_slot),
+		last_error = CASE t.status WHEN 'running' THEN 'its worker went silent' ELSE t.last_error END,
+		errors = CASE t.status WHEN 'running' THEN appdb._add_error(t.errors, t.attempts, t.locked_by, 'its worker went silent') ELSE t.errors END
 	WHERE t.id = _claim_one.id AND t.ticket = _claim_one.ticket AND t.finished_at IS NULL AND t.deleted_at IS NULL;
 	RETURN FOUND;
 END
 $$;
-COMMENT ON FUNCTION appdb._claim_one(uuid, integer, text, timestamptz, integer) IS 'Internal: claims a task by an UPDATE, so that triggers fire';
+COMMENT ON FUNCTION appdb._claim_one(uuid, integer, integer, text, timestamptz, integer) IS 'Internal: claims a task by an UPDATE, so that triggers fire';
 
-CREATE FUNCTION appdb._group_slots(group_key text)
-	RETURNS integer[]
+-- Tasks of groups that have no place are taken out of the queue, so that claims need not step over them: each at most once, and only where nobody is
+-- giving a place back meanwhile, who would not see that they are parked. Those who do are waited for by the lock, see _unpark().
+CREATE FUNCTION appdb._park_lock(group_key text, exclusive boolean)
+	RETURNS boolean
+	LANGUAGE c STRICT
+	AS 'MODULE_PATHNAME', 'appdb_park_lock';
+COMMENT ON FUNCTION appdb._park_lock(text, boolean) IS 'Internal: keeps parking tasks of a group and giving back a place apart; exclusive does not wait';
+REVOKE EXECUTE ON FUNCTION appdb._park_lock(text, boolean) FROM PUBLIC;
+
+CREATE FUNCTION appdb._park(ids uuid[])
+	RETURNS integer
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off
 	AS $$
+DECLARE
+	g record;
+	n integer;
+	total integer := 0;
 BEGIN
-	RETURN ARRAY(SELECT t.group_slot FROM app_data.tasks AS t
-				 WHERE t.group_key = _group_slots.group_key AND t.group_slot IS NOT NULL AND t.deleted_at IS NULL);
+	FOR g IN SELECT t.group_key, array_agg(t.id) AS ids FROM app_data.tasks AS t WHERE t.id = ANY (_park.ids) GROUP BY t.group_key ORDER BY t.group_key LOOP
+		CONTINUE WHEN NOT appdb._park_lock(g.group_key, true);
+		UPDATE app_data.tasks AS t SET queued = false, parked = true
+		WHERE t.id = ANY (ARRAY(
+			SELECT p.id FROM app_data.tasks AS p
+			WHERE p.id = ANY (g.ids) AND p.group_key = g.group_key AND p.queued AND p.status = 'pending' AND p.group_slot IS NULL AND p.deleted_at IS NULL
+				AND coalesce(p.group_limit, 1) <= (SELECT count(*) FROM app_data.tasks AS r
+					WHERE r.group_key = g.group_key AND r.group_slot IS NOT NULL AND r.deleted_at IS NULL)
+			FOR NO KEY UPDATE SKIP LOCKED));
+		GET DIAGNOSTICS n = ROW_COUNT;
+		total := total + n;
+	END LOOP;
+	RETURN total;
 END
 $$;
-COMMENT ON FUNCTION appdb._group_slots(text) IS 'Internal: the places of a group that are taken';
+COMMENT ON FUNCTION appdb._park(uuid[]) IS 'Internal: takes tasks out of the queue whose group has no place';
+
+CREATE FUNCTION appdb._unpark(group_key text)
+	RETURNS boolean
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_bitmapscan = off
+	AS $$
+DECLARE
+	next record;
+BEGIN
+	PERFORM appdb._park_lock(_unpark.group_key, false);
+	SELECT t.id, t.queue INTO next FROM app_data.tasks AS t
+	WHERE t.group_key = _unpark.group_key AND t.parked AND t.deleted_at IS NULL
+	ORDER BY t.priority DESC, t.run_at, t.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	UPDATE app_data.tasks AS t SET queued = true, parked = false WHERE t.id = next.id;
+	PERFORM appdb._wake(next.queue);
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION appdb._unpark(text) IS 'Internal: lets the next task of a group into the queue again';
+
+-- The next of each group that has parked tasks and none in the queue, nor a place taken: rows deleted or changed by hand leave that behind.
+CREATE FUNCTION appdb._unpark_forgotten(batch integer)
+	RETURNS integer
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_bitmapscan = off
+	AS $$
+DECLARE
+	g text;
+	n integer := 0;
+BEGIN
+	SELECT min(t.group_key) INTO g FROM app_data.tasks AS t WHERE t.parked;
+	WHILE g IS NOT NULL AND n < batch LOOP
+		IF NOT EXISTS (SELECT FROM app_data.tasks AS t WHERE t.group_key = g AND t.group_slot IS NOT NULL AND t.deleted_at IS NULL)
+			AND NOT EXISTS (SELECT FROM app_data.tasks AS t WHERE t.group_key = g AND t.finished_at IS NULL AND t.queued AND t.deleted_at IS NULL)
+			AND appdb._unpark(g)
+		THEN
+			n := n + 1;
+		END IF;
+		SELECT min(t.group_key) INTO g FROM app_data.tasks AS t WHERE t.parked AND t.group_key > g;
+	END LOOP;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION appdb._unpark_forgotten(integer) IS 'Internal: lets groups go on of which nothing is in the queue';
 
 -- Tasks that cannot be begun any more: expired, or lost with their last attempt.
 CREATE FUNCTION appdb._bury(ids uuid[])
@@ -4417,7 +4550,7 @@ BEGIN
 		ELSIF task.attempts >= task.max_attempts THEN
 			PERFORM appdb._task_end(task.id, 'dead', NULL, 'its worker went silent');
 		ELSE
-			UPDATE app_data.tasks AS t SET status = 'pending', locked_until = NULL, group_slot = NULL,
+			UPDATE app_data.tasks AS t SET status = 'pending', locked_until = NULL, group_slot = CASE WHEN coalesce(t.group_limit, 1) = 1 THEN t.group_slot END,
 				last_error = 'its worker went silent', errors = appdb._add_error(t.errors, t.attempts, t.locked_by, 'its worker went silent')
 			WHERE t.id = task.id;
 		END IF;
@@ -4447,7 +4580,7 @@ CREATE FUNCTION appdb._task_end(id uuid, status text, result jsonb, error text)
 DECLARE
 	task record;
 BEGIN
-	UPDATE app_data.tasks AS t SET status = _task_end.status::app_data.task_status, queued = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
+	UPDATE app_data.tasks AS t SET status = _task_end.status::app_data.task_status, queued = false, parked = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
 		result = coalesce(_task_end.result, t.result), progress = CASE WHEN _task_end.status = 'completed' THEN 1 ELSE t.progress END,
 		last_error = coalesce(left(error, 100000), t.last_error),
 		errors = CASE WHEN error IS NULL THEN t.errors ELSE appdb._add_error(t.errors, t.attempts, t.locked_by, error) END
@@ -4457,6 +4590,7 @@ BEGIN
 		PERFORM appdb._task_dependents(_task_end.id, _task_end.status);
 	END IF;
 	IF task.group_key IS NOT NULL THEN
+		PERFORM appdb._unpark(task.group_key);
 		PERFORM appdb._wake(task.queue);
 	END IF;
 END
@@ -4550,6 +4684,25 @@ END
 $$;
 COMMENT ON FUNCTION appdb._lost(uuid, integer) IS 'Internal: says that a lease is lost';
 
+-- What each of the worker's functions does first: the task, locked, if the ticket is that of its lease; otherwise the error. (finish.c does the same.)
+CREATE FUNCTION appdb._leased(
+	task_id uuid, task_ticket integer, OUT id uuid, OUT attempts integer, OUT max_attempts integer, OUT backoff interval, OUT cancel_requested boolean)
+	RETURNS record
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	SELECT t.id, t.attempts, t.max_attempts, coalesce(t.backoff, '10 seconds'), t.cancel_requested
+	INTO _leased.id, _leased.attempts, _leased.max_attempts, _leased.backoff, _leased.cancel_requested
+	FROM app_data.tasks AS t
+	WHERE t.id = task_id AND t.ticket = task_ticket AND t.status = 'running' AND t.deleted_at IS NULL FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		PERFORM appdb._lost(task_id, task_ticket);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION appdb._leased(uuid, integer) IS 'Internal: a task that a worker has, locked; the error, if it has it no more';
+
 CREATE FUNCTION appdb.heartbeat(id uuid, ticket integer, lease interval DEFAULT '5 minutes')
 	RETURNS boolean
 	LANGUAGE c
@@ -4564,15 +4717,11 @@ CREATE FUNCTION appdb._heartbeat(id uuid, ticket integer, lease interval)
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
-	canceled boolean;
+	task record;
 BEGIN
-	UPDATE app_data.tasks AS t SET locked_until = clock_timestamp() + lease
-	WHERE t.id = _heartbeat.id AND t.ticket = _heartbeat.ticket AND t.status = 'running' AND t.deleted_at IS NULL
-	RETURNING t.cancel_requested INTO canceled;
-	IF NOT FOUND THEN
-		PERFORM appdb._lost(id, ticket);
-	END IF;
-	RETURN canceled;
+	SELECT * INTO task FROM appdb._leased(id, ticket);
+	UPDATE app_data.tasks AS t SET locked_until = clock_timestamp() + lease WHERE t.id = task.id;
+	RETURN task.cancel_requested;
 END
 $$;
 
@@ -4589,56 +4738,41 @@ CREATE FUNCTION appdb._progress(id uuid, ticket integer, fraction real, message 
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
-	canceled boolean;
+	task record;
 BEGIN
-	UPDATE app_data.tasks AS t SET progress = fraction, progress_message = message
-	WHERE t.id = _progress.id AND t.ticket = _progress.ticket AND t.status = 'running' AND t.deleted_at IS NULL
-	RETURNING t.cancel_requested INTO canceled;
-	IF NOT FOUND THEN
-		PERFORM appdb._lost(id, ticket);
-	END IF;
-	RETURN canceled;
+	SELECT * INTO task FROM appdb._leased(id, ticket);
+	UPDATE app_data.tasks AS t SET progress = fraction, progress_message = message WHERE t.id = task.id;
+	RETURN task.cancel_requested;
 END
 $$;
 
 CREATE FUNCTION appdb.complete(id uuid, ticket integer, result jsonb DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+	AS 'MODULE_PATHNAME', 'appdb_complete';
 COMMENT ON FUNCTION appdb.complete(uuid, integer, jsonb) IS
 'Says that a task is done, and what came of it; tasks that waited for it may begin. In the same transaction as what was done, both happen or neither.
 Errors: 55000 the lease is lost, P0002 no such task.';
 
+-- Where triggers of the user's have to fire.
 CREATE FUNCTION appdb._complete(id uuid, ticket integer, result jsonb)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
-	has_dependents boolean;
-	group_key text;
-	queue text;
+	task record;
 BEGIN
-	UPDATE app_data.tasks AS t SET status = 'completed', queued = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
-		result = _complete.result, progress = 1
-	WHERE t.id = _complete.id AND t.ticket = _complete.ticket AND t.status = 'running' AND t.deleted_at IS NULL
-	RETURNING t.has_dependents, t.group_key, t.queue INTO has_dependents, group_key, queue;
-	IF NOT FOUND THEN
-		PERFORM appdb._lost(id, ticket);
-	END IF;
-	IF has_dependents THEN
-		PERFORM appdb._task_dependents(id, 'completed');
-	END IF;
-	IF group_key IS NOT NULL THEN
-		PERFORM appdb._wake(queue);
-	END IF;
+	SELECT * INTO task FROM appdb._leased(id, ticket);
+	UPDATE app_data.tasks AS t SET result = NULL WHERE t.id = task.id AND t.result IS NOT NULL;
+	PERFORM appdb._task_end(task.id, 'completed', result, NULL);
 END
 $$;
 
 CREATE FUNCTION appdb.complete_many(ids uuid[], tickets integer[], results jsonb[] DEFAULT NULL)
 	RETURNS integer
 	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+	AS 'MODULE_PATHNAME', 'appdb_complete_many';
 COMMENT ON FUNCTION appdb.complete_many(uuid[], integer[], jsonb[]) IS
 'Says that tasks are done, all or none, and returns how many: ids, their tickets and, where given, their results, in the same order. Errors as of complete(), for the first that is lost.';
 
@@ -4646,48 +4780,22 @@ CREATE FUNCTION appdb._complete_many(ids uuid[], tickets integer[], results json
 	RETURNS integer
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off
-	SET enable_hashjoin = off
-	SET enable_mergejoin = off
 	AS $$
-DECLARE
-	n integer;
-	completed uuid[];
-	done uuid[];
-	task record;
 BEGIN
 	IF cardinality(ids) <> cardinality(tickets) OR cardinality(results) <> cardinality(ids) THEN
 		RAISE array_subscript_error USING
 			MESSAGE = 'ids, tickets and results must be of the same length',
 			HINT = 'Each id needs the ticket that claim() returned with it.';
 	END IF;
-	WITH done AS (
-		UPDATE app_data.tasks AS t SET status = 'completed', queued = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
-			result = d.result, progress = 1
-		FROM unnest(ids, tickets, results) AS d (id, ticket, result)
-		WHERE t.id = d.id AND t.ticket = d.ticket AND t.status = 'running' AND t.deleted_at IS NULL
-		RETURNING t.id, t.has_dependents, t.group_key IS NOT NULL AS grouped)
-	SELECT array_agg(d.id), array_agg(d.id) FILTER (WHERE d.has_dependents OR d.grouped) INTO completed, done FROM done AS d;
-	n := coalesce(cardinality(completed), 0);
-	IF n < cardinality(ids) THEN
-		SELECT d.id, d.ticket INTO task FROM unnest(ids, tickets) WITH ORDINALITY AS d (id, ticket, n)
-		WHERE d.id <> ALL (coalesce(completed, '{}')) ORDER BY d.n LIMIT 1;
-		IF FOUND THEN
-			PERFORM appdb._lost(task.id, task.ticket);
-		END IF;
+	IF (SELECT count(DISTINCT i) FROM unnest(ids) AS i) < cardinality(ids) THEN
 		RAISE cardinality_violation USING
 			MESSAGE = 'a task was given more than once',
 			HINT = 'Give each id once.';
 	END IF;
-	FOR task IN SELECT t.id, t.has_dependents, t.group_key, t.queue FROM app_data.tasks AS t WHERE t.id = ANY (done) ORDER BY t.id LOOP
-		IF task.has_dependents THEN
-			PERFORM appdb._task_dependents(task.id, 'completed');
-		END IF;
-		IF task.group_key IS NOT NULL THEN
-			PERFORM appdb._wake(task.queue);
-		END IF;
+	FOR i IN 1 .. cardinality(ids) LOOP
+		PERFORM appdb._complete(ids[i], tickets[i], results[i]);
 	END LOOP;
-	RETURN n;
+	RETURN cardinality(ids);
 END
 $$;
 
@@ -4708,26 +4816,42 @@ DECLARE
 	task record;
 	again timestamptz(3);
 BEGIN
-	SELECT t.attempts, t.max_attempts, t.backoff, t.cancel_requested, t.queue, t.group_key INTO task FROM app_data.tasks AS t
-	WHERE t.id = _fail.id AND t.ticket = _fail.ticket AND t.status = 'running' AND t.deleted_at IS NULL FOR NO KEY UPDATE;
-	IF NOT FOUND THEN
-		PERFORM appdb._lost(id, ticket);
-	END IF;
+	SELECT * INTO task FROM appdb._leased(id, ticket);
 	IF task.cancel_requested OR task.attempts >= task.max_attempts THEN
-		PERFORM appdb._task_end(id, CASE WHEN task.cancel_requested THEN 'canceled' ELSE 'dead' END, NULL, coalesce(error, 'failed'));
+		PERFORM appdb._task_end(task.id, CASE WHEN task.cancel_requested THEN 'canceled' ELSE 'dead' END, NULL, coalesce(error, 'failed'));
 		RETURN NULL;
 	END IF;
-	again := date_trunc('milliseconds', clock_timestamp() + coalesce(retry_in,
-		least(task.backoff * power(2, least(task.attempts - 1, 30)), interval '1 day') * (0.9 + 0.2 * random())));
-	UPDATE app_data.tasks AS t SET status = 'pending', queued = again <= clock_timestamp(), run_at = again, locked_until = NULL, group_slot = NULL,
-		last_error = left(coalesce(error, 'failed'), 100000), errors = appdb._add_error(t.errors, t.attempts, t.locked_by, coalesce(error, 'failed'))
-	WHERE t.id = _fail.id;
+	again := clock_timestamp() + coalesce(retry_in,
+		least(task.backoff * power(2, least(task.attempts - 1, 30)), interval '1 day') * (0.9 + 0.2 * random()));
+	RETURN appdb._put_back(task.id, again, task.attempts, coalesce(error, 'failed'));
+END
+$$;
+
+-- A task that is to be done later. In a group with one place it keeps that: what comes after it waits.
+CREATE FUNCTION appdb._put_back(id uuid, run_at timestamptz, attempts integer, error text)
+	RETURNS timestamptz
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	again timestamptz(3) := date_trunc('milliseconds', _put_back.run_at);
+	task record;
+BEGIN
+	UPDATE app_data.tasks AS t SET status = 'pending', queued = again <= clock_timestamp(), run_at = again, attempts = _put_back.attempts, locked_until = NULL,
+		group_slot = CASE WHEN coalesce(t.group_limit, 1) = 1 THEN t.group_slot END, last_error = coalesce(left(error, 100000), t.last_error),
+		errors = CASE WHEN error IS NULL THEN t.errors ELSE appdb._add_error(t.errors, t.attempts, t.locked_by, error) END
+	WHERE t.id = _put_back.id
+	RETURNING t.queue, t.group_key, t.group_slot INTO task;
+	IF task.group_key IS NOT NULL AND task.group_slot IS NULL THEN
+		PERFORM appdb._unpark(task.group_key);
+	END IF;
 	IF again <= clock_timestamp() OR task.group_key IS NOT NULL THEN
 		PERFORM appdb._wake(task.queue);
 	END IF;
 	RETURN again;
 END
 $$;
+COMMENT ON FUNCTION appdb._put_back(uuid, timestamptz, integer, text) IS 'Internal: has a task that its worker gives back done later';
 
 CREATE FUNCTION appdb.snooze(id uuid, ticket integer, wait interval)
 	RETURNS timestamptz
@@ -4743,19 +4867,9 @@ CREATE FUNCTION appdb._snooze(id uuid, ticket integer, wait interval)
 	AS $$
 DECLARE
 	task record;
-	again timestamptz(3) := date_trunc('milliseconds', clock_timestamp() + wait);
 BEGIN
-	UPDATE app_data.tasks AS t SET status = 'pending', queued = again <= clock_timestamp(), run_at = again, locked_until = NULL, group_slot = NULL,
-		attempts = greatest(t.attempts - 1, 0)
-	WHERE t.id = _snooze.id AND t.ticket = _snooze.ticket AND t.status = 'running' AND t.deleted_at IS NULL
-	RETURNING t.queue, t.group_key INTO task;
-	IF NOT FOUND THEN
-		PERFORM appdb._lost(id, ticket);
-	END IF;
-	IF again <= clock_timestamp() OR task.group_key IS NOT NULL THEN
-		PERFORM appdb._wake(task.queue);
-	END IF;
-	RETURN again;
+	SELECT * INTO task FROM appdb._leased(id, ticket);
+	RETURN appdb._put_back(task.id, clock_timestamp() + wait, greatest(task.attempts - 1, 0), NULL);
 END
 $$;
 
@@ -4785,7 +4899,7 @@ BEGIN
 			RETURN '0';
 		END IF;
 		SELECT min(n.at) INTO next FROM (
-			(SELECT t.run_at AS at FROM app_data.tasks AS t WHERE t.queue = q AND NOT t.queued AND t.finished_at IS NULL AND t.waits_for = 0 ORDER BY t.run_at LIMIT 1)
+			(SELECT t.run_at AS at FROM app_data.tasks AS t WHERE t.queue = q AND NOT t.queued AND NOT t.parked AND t.finished_at IS NULL AND t.waits_for = 0 ORDER BY t.run_at LIMIT 1)
 			UNION ALL
 			-- inserted by hand for later, or of a group that has no place: which may change without notice
 			(SELECT greatest(t.run_at, clock_timestamp() + interval '1 second') FROM app_data.tasks AS t
@@ -4852,7 +4966,7 @@ BEGIN
 			MESSAGE = format('task %s is running', _retry.id),
 			HINT = 'It is tried again by itself if it fails.';
 	END IF;
-	UPDATE app_data.tasks AS t SET status = 'pending', queued = starts <= now() AND t.waits_for = 0, run_at = starts, finished_at = NULL, cancel_requested = false, result = NULL,
+	UPDATE app_data.tasks AS t SET status = 'pending', queued = starts <= now() AND t.waits_for = 0, parked = false, run_at = starts, finished_at = NULL, cancel_requested = false, result = NULL,
 		progress = 0, progress_message = NULL, expires_at = NULL, max_attempts = greatest(t.max_attempts, t.attempts + 1)
 	WHERE t.id = _retry.id;
 	IF starts <= now() THEN
@@ -5070,6 +5184,56 @@ REVOKE EXECUTE ON FUNCTION appdb._run_schedules(integer) FROM PUBLIC;
 
 -- == maintenance ============================================================
 
+CREATE FUNCTION appdb._silent_tasks(batch integer)
+	RETURNS uuid[]
+	LANGUAGE c STRICT
+	AS 'MODULE_PATHNAME', 'appdb_silent_tasks';
+COMMENT ON FUNCTION appdb._silent_tasks(integer) IS 'Internal: tasks whose lease has ended';
+REVOKE EXECUTE ON FUNCTION appdb._silent_tasks(integer) FROM PUBLIC;
+
+-- Removes a batch of rows whose time is over, but for those that a foreign key of somebody else's keeps. Where that fails, they go one by one: what cannot go
+-- does not keep the others. Returns how many went.
+CREATE FUNCTION appdb._remove(entity regclass, time_column name, before timestamptz, condition text, batch integer)
+	RETURNS bigint
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	due text := format('SELECT c.id FROM %s AS c WHERE c.%I < $1 AND %s%s ORDER BY c.%2$I LIMIT $2 FOR UPDATE SKIP LOCKED', entity, time_column, condition,
+		(SELECT string_agg(format(' AND NOT EXISTS (SELECT FROM %s AS r WHERE %s)', r.child, r.condition), '') FROM appdb._references(entity) AS r WHERE r.keeps));
+	n bigint;
+	id uuid;
+	kept bigint := 0;
+	problem text;
+BEGIN
+	BEGIN
+		EXECUTE format('DELETE FROM %s AS t WHERE t.id = ANY (ARRAY(%s))', entity, due) USING before, batch;
+		GET DIAGNOSTICS n = ROW_COUNT;
+		RETURN n;
+	EXCEPTION WHEN OTHERS THEN
+		n := 0;
+	END;
+	FOR id IN EXECUTE due USING before, batch::bigint * 10 LOOP
+		BEGIN
+			EXECUTE format('DELETE FROM %s AS t WHERE t.id = $1', entity) USING id;
+			n := n + 1;
+			EXIT WHEN n >= batch;
+		EXCEPTION WHEN OTHERS THEN
+			kept := kept + 1;
+			problem := SQLERRM;
+		END;
+	END LOOP;
+	IF kept > 0 THEN
+		RAISE WARNING USING
+			MESSAGE = format('%s rows of "%s" whose time is over cannot be removed', kept, entity),
+			DETAIL = format('The last of them: %s', problem);
+	END IF;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION appdb._remove(regclass, name, timestamptz, text, integer) IS 'Internal: removes rows whose time is over';
+REVOKE EXECUTE ON FUNCTION appdb._remove(regclass, name, timestamptz, text, integer) FROM PUBLIC;
+
 -- One batch of one of the things that maintenance does. Returns how many rows it changed: as many as "batch" or more means that there may be more.
 CREATE FUNCTION appdb._maintain(step text, batch integer)
 	RETURNS bigint
@@ -5079,6 +5243,7 @@ CREATE FUNCTION appdb._maintain(step text, batch integer)
 DECLARE
 	n bigint := 0;
 	ids uuid[];
+	task_id uuid;
 	task record;
 BEGIN
 	CASE step
@@ -5086,12 +5251,25 @@ BEGIN
 		RETURN appdb._run_schedules(batch);
 	WHEN 'leases' THEN
 		-- what silent workers had, and what expired before it was begun
-		ids := ARRAY(SELECT t.id FROM app_data.tasks AS t
-					 WHERE t.queued AND (t.status = 'running' AND t.locked_until < clock_timestamp() OR t.status = 'pending' AND t.expires_at < clock_timestamp())
-						AND t.deleted_at IS NULL LIMIT batch);
-		IF ids <> '{}' THEN
+		ids := appdb._silent_tasks(batch) || ARRAY(
+			SELECT t.id FROM app_data.tasks AS t
+			WHERE t.expires_at < clock_timestamp() AND t.expires_at IS NOT NULL AND t.finished_at IS NULL AND t.status = 'pending' AND t.deleted_at IS NULL
+			ORDER BY t.expires_at LIMIT batch);
+		BEGIN
 			n := appdb._bury(ids);
-		END IF;
+		EXCEPTION WHEN OTHERS THEN
+			-- one by one: what cannot be changed does not keep the others
+			FOREACH task_id IN ARRAY ids LOOP
+				BEGIN
+					n := n + appdb._bury(ARRAY[task_id]);
+				EXCEPTION WHEN OTHERS THEN
+					RAISE WARNING USING
+						MESSAGE = format('task %s cannot be taken back from its silent worker', task_id),
+						DETAIL = SQLERRM;
+				END;
+			END LOOP;
+		END;
+		n := n + appdb._unpark_forgotten(batch);
 		-- what waits for tasks that are gone
 		FOR task IN
 			SELECT t.id FROM app_data.tasks AS t
@@ -5104,24 +5282,16 @@ BEGIN
 			n := n + 1;
 		END LOOP;
 	WHEN 'tasks' THEN
-		DELETE FROM app_data.tasks AS t WHERE t.id = ANY (ARRAY(
-			SELECT d.id FROM app_data.tasks AS d
-			WHERE d.finished_at < clock_timestamp() - current_setting('appdb.task_retention')::interval
-			ORDER BY d.finished_at LIMIT batch FOR UPDATE SKIP LOCKED));
-		GET DIAGNOSTICS n = ROW_COUNT;
+		-- loads the library, whose setting it is
+		PERFORM appdb.version();
+		RETURN appdb._remove('app_data.tasks', 'finished_at', clock_timestamp() - current_setting('appdb.task_retention')::interval, 'true', batch);
 	WHEN 'sessions' THEN
-		DELETE FROM app_data.sessions AS t WHERE t.id = ANY (ARRAY(
-			SELECT d.id FROM app_data.sessions AS d WHERE d.expires_at < clock_timestamp() - interval '1 day' LIMIT batch FOR UPDATE SKIP LOCKED));
-		GET DIAGNOSTICS n = ROW_COUNT;
+		RETURN appdb._remove('app_data.sessions', 'expires_at', clock_timestamp() - interval '1 day', 'true', batch);
 	WHEN 'verifications' THEN
-		DELETE FROM app_data.verifications AS t WHERE t.id = ANY (ARRAY(
-			SELECT d.id FROM app_data.verifications AS d WHERE d.expires_at < clock_timestamp() - interval '1 day' LIMIT batch FOR UPDATE SKIP LOCKED));
-		GET DIAGNOSTICS n = ROW_COUNT;
+		RETURN appdb._remove('app_data.verifications', 'expires_at', clock_timestamp() - interval '1 day', 'true', batch);
 	WHEN 'invitations' THEN
 		-- softly: they can be restored, and are purged later
-		DELETE FROM appdb.invitations AS t WHERE t.id = ANY (ARRAY(
-			SELECT d.id FROM appdb.invitations AS d WHERE d.expires_at < clock_timestamp() - interval '30 days' AND d.status = 'pending' LIMIT batch));
-		GET DIAGNOSTICS n = ROW_COUNT;
+		RETURN appdb._remove('appdb.invitations', 'expires_at', clock_timestamp() - interval '30 days', 'c.status = ''pending''', batch);
 	END CASE;
 	RETURN n;
 END
@@ -5241,7 +5411,10 @@ AS $$
 DECLARE
 	held bool;
 BEGIN
-	IF NOT EXISTS (SELECT FROM app_data.legal_holds) THEN
+	-- anybody may ask, and what somebody has made of their own is not for the owner to read: it could be a view with a function in it
+	IF NOT EXISTS (SELECT FROM app_data.legal_holds)
+		OR NOT EXISTS (SELECT FROM app_data.managed m JOIN pg_class c ON c.oid = m.entity WHERE c.oid = __held.entity AND c.relkind IN ('r', 'p'))
+	THEN
 		RETURN false;
 	END IF;
 	EXECUTE format('SELECT EXISTS (SELECT FROM %s c WHERE c.id = $1 AND (%s))', entity, appdb._held_condition(entity, 'c'))
@@ -5375,7 +5548,7 @@ DECLARE
 BEGIN
 	FOR reference IN SELECT * FROM appdb._references(entity) LOOP
 		IF reference.keeps AND reference.child = entity THEN
-			blocked := blocked || format('EXISTS (SELECT FROM %s r WHERE %s AND r.id NOT IN (SELECT x.id FROM candidate x))',
+			blocked := blocked || format('EXISTS (SELECT FROM %s r WHERE %s AND NOT (r.id OPERATOR(pg_catalog.=) ANY (SELECT x.id FROM candidate x)))',
 										 entity, reference.condition);
 			upwards := upwards || format('(%s)', reference.condition);
 			names := names || reference.columns || reference.to_columns;
@@ -5413,9 +5586,9 @@ BEGIN
 		'blocked AS (SELECT c.* FROM candidate c WHERE %4$s '
 		'UNION SELECT c.* FROM blocked r JOIN candidate c ON %5$s), '
 		'gone AS (DELETE FROM ONLY %1$s c USING candidate k '
-		'WHERE c.ctid OPERATOR(pg_catalog.=) k.place AND k.id NOT IN (SELECT b.id FROM blocked b) RETURNING c.*) '
+		'WHERE c.ctid OPERATOR(pg_catalog.=) k.place AND NOT (k.id OPERATOR(pg_catalog.=) ANY (SELECT b.id FROM blocked b)) RETURNING c.*) '
 		'SELECT (SELECT pg_catalog.count(*) FROM gone), ARRAY(SELECT DISTINCT p FROM gone g CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[%6$s]::pg_catalog.uuid[]) p '
-		'WHERE p IS NOT NULL AND p NOT IN (SELECT x.id FROM gone x))',
+		'WHERE p IS NOT NULL AND NOT (p OPERATOR(pg_catalog.=) ANY (SELECT x.id FROM gone x)))',
 		part, purgeable,
 		(SELECT string_agg(DISTINCT format('c.%I', n), ', ') FROM unnest(names) n),
 		array_to_string(blocked, ' OR '), array_to_string(upwards, ' OR '), array_to_string(parents, ', '), entity);
@@ -7025,42 +7198,45 @@ CREATE TYPE app_data.task_status AS ENUM ('pending', 'running', 'completed', 'ca
 COMMENT ON TYPE app_data.task_status IS
 	'Where a task stands: waiting (for its time, or to be tried again), being done, done, called off, or given up after its last attempt.';
 
--- What is written when a task is claimed (status, ticket, attempts, locked_by, locked_until), and on progress and heartbeats, stands in no
--- index, nor in the predicate of one, so that these updates are HOT: they add to no index, and leave little behind. The room in the pages is
--- for them. Hence column "queued", which claiming leaves alone, and not the status, says what is in the index of ready tasks. Only tasks of a
--- group write to an index then (group_slot). Few tasks belong to a space or user in most applications: those indexes leave out the nulls.
+-- A task is written three times: when it is enqueued, claimed and finished. What changes when it is claimed (status, ticket, attempts, locked_by,
+-- locked_until), and on progress and heartbeats, stands in no index, nor in the predicate of one, so that these updates are HOT: they add to no index,
+-- and leave little behind. The room in the pages is for them. Hence column "queued", which claiming leaves alone, and not the status, says what is in the
+-- index of ready tasks. Only tasks of a group write to an index then (group_slot). Few tasks belong to a space, a user or a group in most applications:
+-- those indexes leave out the nulls. What changes comes last in a row, since what is the same before and after it is not written to the log again; what
+-- indexes hold and is of fixed length comes first, where it is found at once.
 CREATE TABLE app_data.tasks
 (
-	id               uuid PRIMARY KEY,
+	id               uuid PRIMARY KEY WITH (fillfactor = 50),
+	run_at           timestamptz(3) NOT NULL DEFAULT date_trunc('milliseconds', now()),
+	priority         integer NOT NULL DEFAULT 0,
+	max_attempts     integer NOT NULL DEFAULT 20,
 	kind             text NOT NULL,
 	queue            text NOT NULL DEFAULT 'default',
 	payload          jsonb NOT NULL DEFAULT '{}',
+	space_id         uuid,
+	user_id          uuid,
+	dedupe_key       text,
+	backoff          interval,
+	expires_at       timestamptz(3),
+	group_key        text,
+	group_limit      integer,
+	depends_on       uuid[],
+	waits_for        integer NOT NULL DEFAULT 0,
 	status           app_data.task_status NOT NULL DEFAULT 'pending',
-	priority         integer NOT NULL DEFAULT 0,
-	run_at           timestamptz(3) NOT NULL DEFAULT date_trunc('milliseconds', now()),
 	attempts         integer NOT NULL DEFAULT 0,
-	max_attempts     integer NOT NULL DEFAULT 20,
+	ticket           integer NOT NULL DEFAULT 0,
 	progress         real NOT NULL DEFAULT 0,
+	queued           boolean NOT NULL DEFAULT true,
+	parked           boolean NOT NULL DEFAULT false,
+	has_dependents   boolean NOT NULL DEFAULT false,
+	cancel_requested boolean NOT NULL DEFAULT false,
+	group_slot       integer,
+	locked_until     timestamptz(3),
+	finished_at      timestamptz(3),
+	locked_by        text,
 	progress_message text,
 	result           jsonb,
 	last_error       text,
-	locked_by        text,
-	locked_until     timestamptz(3),
-	finished_at      timestamptz(3),
-	dedupe_key       text,
-	space_id         uuid,
-	user_id          uuid,
-	queued           boolean NOT NULL DEFAULT true,
-	ticket           integer NOT NULL DEFAULT 0,
-	backoff          interval NOT NULL DEFAULT '10 seconds',
-	expires_at       timestamptz(3),
-	group_key        text,
-	group_limit      integer NOT NULL DEFAULT 1,
-	group_slot       integer,
-	depends_on       uuid[],
-	waits_for        integer NOT NULL DEFAULT 0,
-	has_dependents   boolean NOT NULL DEFAULT false,
-	cancel_requested boolean NOT NULL DEFAULT false,
 	errors           jsonb,
 	created_at       timestamptz(3) NOT NULL,
 	updated_at       timestamptz(3) NOT NULL,
@@ -7080,16 +7256,20 @@ CREATE TABLE app_data.tasks
 	CONSTRAINT tasks_group_key_check CHECK (octet_length(group_key) BETWEEN 1 AND 1000),
 	CONSTRAINT tasks_group_limit_check CHECK (group_limit >= 1),
 	CONSTRAINT tasks_waits_for_check CHECK (waits_for >= 0)
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 45);
 
 CREATE INDEX tasks_ready_idx
-	ON app_data.tasks (queue, priority DESC, space_id, run_at, id) WHERE queued;
+	ON app_data.tasks (queue, priority DESC, space_id, run_at, id) WITH (deduplicate_items = off) WHERE queued;
 COMMENT ON INDEX app_data.tasks_ready_idx IS
-	'What is ready or being done, in the order in which it is begun, space by space; neither finished tasks nor those for later are in it.';
+	'What is ready or being done, in the order in which it is begun, space by space; neither finished tasks nor those for later, or parked, are in it.';
 CREATE INDEX tasks_later_idx
-	ON app_data.tasks (queue, run_at) WHERE NOT queued AND finished_at IS NULL AND waits_for = 0;
+	ON app_data.tasks (queue, run_at) WHERE NOT queued AND NOT parked AND finished_at IS NULL AND waits_for = 0;
 COMMENT ON INDEX app_data.tasks_later_idx IS
 	'What waits for its time.';
+CREATE INDEX tasks_expires_at_idx
+	ON app_data.tasks (expires_at) WHERE expires_at IS NOT NULL AND finished_at IS NULL;
+COMMENT ON INDEX app_data.tasks_expires_at_idx IS
+	'What is not worth beginning after some time, by that.';
 CREATE INDEX tasks_depends_on_idx
 	ON app_data.tasks USING gin (depends_on) WHERE waits_for > 0;
 COMMENT ON INDEX app_data.tasks_depends_on_idx IS
@@ -7098,6 +7278,14 @@ CREATE INDEX tasks_finished_at_idx
 	ON app_data.tasks (finished_at) WHERE finished_at IS NOT NULL;
 COMMENT ON INDEX app_data.tasks_finished_at_idx IS
 	'Finished tasks, for what is past its retention and for the throughput of the last hour.';
+CREATE INDEX tasks_group_key_idx
+	ON app_data.tasks (group_key, priority DESC, run_at, id) WHERE group_key IS NOT NULL AND finished_at IS NULL;
+COMMENT ON INDEX app_data.tasks_group_key_idx IS
+	'What each group has to do, in its order.';
+CREATE INDEX tasks_parked_idx
+	ON app_data.tasks (group_key, priority DESC, run_at, id) WHERE parked;
+COMMENT ON INDEX app_data.tasks_parked_idx IS
+	'What waits for a place in its group outside of the queue.';
 CREATE UNIQUE INDEX tasks_group_slot_key
 	ON app_data.tasks (group_key, group_slot) WHERE group_slot IS NOT NULL AND deleted_at IS NULL;
 COMMENT ON INDEX app_data.tasks_group_slot_key IS
@@ -7144,19 +7332,21 @@ COMMENT ON COLUMN app_data.tasks.locked_by IS
 COMMENT ON COLUMN app_data.tasks.locked_until IS
 	'Until when that worker has it; afterwards another may.';
 COMMENT ON COLUMN app_data.tasks.queued IS
-	'Whether it is in the queue: ready or being done. False while it waits for its time or for other tasks, and when it is finished.';
+	'Whether it is in the queue: ready or being done. False while it waits for its time or for other tasks, while it is parked, and when it is finished.';
+COMMENT ON COLUMN app_data.tasks.parked IS
+	'Whether it was taken out of the queue because its group has no place; it comes back when one is free.';
 COMMENT ON COLUMN app_data.tasks.ticket IS
 	'The number of its lease: grows with each claim. A worker shows it to say that the task is still its own.';
 COMMENT ON COLUMN app_data.tasks.backoff IS
-	'How long it waits after the first failure; twice as long after each further one, up to a day.';
+	'How long it waits after the first failure; twice as long after each further one, up to a day. Null: 10 seconds.';
 COMMENT ON COLUMN app_data.tasks.expires_at IS
 	'When it is no longer worth beginning: it is canceled instead.';
 COMMENT ON COLUMN app_data.tasks.group_key IS
-	'Tasks with the same key run no more than group_limit at a time.';
+	'Tasks with the same key run no more than group_limit at a time, and begin in their order.';
 COMMENT ON COLUMN app_data.tasks.group_limit IS
-	'How many tasks of its group may run at a time.';
+	'How many tasks of its group may run at a time. Null: one.';
 COMMENT ON COLUMN app_data.tasks.group_slot IS
-	'Which of the group''s places it takes while it runs.';
+	'Which of the group''s places it takes while it runs, and between its attempts where the group has but one.';
 COMMENT ON COLUMN app_data.tasks.depends_on IS
 	'The tasks that have to be completed before it begins.';
 COMMENT ON COLUMN app_data.tasks.waits_for IS
