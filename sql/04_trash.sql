@@ -62,12 +62,13 @@ CREATE FUNCTION appdb.retention() RETURNS pg_catalog.interval
 	AS 'MODULE_PATHNAME', 'appdb_retention_interval';
 COMMENT ON FUNCTION appdb.retention() IS 'How long deleted rows are kept: the setting appdb.retention';
 
--- Is a row under a legal hold?  (The work is done as the owner of the tables.)
+-- Is a row under a legal hold?  (The work is done as the owner of the tables,
+-- for rows that the caller may see.)
 CREATE FUNCTION appdb._held(entity pg_catalog.regclass, id pg_catalog.uuid)
 	RETURNS pg_catalog.bool
 	LANGUAGE c VOLATILE STRICT
-	AS 'MODULE_PATHNAME', 'appdb_as_owner';
-COMMENT ON FUNCTION appdb._held(pg_catalog.regclass, pg_catalog.uuid) IS 'Internal: whether a row is under a legal hold';
+	AS 'MODULE_PATHNAME', 'appdb__held';
+COMMENT ON FUNCTION appdb._held(pg_catalog.regclass, pg_catalog.uuid) IS 'Internal: whether a row that the caller may see is under a legal hold';
 
 CREATE FUNCTION appdb.__held(entity pg_catalog.regclass, id pg_catalog.uuid)
 	RETURNS pg_catalog.bool

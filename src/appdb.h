@@ -107,6 +107,7 @@ extern TupleDesc appdb_columns_desc(Relation rel, const AttrNumber *columns, int
 extern void appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
 								 const AttrNumber *columns, int ncolumns, AclMode also,
 								 struct Tuplestorestate *result);
+extern bool appdb_shown_to_caller(Oid relid, Datum id, AclMode also);
 
 /* restore.c */
 typedef struct AppdbRestore
@@ -151,6 +152,7 @@ extern bool appdb_cascading(void);
 
 /* as_owner.c: functions that work as the tables' owner */
 extern int	appdb_as_owner_depth;
+extern Datum appdb_as_owner(FunctionCallInfo fcinfo);
 
 /* identity.c: who is asking */
 struct _SPI_plan;

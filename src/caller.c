@@ -29,6 +29,7 @@
 #include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(appdb_row_allows);
+PG_FUNCTION_INFO_V1(appdb__held);
 
 static Expr *
 column(Relation rel, AttrNumber attnum)
@@ -138,17 +139,12 @@ appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
 }
 
 /*
- * appdb._row_allows(entity regclass, id uuid, action text) returns boolean
- *		Do the policies for SELECT, and for the action, show the row to the caller?
+ * Do the policies for SELECT, and for "also", show a row of a managed table to
+ * the caller?
  */
-Datum
-appdb_row_allows(PG_FUNCTION_ARGS)
+bool
+appdb_shown_to_caller(Oid relid, Datum id, AclMode also)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	Datum		id = PG_GETARG_DATUM(1);
-	char	   *action = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	AclMode		also = strcmp(action, "update") == 0 ? ACL_UPDATE :
-		strcmp(action, "delete") == 0 ? ACL_DELETE : ACL_NO_RIGHTS;
 	Relation	rel;
 	AttrNumber	column = get_attnum(relid, "id");
 	Tuplestorestate *rows;
@@ -164,5 +160,35 @@ appdb_row_allows(PG_FUNCTION_ARGS)
 	result = tuplestore_tuple_count(rows) > 0;
 	tuplestore_end(rows);
 	table_close(rel, NoLock);
-	PG_RETURN_BOOL(result);
+	return result;
+}
+
+/*
+ * appdb._row_allows(entity regclass, id uuid, action text) returns boolean
+ *		Do the policies for SELECT, and for the action, show the row to the caller?
+ */
+Datum
+appdb_row_allows(PG_FUNCTION_ARGS)
+{
+	char	   *action = text_to_cstring(PG_GETARG_TEXT_PP(2));
+
+	PG_RETURN_BOOL(appdb_shown_to_caller(PG_GETARG_OID(0), PG_GETARG_DATUM(1),
+										 strcmp(action, "update") == 0 ? ACL_UPDATE :
+										 strcmp(action, "delete") == 0 ? ACL_DELETE : ACL_NO_RIGHTS));
+}
+
+/*
+ * appdb._held(entity regclass, id uuid) returns boolean
+ *		The work is done as the owner of the tables, by appdb.__held(); the
+ *		caller learns it of rows that they may see.
+ */
+Datum
+appdb__held(PG_FUNCTION_ARGS)
+{
+	if (!appdb_is_managed(PG_GETARG_OID(0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("relation with OID %u is not managed", PG_GETARG_OID(0))));
+	PG_RETURN_BOOL(DatumGetBool(appdb_as_owner(fcinfo)) &&
+				   appdb_shown_to_caller(PG_GETARG_OID(0), PG_GETARG_DATUM(1), ACL_NO_RIGHTS));
 }

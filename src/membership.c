@@ -82,6 +82,7 @@ typedef enum FileRight
 typedef struct FilePermission
 {
 	pg_uuid_t	id;				/* of the file; hash key */
+	pg_uuid_t	space;
 	TimestampTz until[NRIGHTS]; /* when what a permission allows ends */
 } FilePermission;
 
@@ -546,11 +547,11 @@ load_files(Memberships *memberships)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	appdb_query_as_owner(&plan, "file_permissions",
-						 "SELECT p.file_id, p.permission::pg_catalog.text, p.expires_at::pg_catalog.timestamptz "
+						 "SELECT p.file_id, p.permission::pg_catalog.text, p.expires_at::pg_catalog.timestamptz, p.space_id "
 						 "FROM app_data.file_permissions p "
 						 "WHERE p.user_id OPERATOR(pg_catalog.=) $1 AND p.deleted_at IS NULL "
 						 "UNION ALL "
-						 "SELECT p.file_id, p.permission::pg_catalog.text, p.expires_at::pg_catalog.timestamptz "
+						 "SELECT p.file_id, p.permission::pg_catalog.text, p.expires_at::pg_catalog.timestamptz, p.space_id "
 						 "FROM app_data.file_permissions p "
 						 "WHERE p.space_id OPERATOR(pg_catalog.=) ANY ($2) AND p.user_id IS NULL AND p.deleted_at IS NULL",
 						 2, types, values, NULL, true);
@@ -568,6 +569,7 @@ load_files(Memberships *memberships)
 
 		if (!found)
 		{
+			file->space = *DatumGetUUIDP(SPI_getbinval(tup, desc, 4, &isnull));
 			for (int j = 0; j < NRIGHTS; j++)
 				file->until[j] = DT_NOBEGIN;
 		}
@@ -606,12 +608,12 @@ get_files(bool accept)
 }
 
 /*
- * appdb.has_file_permission(file_id uuid, permission text) returns boolean
+ * appdb.has_file_permission(space_id uuid, file_id uuid, permission text) returns boolean
  */
 Datum
 appdb_has_file_permission(PG_FUNCTION_ARGS)
 {
-	FileRight	wanted = right_of(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	FileRight	wanted = right_of(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	Memberships *memberships = get_files(fcinfo->flinfo->fn_extra == NULL);
 	FilePermission *file;
 
@@ -619,8 +621,9 @@ appdb_has_file_permission(PG_FUNCTION_ARGS)
 	fcinfo->flinfo->fn_extra = fcinfo->flinfo;
 	if (memberships == NULL)
 		PG_RETURN_BOOL(false);
-	file = hash_search(memberships->files, PG_GETARG_UUID_P(0), HASH_FIND, NULL);
-	PG_RETURN_BOOL(file != NULL && file->until[wanted] > GetCurrentStatementStartTimestamp());
+	file = hash_search(memberships->files, PG_GETARG_UUID_P(1), HASH_FIND, NULL);
+	PG_RETURN_BOOL(file != NULL && memcmp(&file->space, PG_GETARG_UUID_P(0), sizeof(pg_uuid_t)) == 0 &&
+				   file->until[wanted] > GetCurrentStatementStartTimestamp());
 }
 
 /*
@@ -706,8 +709,8 @@ load_chat(const pg_uuid_t *id, bool of_message, KnownChat *chat)
 }
 
 /*
- * May the user who is asking read a chat, or that of a message?  A private one
- * is its author's alone.
+ * May the user who is asking read a chat, or that of a message?  Members of the
+ * space may, but a private one is its author's alone.
  *
  * What a transaction finds that has written something is kept for the statement
  * only: it could be the transaction's own and be rolled back.  So is the chat of
@@ -785,10 +788,12 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 			*chat = loaded;
 		}
 	}
-	return memcmp(&chat->space, space, sizeof(pg_uuid_t)) == 0 &&
-		(!chat->is_private ||
-		 (chat->has_author && user != NULL &&
-		  memcmp(&chat->author, user, sizeof(pg_uuid_t)) == 0));
+	if (user == NULL || memcmp(&chat->space, space, sizeof(pg_uuid_t)) != 0)
+		return false;
+	if (chat->is_private &&
+		!(chat->has_author && memcmp(&chat->author, user, sizeof(pg_uuid_t)) == 0))
+		return false;
+	return rank_in_space(get_memberships(false), space) >= RANK_VIEWER;
 }
 
 /*
@@ -904,17 +909,18 @@ is_sole_condition(PlannerInfo *root, RelOptInfo *rel, Node *clause)
 }
 
 /*
- * The condition that a column is among what a function returns, an array, as an
- * index on the column can look it up; NIL where that is of no use.
+ * The condition that a column, the argument "arg" of the function at hand, is
+ * among what another returns, an array, as an index on the column can look it
+ * up; NIL where that is of no use.
  */
 static List *
-index_condition(SupportRequestIndexCondition *req, const char *name, List *args)
+index_condition(SupportRequestIndexCondition *req, int arg, const char *name, List *args)
 {
 	ScalarArrayOpExpr *condition = makeNode(ScalarArrayOpExpr);
 	Oid			types[1] = {TEXTOID};
 	Oid			function;
 
-	if (!is_funcclause(req->node) || req->indexarg != 0 ||
+	if (!is_funcclause(req->node) || req->indexarg != arg ||
 		req->index->relam != BTREE_AM_OID || req->indexcol != 0 ||
 		!is_sole_condition(req->root, req->index->rel, req->node))
 		return NIL;
@@ -927,11 +933,11 @@ index_condition(SupportRequestIndexCondition *req, const char *name, List *args)
 	condition->opfuncid = get_opcode(condition->opno);
 	condition->useOr = true;
 	condition->inputcollid = InvalidOid;
-	condition->args = list_make2(linitial(((FuncExpr *) req->node)->args),
+	condition->args = list_make2(list_nth(((FuncExpr *) req->node)->args, arg),
 								 makeFuncExpr(function, UUIDARRAYOID, args,
 											  InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL));
 	condition->location = -1;
-	req->lossy = false;
+	req->lossy = arg != 0;
 	return list_make1(condition);
 }
 
@@ -952,7 +958,7 @@ appdb_membership_support(PG_FUNCTION_ARGS)
 		result = request;
 	}
 	else if (IsA(request, SupportRequestIndexCondition))
-		result = (Node *) index_condition((SupportRequestIndexCondition *) request, "my_spaces", NIL);
+		result = (Node *) index_condition((SupportRequestIndexCondition *) request, 0, "my_spaces", NIL);
 	PG_RETURN_POINTER(result);
 }
 
@@ -975,9 +981,9 @@ appdb_file_support(PG_FUNCTION_ARGS)
 	{
 		SupportRequestIndexCondition *req = (SupportRequestIndexCondition *) request;
 
-		if (is_funcclause(req->node) && IsA(lsecond(((FuncExpr *) req->node)->args), Const))
-			result = (Node *) index_condition(req, "my_files",
-											  list_make1(lsecond(((FuncExpr *) req->node)->args)));
+		if (is_funcclause(req->node) && IsA(lthird(((FuncExpr *) req->node)->args), Const))
+			result = (Node *) index_condition(req, 1, "my_files",
+											  list_make1(lthird(((FuncExpr *) req->node)->args)));
 	}
 	PG_RETURN_POINTER(result);
 }

@@ -9,7 +9,8 @@
  * and the policies FOR SELECT of the parent do not show the row that a new or
  * changed reference names, the reference is given an id that nobody has: what
  * follows, policies and foreign keys, is then the same, in every detail, as
- * with a row that is not there.
+ * with a row that is not there.  Different ids stay different, and equal ones
+ * equal, for unique indexes' sake.
  *
  * The space that a row belongs to is left to the policies of the row itself.
  */
@@ -25,7 +26,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
@@ -133,10 +133,20 @@ appdb_hidden(Oid relid, const pg_uuid_t *id)
 HeapTuple
 appdb_refer_to_nothing(Relation rel, HeapTuple tup, AttrNumber column)
 {
+	static pg_uuid_t mask;
+	static bool masked = false;
 	int			attnum = column;
-	Datum		id = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
-	bool		isnull = false;
+	bool		isnull;
+	pg_uuid_t	nobodys = *DatumGetUUIDP(heap_getattr(tup, column, RelationGetDescr(rel), &isnull));
+	Datum		id = UUIDPGetDatum(&nobodys);
 
+	if (!masked && !pg_strong_random(&mask, sizeof(mask)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	masked = true;
+	for (int i = 0; i < UUID_LEN; i++)
+		nobodys.data[i] ^= mask.data[i];
 	return heap_modify_tuple_by_cols(tup, RelationGetDescr(rel), 1, &attnum, &id, &isnull);
 }
 

@@ -314,7 +314,8 @@ find_children(const AppdbLink *link, const Level *level, Datum deleted_at)
 
 /*
  * appdb._deleted_with(entity regclass, id uuid, deleted_at timestamptz) returns bigint
- *		Level by level; a row that several paths lead to counts once.
+ *		Level by level; a row that several paths lead to counts once.  None
+ *		below a row that the caller may not see.
  */
 Datum
 appdb__deleted_with(PG_FUNCTION_ARGS)
@@ -382,5 +383,7 @@ appdb__deleted_with(PG_FUNCTION_ARGS)
 	count = hash_get_num_entries(seen) - 1;
 	SPI_finish();
 	hash_destroy(seen);
+	if (count > 0 && !appdb_shown_to_caller(PG_GETARG_OID(0), PG_GETARG_DATUM(1), ACL_NO_RIGHTS))
+		count = 0;
 	PG_RETURN_INT64(count);
 }
