@@ -1421,7 +1421,7 @@ CREATE FUNCTION appdb.can_read_chat(space_id pg_catalog.uuid, chat_id pg_catalog
 	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100
 	AS 'MODULE_PATHNAME', 'appdb_can_read_chat';
 COMMENT ON FUNCTION appdb.can_read_chat(pg_catalog.uuid, pg_catalog.uuid) IS
-'Whether a chat is not private, or the user who is asking is its author. That the user is a member of the space is another question.
+'Whether the user who is asking is a member of a chat''s space, and the chat is not private or that user its author.
 space_id, chat_id: the chat.';
 
 CREATE FUNCTION appdb.can_read_message(space_id pg_catalog.uuid, message_id pg_catalog.uuid) RETURNS pg_catalog.bool
@@ -1436,13 +1436,13 @@ CREATE FUNCTION appdb._file_support(pg_catalog.internal) RETURNS pg_catalog.inte
 	AS 'MODULE_PATHNAME', 'appdb_file_support';
 COMMENT ON FUNCTION appdb._file_support(pg_catalog.internal) IS 'Internal: tells the planner about appdb.has_file_permission()';
 
-CREATE FUNCTION appdb.has_file_permission(file_id pg_catalog.uuid, permission pg_catalog.text) RETURNS pg_catalog.bool
+CREATE FUNCTION appdb.has_file_permission(space_id pg_catalog.uuid, file_id pg_catalog.uuid, permission pg_catalog.text) RETURNS pg_catalog.bool
 	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 1
 	SUPPORT appdb._file_support
 	AS 'MODULE_PATHNAME', 'appdb_has_file_permission';
-COMMENT ON FUNCTION appdb.has_file_permission(pg_catalog.uuid, pg_catalog.text) IS
+COMMENT ON FUNCTION appdb.has_file_permission(pg_catalog.uuid, pg_catalog.uuid, pg_catalog.text) IS
 'Whether a row of file_permissions allows the user who is asking something with a file: one for this user, or one for everyone in a space where they are a member.
-file_id: the file; permission: read, write or manage, of which each allows what those before it do. What a role in the space allows besides is another question. Errors: 22023 for another permission.';
+space_id, file_id: the file; permission: read, write or manage, of which each allows what those before it do. What a role in the space allows besides is another question. Errors: 22023 for another permission.';
 
 CREATE FUNCTION appdb.my_files(permission pg_catalog.text) RETURNS pg_catalog.uuid[]
 	LANGUAGE c STABLE STRICT PARALLEL SAFE
@@ -1523,16 +1523,16 @@ AS $$
 	('message_files', 'delete', 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_message(space_id, message_id)', NULL),
 
 	-- a permission allows more than the role in the space does, also to who has none
-	('files', 'select', 'appdb.is_member(space_id) OR appdb.has_file_permission(id, ''read'')', NULL),
+	('files', 'select', 'appdb.is_member(space_id) OR appdb.has_file_permission(space_id, id, ''read'')', NULL),
 	('files', 'insert', NULL, 'appdb.has_role(space_id, ''editor'') AND COALESCE(user_id = appdb.current_user_id(), true)'),
-	('files', 'update', 'appdb.has_role(space_id, ''editor'') OR appdb.has_file_permission(id, ''write'')',
-	 'appdb.has_role(space_id, ''editor'') OR appdb.has_file_permission(id, ''write'')'),
+	('files', 'update', 'appdb.has_role(space_id, ''editor'') OR appdb.has_file_permission(space_id, id, ''write'')',
+	 'appdb.has_role(space_id, ''editor'') OR appdb.has_file_permission(space_id, id, ''write'')'),
 	('files', 'delete', 'appdb.has_role(space_id, ''admin'') OR (appdb.has_role(space_id, ''editor'') AND user_id = appdb.current_user_id())', NULL),
-	('file_permissions', 'select', 'appdb.is_member(space_id) OR user_id = appdb.current_user_id() OR appdb.has_file_permission(file_id, ''manage'')', NULL),
-	('file_permissions', 'insert', NULL, '(appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(file_id, ''manage'')) AND COALESCE(granted_by = appdb.current_user_id(), true)'),
-	('file_permissions', 'update', 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(file_id, ''manage'')',
-	 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(file_id, ''manage'')'),
-	('file_permissions', 'delete', 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(file_id, ''manage'')', NULL),
+	('file_permissions', 'select', 'appdb.is_member(space_id) OR user_id = appdb.current_user_id() OR appdb.has_file_permission(space_id, file_id, ''manage'')', NULL),
+	('file_permissions', 'insert', NULL, '(appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(space_id, file_id, ''manage'')) AND COALESCE(granted_by = appdb.current_user_id(), true)'),
+	('file_permissions', 'update', 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(space_id, file_id, ''manage'')',
+	 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(space_id, file_id, ''manage'')'),
+	('file_permissions', 'delete', 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(space_id, file_id, ''manage'')', NULL),
 
 	-- money is the server's to write
 	('subscriptions', 'select', 'user_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''admin'')', NULL),
@@ -5396,12 +5396,13 @@ CREATE FUNCTION appdb.retention() RETURNS pg_catalog.interval
 	AS 'MODULE_PATHNAME', 'appdb_retention_interval';
 COMMENT ON FUNCTION appdb.retention() IS 'How long deleted rows are kept: the setting appdb.retention';
 
--- Is a row under a legal hold?  (The work is done as the owner of the tables.)
+-- Is a row under a legal hold?  (The work is done as the owner of the tables,
+-- for rows that the caller may see.)
 CREATE FUNCTION appdb._held(entity pg_catalog.regclass, id pg_catalog.uuid)
 	RETURNS pg_catalog.bool
 	LANGUAGE c VOLATILE STRICT
-	AS 'MODULE_PATHNAME', 'appdb_as_owner';
-COMMENT ON FUNCTION appdb._held(pg_catalog.regclass, pg_catalog.uuid) IS 'Internal: whether a row is under a legal hold';
+	AS 'MODULE_PATHNAME', 'appdb__held';
+COMMENT ON FUNCTION appdb._held(pg_catalog.regclass, pg_catalog.uuid) IS 'Internal: whether a row that the caller may see is under a legal hold';
 
 CREATE FUNCTION appdb.__held(entity pg_catalog.regclass, id pg_catalog.uuid)
 	RETURNS pg_catalog.bool
