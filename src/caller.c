@@ -185,10 +185,7 @@ appdb_row_allows(PG_FUNCTION_ARGS)
 Datum
 appdb__held(PG_FUNCTION_ARGS)
 {
-	if (!appdb_is_managed(PG_GETARG_OID(0)))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation with OID %u is not managed", PG_GETARG_OID(0))));
-	PG_RETURN_BOOL(DatumGetBool(appdb_as_owner(fcinfo)) &&
+	PG_RETURN_BOOL(appdb_is_managed(PG_GETARG_OID(0)) &&
+				   DatumGetBool(appdb_as_owner(fcinfo)) &&
 				   appdb_shown_to_caller(PG_GETARG_OID(0), PG_GETARG_DATUM(1), ACL_NO_RIGHTS));
 }
