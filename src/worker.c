@@ -8,7 +8,12 @@
  * appdb.worker_naptime seconds it starts a worker for one database after the
  * other, which does what is due and ends.  So nothing stays connected that
  * would be in the way of DROP DATABASE or ALTER EXTENSION UPDATE, and an error
- * ends no more than one batch.
+ * ends no more than one batch.  While a worker runs, the launcher looks whether
+ * somebody wants the database for himself, and ends the worker then.  It does
+ * not wait for a purge, of which there is one at a time.
+ *
+ * What fails is tried again after twice as long each time, up to ten minutes;
+ * what has taken long and found nothing to do rests fifty times as long.
  *
  * The worker acts with the rights of the tables' owner, batch by batch, each a
  * transaction.  Purging deleted rows, once an hour, is a session of the owner's.
@@ -35,6 +40,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
@@ -59,12 +65,22 @@
 #define PURGE_EVERY_MS (60 * 60 * 1000)
 /* others want to be served */
 #define LONGEST_PASS_MS (60 * 1000)
+#define LONGEST_RUN_MS (5 * 60 * 1000)
+#define LOOK_FOR_DROP_MS 500
+#define LONGEST_BACKOFF_MS (10 * 60 * 1000)
+#define REST_FACTOR 50
+#define LONGEST_REST_MS (60 * 1000)
+
+static const char *const steps[] = {"schedules", "leases", "tasks", "sessions", "verifications", "invitations"};
+#define NSTEPS ((int) lengthof(steps))
 
 /* written by one worker at a time, while the launcher waits for it */
 typedef struct DatabaseState
 {
 	Oid			oid;
 	TimestampTz without;		/* when it was seen not to have the extension */
+	TimestampTz not_before[NSTEPS];	/* when a step is due again, if not in the next round */
+	int			failures[NSTEPS];	/* how often it has failed in a row */
 	TimestampTz purged;			/* when deleted rows were purged */
 	Oid			purge_by;		/* the role to do it now, or InvalidOid */
 } DatabaseState;
@@ -204,25 +220,111 @@ list_databases(MemoryContext context)
 	return result;
 }
 
-static void
-run_worker(Oid database, const char *function)
+/* a worker of the launcher's */
+typedef struct Running
 {
-	BackgroundWorker worker;
-	BackgroundWorkerHandle *handle;
+	BackgroundWorkerHandle *handle;	/* or NULL */
+	Oid			database;
+	TimestampTz since;
+} Running;
 
-	memset(&worker, 0, sizeof(worker));
-	snprintf(worker.bgw_name, BGW_MAXLEN, "appdb maintenance");
-	snprintf(worker.bgw_type, BGW_MAXLEN, "appdb maintenance");
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	snprintf(worker.bgw_library_name, BGW_MAXLEN, "appdb");
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "%s", function);
-	worker.bgw_main_arg = ObjectIdGetDatum(database);
-	worker.bgw_notify_pid = MyProcPid;
+static Running maintenance;
+static Running purge;
+
+/*
+ * Does somebody drop, rename, move or copy the database?  They wait five
+ * seconds for others to leave.
+ */
+static bool
+is_wanted_alone(Oid database)
+{
+	LOCKTAG		tag;
+	bool		result;
+
+	StartTransactionCommand();
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, database, 0);
+	/* as a backend that connects */
+	result = LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
+	CommitTransactionCommand();
+	return result;
+}
+
+static void
+start_worker(Running *worker, const char *function, Oid database, Oid role)
+{
+	BackgroundWorker registration;
+
+	memset(&registration, 0, sizeof(registration));
+	snprintf(registration.bgw_name, BGW_MAXLEN, "appdb maintenance");
+	snprintf(registration.bgw_type, BGW_MAXLEN, "appdb maintenance");
+	registration.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	registration.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	registration.bgw_restart_time = BGW_NEVER_RESTART;
+	snprintf(registration.bgw_library_name, BGW_MAXLEN, "appdb");
+	snprintf(registration.bgw_function_name, BGW_MAXLEN, "%s", function);
+	registration.bgw_main_arg = ObjectIdGetDatum(database);
+	memcpy(registration.bgw_extra, &role, sizeof(Oid));
+	registration.bgw_notify_pid = MyProcPid;
+	worker->database = database;
+	worker->since = GetCurrentTimestamp();
 	/* no free slot: next time */
-	if (RegisterDynamicBackgroundWorker(&worker, &handle))
-		(void) WaitForBackgroundWorkerShutdown(handle);
+	if (!RegisterDynamicBackgroundWorker(&registration, &worker->handle))
+		worker->handle = NULL;
+}
+
+static bool
+is_running(Running *worker)
+{
+	pid_t		pid;
+
+	if (worker->handle != NULL && GetBackgroundWorkerPid(worker->handle, &pid) == BGWH_STOPPED)
+	{
+		pfree(worker->handle);
+		worker->handle = NULL;
+	}
+	return worker->handle != NULL;
+}
+
+static void
+look_after(Running *worker, long longest)
+{
+	if (is_running(worker) &&
+		(is_wanted_alone(worker->database) ||
+		 (longest > 0 && TimestampDifferenceExceeds(worker->since, GetCurrentTimestamp(), longest))))
+		TerminateBackgroundWorker(worker->handle);
+}
+
+/*
+ * Wait until a worker has ended, or for some time where that is NULL.
+ */
+static void
+wait_for(Running *worker, long ms)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+
+	while (worker == NULL || is_running(worker))
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		long		timeout = LOOK_FOR_DROP_MS;
+		int			events;
+
+		if (worker == NULL)
+		{
+			if (now >= end || ConfigReloadPending)
+				break;
+			timeout = TimestampDifferenceMilliseconds(now, end);
+			if (is_running(&purge))
+				timeout = Min(timeout, LOOK_FOR_DROP_MS);
+		}
+		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (events & WL_TIMEOUT)
+		{
+			look_after(&maintenance, LONGEST_RUN_MS);
+			look_after(&purge, 0);
+		}
+	}
 }
 
 void
@@ -235,6 +337,7 @@ appdb_launcher_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	context = AllocSetContextCreate(TopMemoryContext, "appdb launcher", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(TopMemoryContext);
 
 	for (;;)
 	{
@@ -255,20 +358,22 @@ appdb_launcher_main(Datum arg)
 				Oid			database = lfirst_oid(lc);
 				DatabaseState *state = database_state(database);
 
-				CHECK_FOR_INTERRUPTS();
 				if (state->without != 0 &&
 					!TimestampDifferenceExceeds(state->without, GetCurrentTimestamp(), LOOK_AGAIN_MS))
 					continue;
 				state->purge_by = InvalidOid;
-				run_worker(database, "appdb_worker_main");
-				if (OidIsValid(state->purge_by))
-					run_worker(database, "appdb_purge_main");
+				start_worker(&maintenance, "appdb_worker_main", database, InvalidOid);
+				wait_for(&maintenance, 0);
+				if (OidIsValid(state->purge_by) && !is_running(&purge))
+				{
+					/* which may take long: nobody waits for it */
+					state->purged = GetCurrentTimestamp();
+					start_worker(&purge, "appdb_purge_main", database, state->purge_by);
+				}
 			}
 			MemoryContextReset(context);
 		}
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 worker_naptime * 1000L, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+		wait_for(NULL, worker_naptime * 1000L);
 	}
 }
 
@@ -353,7 +458,31 @@ run_statement(void *arg)
 	return query_int8(arg);
 }
 
-/* is there an extension of our version, with its tables? */
+/*
+ * What is set for the database or the role is meant for clients.
+ */
+static void
+own_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		/* who waits for longer keeps other databases from being served */
+		{"lock_timeout", "10s"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		/* 17 has it */
+		{"transaction_timeout", "0"},
+	};
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+	{
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	}
+}
+
+/* is there the extension, with its tables? */
 static bool
 has_extension(void)
 {
@@ -407,7 +536,6 @@ owner_who_can_log_in(void)
 void
 appdb_worker_main(Datum arg)
 {
-	static const char *const steps[] = {"schedules", "leases", "tasks", "sessions", "verifications", "invitations"};
 	Oid			database = DatumGetObjectId(arg);
 	DatabaseState *state;
 	TimestampTz end;
@@ -415,6 +543,7 @@ appdb_worker_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	own_settings();
 	end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_PASS_MS);
 
 	state = database_state(database);
@@ -425,19 +554,39 @@ appdb_worker_main(Datum arg)
 	}
 	state->without = 0;
 
-	for (int i = 0; i < (int) lengthof(steps); i++)
+	for (int i = 0; i < NSTEPS; i++)
 	{
 		char	   *what = psprintf("appdb: %s", steps[i]);
 		char	   *sql = psprintf("SELECT appdb._maintain('%s', %d)", steps[i], BATCH);
+		TimestampTz begin = GetCurrentTimestamp();
+		TimestampTz now;
+		int64		n;
 
-		while (in_transaction(what, run_statement, sql) >= BATCH && GetCurrentTimestamp() < end)
-			;
+		if (begin < state->not_before[i])
+			continue;
+		do
+			n = in_transaction(what, run_statement, sql);
+		while (n >= BATCH && GetCurrentTimestamp() < end);
+		now = GetCurrentTimestamp();
+		if (n >= 0)
+		{
+			state->failures[i] = 0;
+			state->not_before[i] = n > 0 ? 0 : Min(now + REST_FACTOR * (now - begin), TimestampTzPlusMilliseconds(now, LONGEST_REST_MS));
+		}
+		else
+		{
+			int64		wait = worker_naptime * INT64CONST(1000) << Min(state->failures[i], 10);
+
+			state->failures[i]++;
+			state->not_before[i] = TimestampTzPlusMilliseconds(now, Min(wait, LONGEST_BACKOFF_MS));
+		}
 	}
 	state->purge_by = InvalidOid;
 	if (state->purged == 0 || TimestampDifferenceExceeds(state->purged, GetCurrentTimestamp(), PURGE_EVERY_MS))
 	{
-		state->purged = GetCurrentTimestamp();
 		state->purge_by = owner_who_can_log_in();
+		if (!OidIsValid(state->purge_by))
+			state->purged = GetCurrentTimestamp();
 	}
 	proc_exit(0);
 }
@@ -450,6 +599,7 @@ void
 appdb_purge_main(Datum arg)
 {
 	Oid			database = DatumGetObjectId(arg);
+	Oid			role;
 	const char *sql = "CALL appdb.purge()";
 	MemoryContext oldcontext;
 	RawStmt    *stmt;
@@ -458,7 +608,9 @@ appdb_purge_main(Datum arg)
 
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(database, database_state(database)->purge_by, 0);
+	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(Oid));
+	BackgroundWorkerInitializeConnectionByOid(database, role, 0);
+	own_settings();
 
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, "CALL appdb.purge()");

@@ -52,11 +52,11 @@ done_work="SELECT (SELECT count(*) FROM app_data.sessions) = 0 AND (SELECT count
 	AND (SELECT status FROM app_data.tasks WHERE kind = 'silent') = 'pending'
 	AND (SELECT count(*) FROM app_data.tasks WHERE kind = 'tick') >= 1 AND (SELECT count(*) FROM app_data.notes) = 0"
 
-for db in one two plain; do
+for db in one two busy other plain; do
 	DB=postgres q -c "CREATE DATABASE $db"
 done
 DB=postgres q -c "CREATE ROLE appdb_owner LOGIN" -c "CREATE DATABASE owned OWNER appdb_owner"
-for db in one two; do
+for db in one two busy other; do
 	DB=$db q -c "CREATE EXTENSION appdb" -c "ALTER DATABASE $db SET appdb.retention = '0'"
 done
 PGUSER=appdb_owner DB=owned q -c "CREATE EXTENSION appdb" -c "ALTER DATABASE owned SET appdb.retention = '0'"
@@ -100,11 +100,82 @@ DB=two q <<-'SQL'
 SQL
 DB=two until_true "SELECT count(*) = 0 FROM app_data.verifications" "it survives errors"
 
+# ... and not one row the others
+DB=two q <<-'SQL'
+	CREATE OR REPLACE FUNCTION app_data.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF OLD.token_hash = sha256('bad') THEN RAISE 'planted'; END IF; RETURN OLD; END $$;
+	INSERT INTO app_data.sessions (user_id, token_hash, expires_at)
+	SELECT '00000000-0000-4000-8000-0000000000a1', sha256(t), now() - interval '2 d' FROM unnest('{bad,good,better}'::bytea[]) AS t;
+	CREATE TABLE public.orders (task_id uuid REFERENCES app_data.tasks);
+	INSERT INTO app_data.tasks (kind, status, finished_at) SELECT k, 'completed', now() - interval '9 d' FROM unnest('{ordered,not ordered}'::text[]) AS k;
+	INSERT INTO public.orders SELECT id FROM app_data.tasks WHERE kind = 'ordered';
+	CREATE FUNCTION app_data.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.kind = 'stubborn' THEN RAISE 'stubborn'; END IF; RETURN NEW; END $$;
+	CREATE TRIGGER refuse BEFORE UPDATE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION app_data.refuse();
+	INSERT INTO app_data.tasks (kind, status, locked_by, locked_until, attempts, ticket)
+	SELECT k, 'running', 'w', now() - interval '1 s', 1, 1 FROM unnest('{stubborn,mute}'::text[]) AS k;
+SQL
+DB=two until_true "SELECT count(*) = 1 AND bool_and(token_hash = sha256('bad')) FROM app_data.sessions" "a row that cannot go keeps no others"
+DB=two until_true "SELECT string_agg(kind, ' ' ORDER BY kind) = 'ordered' FROM app_data.tasks WHERE kind LIKE '%ordered'" "nor a finished task that somebody's table refers to"
+DB=two until_true "SELECT string_agg(kind || ' ' || status, ', ' ORDER BY kind) = 'mute pending, stubborn running' FROM app_data.tasks WHERE kind IN ('mute', 'stubborn')" "nor a task that a trigger protects"
+like "the log says so" "$(cat "$CLUSTER/log")" '1 rows of "app_data.sessions" whose time is over cannot be removed'
+DB=two q -c "DROP TRIGGER refuse ON app_data.tasks" -c "DROP TRIGGER fail ON app_data.sessions"
+
+# what clients are told does not hold for it
+DB=postgres q <<-'SQL'
+	ALTER DATABASE two SET statement_timeout = '1ms';
+	ALTER DATABASE two SET lock_timeout = '1ms';
+	ALTER DATABASE two SET idle_in_transaction_session_timeout = '1ms';
+	ALTER DATABASE two SET default_transaction_read_only = on;
+	ALTER DATABASE two SET default_transaction_isolation = 'serializable';
+SQL
+export PGOPTIONS='-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off'
+DB=two q -c "INSERT INTO app_data.verifications (identifier, value, expires_at) VALUES ('a', 'b', now() - interval '2 d')"
+DB=two until_true "SELECT count(*) = 0 FROM app_data.verifications" "it has its own settings"
+unset PGOPTIONS
+DB=postgres q -c "ALTER DATABASE two RESET ALL" -c "ALTER DATABASE two SET appdb.retention = '0'"
+
+# what fails is tried less and less often
+DB=two q -c "ALTER FUNCTION appdb._run_schedules(integer) RENAME TO not_now"
+failures() {
+	grep 'ERROR:  function appdb._run_schedules(integer) does not exist' "$CLUSTER/log" | awk '{ print $2 }'
+}
+for ((i = 0; i < 600; i++)); do
+	[ "$(failures | wc -l)" -lt 4 ] || break
+	sleep 0.1
+done
+is "it backs off" "$(q -c "SELECT '$(failures | sed -n 4p)'::time - '$(failures | sed -n 3p)'::time > interval '3.9 s' OR '$(failures | sed -n 4p)'::time < '$(failures | sed -n 3p)'::time")" t
+DB=two q -c "ALTER FUNCTION appdb.not_now(integer) RENAME TO _run_schedules"
+
 # a kill of the launcher
 pid=$(DB=postgres q -c "SELECT pid FROM pg_stat_activity WHERE backend_type = 'appdb launcher'")
 DB=postgres q -c "SELECT pg_terminate_backend($pid, 5000)" >/dev/null
 is "it ends when asked" "$(DB=postgres q -c "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid")" 0
 DB=postgres until_true "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'appdb launcher'" "and comes back"
+
+# -- in the way of nobody
+
+# busy DATABASE SECONDS: the worker is at work there for so long
+busy() {
+	DB=$1 q <<-SQL
+		CREATE OR REPLACE FUNCTION app_data.slow() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN PERFORM pg_sleep($2); RETURN OLD; END \$\$;
+		CREATE OR REPLACE TRIGGER slow BEFORE DELETE ON app_data.verifications FOR EACH ROW EXECUTE FUNCTION app_data.slow();
+		INSERT INTO app_data.verifications (identifier, value, expires_at) VALUES ('a', 'b', now() - interval '2 d');
+	SQL
+	DB=postgres until_true "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = '$1' AND backend_type = 'appdb maintenance' AND state = 'active' AND query = 'appdb: verifications'" \
+		"pg_stat_activity shows what it does in $1"
+}
+busy busy 600
+is "CREATE DATABASE by a template that it works in" "$(DB=postgres q -c "CREATE DATABASE copy TEMPLATE busy")" ""
+DB=postgres until_true "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname IN ('busy', 'copy') AND backend_type = 'appdb maintenance'" "it comes back"
+is "DROP DATABASE" "$(DB=postgres q -c "DROP DATABASE copy" -c "DROP DATABASE busy")" ""
+busy other 2
+extension_dir=$BASE/root$("$PG_CONFIG" --sharedir)/extension
+version=$(DB=other q -c "SELECT extversion FROM pg_extension WHERE extname = 'appdb'")
+echo 'CREATE FUNCTION appdb.fake() RETURNS text LANGUAGE sql RETURN NULL;' >"$extension_dir/appdb--$version--fake.sql"
+is "ALTER EXTENSION UPDATE" "$(DB=other q -c "ALTER EXTENSION appdb UPDATE TO 'fake'" -c "SELECT appdb.fake() IS NULL")" t
+rm "$extension_dir/appdb--$version--fake.sql"
+DB=other until_true "SELECT count(*) = 0 FROM app_data.verifications" "and its work is done"
+busy other 2
+is "DROP EXTENSION" "$(DB=other q -c "SET client_min_messages = warning" -c "SET appdb.allow_drop = on" -c "DROP EXTENSION appdb CASCADE")" ""
 
 # databases and extensions that go
 is "DROP EXTENSION" "$(DB=one q -c "SET client_min_messages = warning" -c "SET appdb.allow_drop = on" -c "DROP EXTENSION appdb CASCADE")" ""
@@ -113,9 +184,36 @@ q -c "CREATE EXTENSION appdb" -c "INSERT INTO app_data.verifications (identifier
 DB=owned q -c "INSERT INTO app_data.verifications (identifier, value, expires_at) VALUES ('a', 'b', now() - interval '2 d')"
 DB=owned until_true "SELECT count(*) = 0 FROM app_data.verifications" "the others are still served"
 
-DB=postgres q -c "ALTER SYSTEM SET appdb.worker = off" -c "SELECT pg_reload_conf()" >/dev/null
+# -- a standby
+primary=$CLUSTER
+cluster_use worker_standby
+standby=$CLUSTER
+trap 'for c in "$primary" "$standby"; do CLUSTER=$c; cluster_stop immediate; rm -rf "${c:?}"; done' EXIT
+rm -rf "${standby:?}"
+mkdir -m 700 "$standby"
+[ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$standby"
+as_server env PGHOST="$primary" PGPORT=5432 PGUSER=postgres "$PG_BINDIR/pg_basebackup" -D "$standby/data" -R -X stream -c fast --no-sync
+cluster_configure "unix_socket_directories = '$standby'"
+cluster_start
+PGHOST=$primary DB=postgres q -c "ALTER SYSTEM SET appdb.worker = off" -c "SELECT pg_reload_conf()" >/dev/null
+until [ "$(PGHOST=$primary DB=postgres q -c 'SHOW appdb.worker')" = off ]; do sleep 0.1; done
+# one that the worker there does not see any more
+PGHOST=$primary DB=postgres until_true "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'appdb maintenance'" "it ends where it is turned off"
+PGHOST=$primary DB=owned q -c "INSERT INTO app_data.verifications (identifier, value, expires_at) VALUES ('standby', 'b', now() - interval '2 d')"
+DB=owned until_true "SELECT count(*) = 1 FROM app_data.verifications" "a standby has what there is to do"
+sleep 2
+is "it rests there" "$(DB=owned q -c 'SHOW appdb.worker' -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'appdb%'" -c 'SELECT count(*) FROM app_data.verifications')" "$(printf 'on\n0\n1')"
+is "after a promotion" "$(DB=owned q -c 'SELECT pg_promote()')" t
+DB=owned until_true "SELECT count(*) = 0 FROM app_data.verifications" "it works"
+is "nothing crashed there" "$(grep -cE 'PANIC|was terminated by signal' "$standby/log")" 0
+cluster_stop immediate
+cluster_use worker
+
+# -- the end
+DB=postgres q -c "ALTER SYSTEM SET appdb.worker = on" -c "SELECT pg_reload_conf()" >/dev/null
+busy owned 600
 is "nothing crashed" "$(grep -cE 'PANIC|was terminated by signal' "$CLUSTER/log")" 0
 cluster_stop fast
-is "the server stops" "$([ -f "$CLUSTER/data/postmaster.pid" ] || echo stopped)" stopped
+is "the server stops at once, whatever it does" "$([ -f "$CLUSTER/data/postmaster.pid" ] || echo stopped)" stopped
 
 done_testing
