@@ -32,6 +32,12 @@ until_true() {
 	not_ok "$2" < <(q "SELECT kind, status, last_error FROM appdb.tasks"; cat "$work/log")
 }
 
+# begin TO SECONDS: the worker is at a task that counts, with so many seconds for each
+begin() {
+	id=$(q "SELECT appdb.enqueue('example.count', '{\"to\": $1, \"seconds\": $2}')")
+	until_true "SELECT status = 'running' FROM appdb.tasks WHERE id = '$id'" "$name: begins to count to $1"
+}
+
 # try NAME COMMAND...
 try() {
 	local name=$1
@@ -47,15 +53,39 @@ example.count|completed|{"counted": 3}|at 3|1
 example.fail|pending|||1'
 	like "$name: says what went wrong" "$(q "SELECT last_error FROM appdb.tasks WHERE kind = 'example.fail'")" "it always does"
 
+	local id
+	export LEASE_SECONDS=2
 	"$@" >"$work/log" 2>&1 &
 	pid=$!
 	until_true "SELECT count(*) > 0 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.mode = 'RowExclusiveLock'" "$name: waits"
 	q "SELECT appdb.enqueue('example.add', '{\"a\": 20, \"b\": 22}')" >/dev/null
 	until_true "SELECT count(*) = 1 FROM appdb.tasks WHERE result = '{\"sum\": 42}'" "$name: wakes up"
+
+	# a lease is prolonged, so that nobody else gets the task
+	begin 1 5
+	sleep 3
+	is "$name: keeps what it does" "$(q "SELECT count(*) FROM appdb.claim()")" 0
+	until_true "SELECT count(*) = 1 FROM appdb.tasks WHERE id = '$id' AND status = 'completed' AND attempts = 1" "$name: finishes it"
+	begin 1000 0.1
+	is "$name: is told of a task that is called off" "$(q "SELECT appdb.cancel('$id')")" running
+	until_true "SELECT count(*) = 1 FROM appdb.tasks WHERE id = '$id' AND status = 'canceled' AND last_error ~ 'canceled at [0-9]+'" "$name: and stops doing it"
+	begin 2 1
 	kill -TERM "$pid"
 	wait "$pid" 2>/dev/null
+	is "$name: stops when told, without an error" $? 0
+	is "$name: having finished what it did" "$(q "SELECT status, result FROM appdb.tasks WHERE id = '$id'")" 'completed|{"counted": 2}'
+
+	# one that dies
+	"$@" >"$work/log" 2>&1 &
+	pid=$!
+	begin 1 60
+	kill -KILL "$pid"
+	wait "$pid" 2>/dev/null
 	pid=''
-	ok "$name: stops when told"
+	q "UPDATE app_data.tasks SET payload = '{\"to\": 1}' WHERE id = '$id'" >/dev/null
+	sleep 2.1
+	timeout 60 "$@" --once >"$work/log" 2>&1
+	is "$name: another does what was begun" "$(q "SELECT status, attempts, errors #>> '{0,error}' FROM appdb.tasks WHERE id = '$id'")" 'completed|2|its worker went silent'
 }
 
 if need_packages '/usr/bin/python3 -c "import psycopg"' python3-psycopg; then

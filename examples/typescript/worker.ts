@@ -1,24 +1,33 @@
-// A worker for appdb's task queue: postgres.js, one connection to listen, a few to work.
+// A worker for appdb's task queue: postgres.js, a connection to claim and wait, a pool for the tasks.
 //
-//   DATABASE_URL=postgres://... npx tsx worker.ts          until it is told to stop
+//   DATABASE_URL=postgres://... npx tsx worker.ts          until it is told to stop (SIGINT, SIGTERM): it finishes what it does
 //   DATABASE_URL=postgres://... npx tsx worker.ts --once   until there is nothing to do
+//
+// Run as many as you like. What one did that dies is taken by another, once its lease has ended.
 
 import postgres from 'postgres'
 
 type Task = { id: string; ticket: number; kind: string; payload: any; attempt: number }
-type Context = { task: Task; canceled: () => boolean; progress: (fraction: number, message?: string) => Promise<void> }
+type Context = { task: Task; signal: AbortSignal; progress: (fraction: number, message?: string) => Promise<void> }
 
 const queues = ['default']
-const lease = '30 seconds'
+const concurrency = 10
+const leaseSeconds = Number(process.env.LEASE_SECONDS ?? 30)
+const lease = `${leaseSeconds} seconds`
 const name = `worker.ts ${process.pid}`
 const once = process.argv.includes('--once')
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
-// what each kind of task does: an error makes it fail, and it is tried again
+// what each kind of task does: an error makes it fail, and it is tried again; the signal says that somebody has called it off, or that another worker has it
 const handlers: Record<string, (context: Context) => Promise<unknown>> = {
 	'example.add': async ({ task }) => ({ sum: task.payload.a + task.payload.b }),
 	'example.fail': async () => { throw new Error('it always does') },
-	'example.count': async ({ task, canceled, progress }) => {
-		for (let i = 1; i <= task.payload.to && !canceled(); i++) await progress(i / task.payload.to, `at ${i}`)
+	'example.count': async ({ task, signal, progress }) => {
+		for (let i = 1; i <= task.payload.to; i++) {
+			if (signal.aborted) throw new Error(`canceled at ${i - 1}`)
+			await sleep((task.payload.seconds ?? 0) * 1000)
+			await progress(i / task.payload.to, `at ${i}`)
+		}
 		return { counted: task.payload.to }
 	},
 }
@@ -26,47 +35,70 @@ const handlers: Record<string, (context: Context) => Promise<unknown>> = {
 const options = { onnotice: () => {} }
 const url = process.env.DATABASE_URL
 const sql = url ? postgres(url, options) : postgres(options)
-// idle() remembers on its connection that somebody waits: one connection, not a pool
+// idle() remembers on its connection that somebody waits: one connection, not a pool, and no pooler before it
 const waiter = url ? postgres(url, { ...options, max: 1 }) : postgres({ ...options, max: 1 })
 
 let stopping = false
 let wake = () => {}
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => { stopping = true; wake() })
 
+// 55000, P0002: somebody else has it by now, or it is gone
+const isLost = (error: any) => error.code === '55000' || error.code === 'P0002'
+
 async function run(task: Task) {
-	let canceled = false
+	const abort = new AbortController()
 	const beat = setInterval(async () => {
-		canceled = (await sql`SELECT appdb.heartbeat(${task.id}, ${task.ticket}, ${lease}) AS canceled`)[0]!.canceled
-	}, 10_000)
+		try {
+			const [{ canceled }] = await sql<[{ canceled: boolean }]>`SELECT appdb.heartbeat(${task.id}, ${task.ticket}, ${lease}) AS canceled`
+			if (canceled) abort.abort()
+		} catch (error) {
+			// otherwise the next one may do
+			if (isLost(error)) abort.abort()
+		}
+	}, leaseSeconds * 1000 / 3)
 	try {
-		const handler = handlers[task.kind]
-		if (!handler) throw new Error(`no handler for ${task.kind}`)
-		const result = await handler({
-			task,
-			canceled: () => canceled,
-			progress: async (fraction, message) => {
-				canceled = (await sql`SELECT appdb.progress(${task.id}, ${task.ticket}, ${fraction}, ${message ?? null}) AS canceled`)[0]!.canceled
-			},
-		})
-		await sql`SELECT appdb.complete(${task.id}, ${task.ticket}, ${sql.json(result as any)})`
+		try {
+			const handler = handlers[task.kind]
+			if (!handler) throw new Error(`no handler for ${task.kind}`)
+			const result = await handler({
+				task,
+				signal: abort.signal,
+				progress: async (fraction, message) => {
+					const [{ canceled }] = await sql<[{ canceled: boolean }]>`SELECT appdb.progress(${task.id}, ${task.ticket}, ${fraction}, ${message ?? null}) AS canceled`
+					if (canceled) abort.abort()
+				},
+			})
+			await sql`SELECT appdb.complete(${task.id}, ${task.ticket}, ${sql.json((result ?? null) as any)})`
+		} catch (error: any) {
+			if (isLost(error)) throw error
+			await sql`SELECT appdb.fail(${task.id}, ${task.ticket}, ${String(error.stack ?? error)})`
+		}
 	} catch (error: any) {
-		// 55000: somebody else has it by now
-		if (error.code !== '55000') await sql`SELECT appdb.fail(${task.id}, ${task.ticket}, ${String(error.stack ?? error)})`.catch(console.error)
+		// nothing more to do about it: if it is not lost already, its lease will end
+		console.error(task.id, error.message)
 	} finally {
 		clearInterval(beat)
 	}
 }
 
+const running = new Set<Promise<void>>()
 await waiter.listen('appdb_tasks', () => wake())
 while (!stopping) {
 	const woken = new Promise<void>((resolve) => { wake = resolve })
-	const tasks = await waiter<Task[]>`SELECT id, ticket, kind, payload, attempt FROM appdb.claim(${queues}, ${name}, 10, ${lease})`
-	if (tasks.length > 0) {
-		await Promise.all(tasks.map(run))
-		continue
+	const tasks = await waiter<Task[]>`SELECT id, ticket, kind, payload, attempt FROM appdb.claim(${queues}, ${name}, ${concurrency - running.size}, ${lease})`
+	for (const task of tasks) {
+		const job: Promise<void> = run(task).finally(() => running.delete(job))
+		running.add(job)
 	}
-	if (once) break
-	const [{ ms }] = await waiter<[{ ms: number }]>`SELECT extract(epoch FROM appdb.idle(${queues}))::float8 * 1000 AS ms`
-	if (ms > 0) await Promise.race([woken, new Promise((resolve) => setTimeout(resolve, ms))])
+	if (running.size >= concurrency) {
+		await Promise.race(running)
+	} else if (tasks.length === 0) {
+		if (once && running.size === 0) break
+		const [{ ms }] = await waiter<[{ ms: number }]>`SELECT extract(epoch FROM appdb.idle(${queues}))::float8 * 1000 AS ms`
+		let timer: NodeJS.Timeout | undefined
+		if (ms > 0) await Promise.race([woken, new Promise((resolve) => { timer = setTimeout(resolve, ms) }), ...(once ? running : [])])
+		clearTimeout(timer)
+	}
 }
+await Promise.all(running)
 await Promise.all([sql.end(), waiter.end()])
