@@ -9,6 +9,8 @@
 #   make demo           a private server to try appdb on
 #   make bench          benchmarks on a private server
 #   make docs           docs/database/schema.md from the catalogs
+#   make migration TO=1.2 [RENAME='notes.content=body']
+#                       drafts the migration from the last release to the tables here
 #   make lint-migrations
 #                       finds in sql/migrations/ what would block or lose something
 #   make release VERSION=1.1
@@ -22,7 +24,7 @@ PG_CONFIG ?= pg_config
 # work where pg_config is not installed yet, and PGXS has a target "check"
 # which says that there is none: so they are kept apart from PGXS.
 own_targets = check check-all check-memory demo demo-stop demo-clean bench stress roots docs release
-own_targets += crash lint-migrations
+own_targets += crash lint-migrations migration
 own_goals = $(filter $(own_targets),$(MAKECMDGOALS))
 
 ifneq (,$(own_goals))
@@ -48,6 +50,8 @@ stress:
 	@PG_CONFIG='$(PG_CONFIG)' test/harness/check.sh --stress $(TESTS)
 crash:
 	@PG_CONFIG='$(PG_CONFIG)' APPDB_CRASH_CYCLES='$(or $(CYCLES),60)' test/crash.sh build
+migration:
+	@PG_CONFIG='$(PG_CONFIG)' tools/migration.sh '$(TO)' $(RENAME)
 lint-migrations:
 	@tools/run.sh lint-migrations.mjs $(patsubst %,--released %,$(wildcard sql/released/SHA256SUMS)) \
 		$(filter-out %.engine.sql,$(wildcard sql/migrations/*--*.sql))

@@ -40,7 +40,7 @@ const waivable = new Set(Object.keys(rules).filter((rule) => rule.endsWith('*'))
 const safeWay = (rule) => rules[rule] ?? rules[`${rule}*`];
 
 // kept by the engine itself, a few rows each
-const small = new Set(['app_data.schema_version', 'app_data.managed', 'app_data.access']);
+const small = new Set(['app_data.schema_version', 'app_data.managed', 'app_data.pending', 'app_data.access', 'app_data.legal_holds']);
 
 const name = (relation) => `${relation.schemaname ? `${relation.schemaname}.` : ''}${relation.relname}`;
 const constraints = (column) => (column.constraints ?? []).map((item) => item.Constraint);
@@ -118,7 +118,7 @@ export function lint(source) {
 			if (node.skipIfNewValExists) add('if-not-exists', `IF NOT EXISTS for the value ${node.newVal}`);
 		} else if (kind === 'UpdateStmt' || kind === 'DeleteStmt' || kind === 'MergeStmt') {
 			if (filled(node.relation)) {
-				const batched = JSON.stringify(node.whereClause ?? {}).includes('"limitCount"');
+				const batched = JSON.stringify(node).includes('"limitCount"');
 				if (!isOnline) add('batch', `changes rows of ${table(node.relation)} in the transaction of the first part, and keeps them locked to its end`);
 				else if (!batched) add('batch', `changes any number of rows of ${table(node.relation)} in one transaction`);
 			}

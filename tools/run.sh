@@ -10,11 +10,13 @@ top=$PWD
 . test/harness/clients.sh
 
 mkdir -p tmp
-npm_ci tools || {
-	echo "$0: $CLIENTS_WHY" >&2
-	exit 1
-}
-cd "$from"
-program=$1
+program=tools/$1
 shift
-exec node "$top/tools/$program" "$@"
+for dir in tools $(dirname "$program"); do
+	npm_ci "$dir" || {
+		echo "$0: $CLIENTS_WHY" >&2
+		exit 1
+	}
+done
+cd "$from"
+exec node "$top/$program" "$@"

@@ -3,7 +3,7 @@
 // libpg-query is the parser of PostgreSQL 18, compiled to WebAssembly: it reads
 // what a server reads, also the bodies of PL/pgSQL functions.
 
-import { loadModule, parseSync, parsePlPgSQLSync } from 'libpg-query';
+import { loadModule, parseSync, parsePlPgSQLSync, scanSync } from 'libpg-query';
 
 await loadModule();
 
@@ -17,6 +17,7 @@ export function statements(source) {
 	bytes.forEach((byte, i) => byte === 10 && newlines.push(i));
 	const lineAt = (offset) => newlines.filter((n) => n < offset).length + 1;
 
+	if (!source.trim()) return [];
 	let parsed;
 	try {
 		parsed = parseSync(source);
@@ -26,7 +27,7 @@ export function statements(source) {
 		throw Object.assign(new Error(error.message), { line: lineAt(at) });
 	}
 	let end = 0;
-	return parsed.stmts.map(({ stmt, stmt_location: start = 0, stmt_len: length = bytes.length - start }) => {
+	return (parsed.stmts ?? []).map(({ stmt, stmt_location: start = 0, stmt_len: length = bytes.length - start }) => {
 		const before = bytes.subarray(end, start).toString();
 		const whole = bytes.subarray(start, start + length).toString();
 		const lead = whole.match(/^(?:\s+|--.*(?:\n|$)|\/\*[^]*?\*\/)*/)[0];
@@ -88,3 +89,6 @@ export function plpgsql(text) {
 	visit(functions.plpgsql_funcs ?? functions, 0, '');
 	return found;
 }
+
+// can a name of lower-case letters stand without quotes, anywhere?
+export const bare = (name) => ['NO_KEYWORD', 'UNRESERVED_KEYWORD'].includes(scanSync(name).tokens[0].keywordName);
