@@ -4,7 +4,8 @@
 #       build, install, and test the installed extension on a running server
 #   make check          build and run every test on a private server
 #   make check-all      the same on every supported version of PostgreSQL
-#   make check-memory   the same with UndefinedBehaviorSanitizer in the C code
+#   make check-memory   the same with UndefinedBehaviorSanitizer in the C code,
+#                       then on a server with assertions, under valgrind
 #   make crash          kills a server under load, again and again (CYCLES=60)
 #   make demo           a private server to try appdb on
 #   make bench          benchmarks on a private server
@@ -39,6 +40,7 @@ check-all:
 check-memory:
 	@COPT='-fsanitize=undefined -fno-omit-frame-pointer -O1' SHLIB_LINK=-fsanitize=undefined \
 		PG_CONFIG='$(PG_CONFIG)' test/harness/check.sh $(or $(TESTS),--once)
+	@PG_CONFIG='$(PG_CONFIG)' test/harness/valgrind.sh $(filter-out --%,$(TESTS))
 roots:
 	@test/harness/check-all.sh --only-roots
 docs:

@@ -183,6 +183,11 @@ pgtap_suite() {
 }
 
 pgtap_template() {
+	local file found=''
+	for file in test/pgtap/*.sql; do
+		! wanted "pgtap/$(basename "$file" .sql)" || found=1
+	done
+	[ -n "$found" ] || wanted version || return 0
 	psql -X -q -d postgres -v ON_ERROR_STOP=1 -c 'DROP DATABASE IF EXISTS appdb_pgtap_template' \
 		-c 'CREATE DATABASE appdb_pgtap_template' 2>&1 | grep -v NOTICE || :
 	psql -X -q -d appdb_pgtap_template -v ON_ERROR_STOP=1 -c 'CREATE EXTENSION appdb' -c 'CREATE EXTENSION pgtap'
@@ -213,10 +218,17 @@ shell_suite() {
 	done
 }
 
-# A crash of the server is a failure, whether or not a test saw it.
+# A crash of the server is a failure, whether or not a test saw it, and so is
+# what valgrind has found in it.
 server_log() {
 	local found
-	found=$(grep -aE 'PANIC:|TRAP:|was terminated by signal|runtime error:' "$CLUSTER/log" || :)
+	if [ -n "${APPDB_POSTGRES:-}" ]; then
+		cluster_stop
+	fi
+	found=$(
+		grep -aE 'PANIC:|TRAP:|was terminated by signal|runtime error:' "$CLUSTER/log" || :
+		sed -n '/VALGRINDERROR-BEGIN/,/VALGRINDERROR-END/p' "$CLUSTER"/valgrind/*.log 2>/dev/null | head -n 1000 || :
+	)
 	if [ -n "$found" ]; then
 		report "server log" 0 1
 		say "$found"

@@ -252,7 +252,12 @@ cluster_configure() {
 
 # without the caller's locks (9), which the server would hold on to
 cluster_start() {
-	as_server "$PG_BINDIR/pg_ctl" -D "$CLUSTER/data" -l "$CLUSTER/log" -w -t 60 start >/dev/null 2>&1 9>&- || {
+	# APPDB_POSTGRES: a program to start instead of the server, which starts that (valgrind.sh)
+	if [ -n "${APPDB_POSTGRES:-}" ]; then
+		export APPDB_VALGRIND_LOGS=$CLUSTER/valgrind
+		as_server mkdir -p "$APPDB_VALGRIND_LOGS"
+	fi
+	as_server "$PG_BINDIR/pg_ctl" ${APPDB_POSTGRES:+-p "$APPDB_POSTGRES"} -D "$CLUSTER/data" -l "$CLUSTER/log" -w -t 60 start >/dev/null 2>&1 9>&- || {
 		cat "$CLUSTER/log" >&2
 		die "the server does not start"
 	}
