@@ -412,20 +412,19 @@ appdb_update_task(Relation rel, ItemPointer tid, TupleTableSlot *slot, Snapshot 
 	compat_update_indexes update_indexes;
 	TM_Result	result;
 
-	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), snapshot, InvalidSnapshot, wait, tmfd,
-								&lockmode, &update_indexes);
-	if (result == TM_BeingModified)
+	/* an update knows only how to wait (a server with assertions says so), a lock also how not to */
+	if (!wait)
 	{
-		/* locked by ourselves, perhaps: an UPDATE before in this transaction */
 		TupleTableSlot *locked = table_slot_create(rel, NULL);
 
 		result = table_tuple_lock(rel, tid, snapshot, locked, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
 								  LockWaitSkip, 0, tmfd);
 		ExecDropSingleTupleTableSlot(locked);
-		if (result == TM_Ok)
-			result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), snapshot, InvalidSnapshot, true, tmfd,
-										&lockmode, &update_indexes);
+		if (result != TM_Ok)
+			return result;
 	}
+	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), snapshot, InvalidSnapshot, true, tmfd,
+								&lockmode, &update_indexes);
 	if (result != TM_Ok || !update_indexes)
 		return result;
 
