@@ -56,7 +56,7 @@ npm_ci() {
 	need_node || return
 	sum=$(cat "$dir/package.json" "$dir/package-lock.json" | cksum)
 	[ "$sum" != "$(cat "$dir/node_modules/.installed-for" 2>/dev/null)" ] || return 0
-	if (cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000) >tmp/npm.log 2>&1; then
+	if (cd "$dir" && npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000) >tmp/npm.log 2>&1; then
 		printf '%s\n' "$sum" >"$dir/node_modules/.installed-for"
 		return
 	fi
