@@ -54,6 +54,12 @@ BEGIN
 						ELSE 'Install the newer version of appdb on this server, then: ALTER EXTENSION appdb UPDATE;' END
 			FROM app_data.schema_version v WHERE v.version <> appdb.version() AND v.version ~ '^[0-9]+(\.[0-9]+)*$';
 	END IF;
+	RETURN QUERY
+		SELECT 'warning', 'schema app_data',
+			   format('%s of the last upgrade remain to be done beside load (appdb.pending())%s',
+					  CASE count(*) WHEN 1 THEN '1 step' ELSE count(*) || ' steps' END, ', the last attempt failed: ' || max(p.error)),
+			   'CALL appdb.migrate_online();'
+		FROM app_data.pending p HAVING count(*) > 0;
 
 	-- user data that would go with the extension
 	RETURN QUERY

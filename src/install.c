@@ -57,6 +57,9 @@ PG_FUNCTION_INFO_V1(appdb_follow);
 /* whether install() or migrate() was called where notices are shown */
 static bool caller_wants_notices = true;
 
+/* whether the caller has set lock_timeout */
+static bool caller_waits = false;
+
 /* how many calls of appdb_run_as_owner() are under way */
 static int	engine_ddl = 0;
 
@@ -86,6 +89,10 @@ appdb_run_script(const char *script)
 		const char *start = script + stmt->stmt_location;
 		char	   *sql;
 
+		/* a migration says how long to wait, unless the caller does */
+		if (caller_waits && IsA(stmt->stmt, VariableSetStmt) &&
+			strcmp(((VariableSetStmt *) stmt->stmt)->name, "lock_timeout") == 0)
+			continue;
 		sql = stmt->stmt_len > 0 ? pnstrdup(start, stmt->stmt_len) : pstrdup(start);
 		appdb_run_sql(sql);
 		pfree(sql);
@@ -297,6 +304,7 @@ data_owner(DataSchemaState *state)
 	Oid			caller = creating_extension ? extension_owner(CurrentExtensionObject) : GetUserId();
 	Oid			owner = OidIsValid(nsp) ? appdb_namespace_owner(nsp) : caller;
 
+	caller_waits = LockTimeout != 0;
 	caller_wants_notices = creating_extension || client_min_messages <= NOTICE;
 	*state = data_schema_state(nsp);
 	if (*state == DATA_FOREIGN)

@@ -41,6 +41,9 @@ SELECT pg_temp.finds(format('error | schema app_data | the tables are at version
 DELETE FROM app_data.schema_version;
 SELECT pg_temp.finds(format('error | app_data.schema_version | it does not have exactly one row: the version of the tables is not known | DELETE FROM app_data.schema_version; INSERT INTO app_data.schema_version (version) VALUES (''%s'');', appdb.version()), 'a version that nobody knows');
 ROLLBACK TO start;
+INSERT INTO app_data.pending (version, step, error) VALUES ('1.1', 1, NULL), ('1.1', 2, 'no space');
+SELECT pg_temp.finds('warning | schema app_data | 2 steps of the last upgrade remain to be done beside load (appdb.pending()), the last attempt failed: no space | CALL appdb.migrate_online();', 'steps that are pending');
+ROLLBACK TO start;
 UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'appdb'; UPDATE app_data.schema_version SET version = '0.9';
 SELECT pg_temp.finds(format('error | extension appdb | its functions are of version 0.9, its library of %s | ALTER EXTENSION appdb UPDATE;', appdb._library_version()), 'functions older than the library');
 ROLLBACK TO start;

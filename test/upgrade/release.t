@@ -5,28 +5,15 @@
 #   - the scripts of released versions and the migrations that led to them are
 #     what sql/released/SHA256SUMS says, and all of them are in it;
 #   - the library has every function that their scripts declare;
-#   - each released version can be installed and works.
+#   - each released version can be installed and works, with this library.
 #
 # Needs a running server that has the extension (make check provides it).
 
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
-. test/harness/tap.sh
 work=$(mktemp -d "${APPDB_TMP:-${TMPDIR:-/tmp}}/release.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-export PGOPTIONS='-c client_min_messages=warning'
-
-run_psql() {
-	psql -X -q -At -v ON_ERROR_STOP=1 "$@"
-}
-
-version=$(sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" appdb.control)
-released=()
-for f in sql/released/appdb--*.sql; do
-	v=${f##*/appdb--}
-	v=${v%.sql}
-	[[ $v == *--* ]] || released+=("$v")
-done
+. test/upgrade/lib.sh
 
 if out=$(sha256sum --quiet -c sql/released/SHA256SUMS 2>&1); then
 	ok "what has been released is unchanged"
@@ -65,6 +52,7 @@ for v in "${released[@]}"; do
 	out=$(run_psql -d appdb_release -c "CREATE EXTENSION appdb VERSION '$v'" -f test/fixture.sql 2>&1 | grep -v '^[A-Z ]*[0-9]*$')
 	is "version $v can be installed, and takes rows" "$(grep -i error <<<"$out")" ""
 	is "version $v: engine and tables say so" "$(run_psql -d appdb_release -c 'SELECT appdb.version(), v.version FROM app_data.schema_version AS v')" "$v|$v"
+	works appdb_release "version $v with this library"
 done
 run_psql -d postgres -c 'DROP DATABASE IF EXISTS appdb_release'
 done_testing
