@@ -12,6 +12,7 @@
 #   make docs           docs/database/schema.md from the catalogs
 #   make migration TO=1.2 [RENAME='notes.content=body']
 #                       drafts the migration from the last release to the tables here
+#   make modules        the TypeScript modules from the catalogs
 #   make lint-migrations
 #                       finds in sql/migrations/ what would block or lose something
 #   make release VERSION=1.1
@@ -24,7 +25,7 @@ PG_CONFIG ?= pg_config
 # These run on a server of their own and call make again to build.  They must
 # work where pg_config is not installed yet, and PGXS has a target "check"
 # which says that there is none: so they are kept apart from PGXS.
-own_targets = check check-all check-memory demo demo-stop demo-clean bench stress roots docs release
+own_targets = check check-all check-memory demo demo-stop demo-clean bench stress roots docs modules release
 own_targets += crash lint-migrations migration
 own_goals = $(filter $(own_targets),$(MAKECMDGOALS))
 
@@ -46,6 +47,8 @@ roots:
 docs:
 	@PG_CONFIG='$(PG_CONFIG)' docs/database/schema.sh > docs/database/schema.md.tmp
 	@mv docs/database/schema.md.tmp docs/database/schema.md
+modules:
+	@APPDB_WRITE_MODULES=1 PG_CONFIG='$(PG_CONFIG)' test/harness/check.sh --once shell/typescript
 bench:
 	@PG_CONFIG='$(PG_CONFIG)' test/bench/run.sh $(BENCH)
 stress:

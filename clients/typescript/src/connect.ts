@@ -1,8 +1,10 @@
 // One pool a process, by postgres.js: also where modules are loaded anew (hot reload), and closed in an orderly way.
 
 import { readFileSync } from 'node:fs'
+import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import postgres from 'postgres'
 import { loadConfig, parseUrl, type Config } from './config.js'
+import { state, timeouts } from './state.js'
 
 export type Options = Partial<Config> & {
   /** whether SIGTERM and SIGINT close the pool (yes); queries that run have five seconds to end */
@@ -10,18 +12,6 @@ export type Options = Partial<Config> & {
   /** more of postgres.js's own options; they go before what the configuration says */
   postgres?: postgres.Options<{}> | undefined
 }
-
-interface Pools {
-  pools: Map<string, postgres.Sql>
-  /** the configuration of each pool: withUser() sets timeouts where the connection could not */
-  configs: WeakMap<object, Config>
-  listening: boolean
-}
-
-/** what all copies of this module in the process share */
-const state: Pools = ((globalThis as Record<symbol, unknown>)[Symbol.for('appdb-client')] ??= {
-  pools: new Map(), configs: new WeakMap(), listening: false,
-} satisfies Pools) as Pools
 
 /** The options that postgres.js gets for a configuration. */
 export function postgresOptions(config: Config): postgres.Options<{}> {
@@ -49,23 +39,19 @@ export function postgresOptions(config: Config): postgres.Options<{}> {
     max_lifetime: Math.ceil(config.maxLifetime / 1000),
     connect_timeout: Math.max(1, Math.ceil(config.connectTimeout / 1000)),
     prepare: config.prepare,
-    ssl: tls === 'disable' ? false : ca === undefined ? tls : { ca: readFileSync(ca, 'utf8'), rejectUnauthorized: tls === 'verify-full', ...(tls !== 'verify-full' && { checkServerIdentity: () => undefined }) },
+    ssl: tls === 'disable' ? false : tls === 'verify-full' || ca !== undefined ? {
+      ...(ca !== undefined && { ca: readFileSync(ca, 'utf8') }),
+      rejectUnauthorized: tls === 'verify-full',
+      // postgres.js would have an address checked as "localhost"
+      checkServerIdentity: (name: string, certificate: PeerCertificate) => {
+        if (tls !== 'verify-full') return undefined
+        const problems = (target?.hosts.map((h) => h.host) ?? [process.env.PGHOST ?? name]).map((host) => checkServerIdentity(host, certificate))
+        return problems.every((p) => p !== undefined) ? problems[0] : undefined
+      },
+    } : tls,
     connection,
     onnotice: (notice: postgres.Notice) => { if (notice.severity === 'WARNING') console.warn(`${notice.severity}: ${notice.message}`) },
   } as postgres.Options<{}>
-}
-
-function timeouts(config: Config): Record<string, number> {
-  return {
-    statement_timeout: config.statementTimeout,
-    lock_timeout: config.lockTimeout,
-    idle_in_transaction_session_timeout: config.transactionIdleTimeout,
-  }
-}
-
-/** What a transaction has to set by itself: behind a pooler, connections are not this client's. */
-export function transactionTimeouts(config: Config | undefined): Record<string, number> {
-  return config?.pooler === 'transaction' ? timeouts(config) : {}
 }
 
 /**
@@ -77,8 +63,8 @@ export function transactionTimeouts(config: Config | undefined): Record<string, 
 export function connect(options: Options = {}): postgres.Sql {
   const { handleSignals = true, postgres: more, ...given } = options
   const config = loadConfig(given)
-  const key = JSON.stringify([config, ['PGHOST', 'PGPORT', 'PGUSER', 'PGDATABASE'].map((n) => process.env[n])])
-  let sql = state.pools.get(key)
+  const key = JSON.stringify([config, more, ['PGHOST', 'PGPORT', 'PGUSER', 'PGDATABASE'].map((n) => process.env[n])])
+  let sql = state.pools.get(key) as postgres.Sql | undefined
   if (sql === undefined) {
     const pool = postgres({ ...postgresOptions(config), ...more })
     sql = pool
@@ -100,11 +86,6 @@ export async function close(seconds = 5): Promise<void> {
   const pools = [...state.pools.values()]
   state.pools.clear()
   await Promise.all(pools.map((p) => p.end({ timeout: seconds })))
-}
-
-/** The configuration of a client that connect() made. */
-export function configOf(sql: { options: unknown }): Config | undefined {
-  return state.configs.get(sql.options as object)
 }
 
 function listen() {

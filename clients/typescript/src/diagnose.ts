@@ -1,6 +1,7 @@
 // What is wrong with a connection, in words that say what to do.
 
 import type postgres from 'postgres'
+import { configOf, sayOnce } from './state.js'
 
 export interface Finding {
   level: 'error' | 'warning'
@@ -19,14 +20,23 @@ export async function diagnose(sql: postgres.Sql<any>): Promise<Finding[]> {
   const ask = async (query: string) => (await sql.unsafe(query))[0] as Record<string, any>
 
   let there: Record<string, any>
+  // a server that hangs up is tried again and again
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(Object.assign(new Error('no connection: the server hangs up, or does not answer'), { code: 'CONNECTION_CLOSED' })), (configOf(sql)?.connectTimeout ?? 10_000) * 2)
+  })
   try {
-    there = await ask(`
+    const answer = ask(`
       SELECT current_user AS role, current_database() AS database,
         (SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname = 'appdb') AS extension,
         (SELECT a.default_version FROM pg_catalog.pg_available_extensions AS a WHERE a.name = 'appdb') AS available,
         ${table('app_data', 'users')} IS NOT NULL AS tables`)
+    answer.catch(() => {})
+    there = await Promise.race([answer, late])
   } catch (error) {
     return [unreachable(error)]
+  } finally {
+    clearTimeout(timer)
   }
   if (there.extension === null) {
     add('error', 'no-extension', `database "${there.database}" has no extension "appdb"`,
@@ -96,13 +106,10 @@ export function unreachable(error: unknown): Finding {
   }
 }
 
-const warned = new Set<string>()
-
-/** Looks once a process, in the background, and says on the console what it found: for development. */
+/**
+ * Looks in the background and says on the console what it found, each thing once in a process: for development.
+ * It opens a connection; nothing is said where the pool is closed meanwhile.
+ */
 export async function warnings(sql: postgres.Sql<any>, say: (text: string) => void = console.warn): Promise<void> {
-  for (const f of await diagnose(sql)) {
-    if (warned.has(f.message)) continue
-    warned.add(f.message)
-    say(`appdb: ${f.level}: ${f.message}\n  ${f.hint}`)
-  }
+  for (const f of await diagnose(sql)) if (!f.message.includes('CONNECTION_')) sayOnce(`appdb: ${f.level}: ${f.message}\n  ${f.hint}`, say)
 }

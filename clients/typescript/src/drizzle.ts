@@ -1,9 +1,9 @@
-// For Drizzle with postgres.js, 0.45 and 1.0.
+// For Drizzle, 0.45 and 1.0, with postgres.js or node-postgres.
 
 import { sql, type SQL } from 'drizzle-orm'
-import { configOf, transactionTimeouts } from './connect.js'
 import { makeFinder, type Finder as AnyFinder, type Meta } from './find.js'
-import { identify, type TransactionOptions, type Who } from './identity.js'
+import { identify, warnUnsecured, type TransactionOptions, type Who } from './identity.js'
+import { configOf, isNew, transactionTimeouts } from './state.js'
 
 /** what is needed of a Drizzle database or transaction, whatever its version */
 export interface Executes {
@@ -16,9 +16,9 @@ export interface Transacts<Tx> extends Executes {
 /** One transaction in which this user is asking: row security shows what is theirs. An error rolls it back. */
 export async function withUser<Tx extends Executes, T>(db: Transacts<Tx>, who: Who, run: (tx: Tx) => Promise<T> | T, options?: TransactionOptions): Promise<T> {
   const client = (db as { $client?: { options: unknown } }).$client
-  const { before, value, after } = identify(who, transactionTimeouts(client?.options === undefined ? undefined : configOf(client)))
+  const { before, value, after } = identify(who, transactionTimeouts(configOf(client)), isNew(client?.options as object ?? db))
   return await db.transaction(async (tx) => {
-    await tx.execute(sql`${sql.raw(before)}${value}${sql.raw(after)}`)
+    warnUnsecured(await tx.execute(sql`${sql.raw(before)}${value}${sql.raw(after)}`))
     return await run(tx)
   }, options)
 }

@@ -1,5 +1,6 @@
-export { close, connect, configOf, type Options } from './connect.js'
+export { close, connect, type Options } from './connect.js'
 export { ConfigError, loadConfig, type Config, type Tls } from './config.js'
 export { diagnose, warnings, type Finding } from './diagnose.js'
 export type { Query, Result, Row, Where } from './find.js'
+export { configOf } from './state.js'
 export type { TransactionOptions, Who } from './identity.js'

@@ -41,23 +41,33 @@ async function main(): Promise<number> {
     console.log(there!.version === now!.version ? `appdb ${now!.version}: the newest that the server has` : `appdb ${there!.version} → ${now!.version}`)
   }
 
-  const pending = await steps(sql)
-  if (pending === undefined || pending.length === 0) console.log('nothing is pending')
-  else if (values['dry-run']) for (const step of pending) console.log(`pending: ${Object.values(step).join(' ')}`)
+  let pending = await steps(sql)
+  if (values['dry-run']) for (const step of pending) console.log(`pending: ${step.version} ${step.kind} ${step.entity ?? ''}: ${step.statement}`)
   else {
-    await sql`CALL appdb.migrate_online()`.simple()
-    const left = (await steps(sql))!
-    console.log(`${pending.length - left.length} step(s) done`)
-    if (left.length > 0) return fail(`${left.length} step(s) are still pending`, 'SELECT * FROM appdb.pending() says which; run this again.')
+    // tables of an older version: after the restore of a dump, say
+    const [can] = await sql`SELECT pg_catalog.to_regproc('appdb.migrate') IS NOT NULL AS migrate`
+    if (can!.migrate) {
+      const [tables] = await sql`SELECT appdb.migrate() AS are`
+      if (tables!.are !== 'current') console.log(`tables ${tables!.are}`)
+      pending = await steps(sql)
+    }
+    if (pending.length > 0) {
+      await sql`CALL appdb.migrate_online()`.simple()
+      const left = await steps(sql)
+      console.log(`${pending.length - left.length} of ${pending.length} pending steps done`)
+      if (left.length > 0) return fail(`still pending: ${left[0]!.statement}${left[0]!.error ? ` (${left[0]!.error})` : ''}`, 'SELECT * FROM appdb.pending() lists them; run this again.')
+    }
   }
+  if (pending.length === 0) console.log('nothing is pending')
   return 0
 }
 
-/** what is pending; undefined where this version of appdb has nothing of the kind */
-async function steps(sql: postgres.Sql): Promise<Record<string, unknown>[] | undefined> {
+interface Step { version: string; kind: string; entity: string | null; statement: string; error: string | null }
+
+/** what is pending: nothing, in versions that know nothing of the kind */
+async function steps(sql: postgres.Sql): Promise<Step[]> {
   const [can] = await sql`SELECT pg_catalog.to_regproc('appdb.pending') IS NOT NULL AND pg_catalog.to_regproc('appdb.migrate_online') IS NOT NULL AS can`
-  if (!can!.can) return undefined
-  return [...(await sql`SELECT p.* FROM appdb.pending() AS p`)]
+  return can!.can ? [...(await sql<Step[]>`SELECT p.version, p.kind, p.entity, p.statement, p.error FROM appdb.pending() AS p`)] : []
 }
 
 function fail(message: string, hint?: string): number {

@@ -1,9 +1,9 @@
 // For SQL by hand, through postgres.js.
 
 import type postgres from 'postgres'
-import { configOf, transactionTimeouts } from './connect.js'
 import { makeFinder, type Finder as AnyFinder, type Meta } from './find.js'
-import { begin, identify, type TransactionOptions, type Who } from './identity.js'
+import { begin, identify, warnUnsecured, type TransactionOptions, type Who } from './identity.js'
+import { configOf, isNew, transactionTimeouts } from './state.js'
 
 type Sql = postgres.Sql<any>
 export type AnySql = postgres.Sql<any> | postgres.TransactionSql<any>
@@ -11,9 +11,9 @@ export type AnySql = postgres.Sql<any> | postgres.TransactionSql<any>
 /** One transaction in which this user is asking: row security shows what is theirs. An error rolls it back. */
 export async function withUser<T>(sql: Sql, who: Who, run: (sql: postgres.TransactionSql) => Promise<T> | T, options?: TransactionOptions): Promise<T> {
   const config = configOf(sql)
-  const { before, value, after } = identify(who, transactionTimeouts(config))
+  const { before, value, after } = identify(who, transactionTimeouts(config), isNew(sql.options))
   return (await sql.begin(begin(options), async (tx: postgres.TransactionSql) => {
-    await tx.unsafe(`${before}$1${after}`, [value], { prepare: config?.prepare ?? false })
+    warnUnsecured(await tx.unsafe(`${before}$1${after}`, [value], { prepare: config?.prepare ?? false }))
     return await run(tx)
   })) as T
 }

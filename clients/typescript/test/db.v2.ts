@@ -1,4 +1,5 @@
 // Drizzle 1.0
+import { drizzle as onPg } from 'drizzle-orm/node-postgres'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import type postgres from 'postgres'
 import { relations } from './schema'
@@ -8,3 +9,4 @@ export const open = (client: postgres.Sql) => drizzle({ client, relations })
 export const related = (db: any, table: string, relation: string, many: boolean) =>
   db.query[table].findMany({ orderBy: { id: 'asc' }, with: { [relation]: many ? { orderBy: { id: 'asc' } } : true } })
 export const through = true
+export const openPg = (client: any) => onPg({ client, relations })

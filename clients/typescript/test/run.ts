@@ -4,7 +4,9 @@
 // POOLER_URL as the first through pgbouncer.
 
 import { spawn } from 'node:child_process'
-import { createServer } from 'node:net'
+import { readFileSync } from 'node:fs'
+import { createConnection, createServer } from 'node:net'
+import { createSecureContext, TLSSocket } from 'node:tls'
 import { close, ConfigError, connect, diagnose, loadConfig } from 'appdb-client'
 import { withUser } from 'appdb-client/drizzle'
 import { checkKitConfig, withAppdb } from 'appdb-client/drizzle-kit'
@@ -14,7 +16,7 @@ import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
 import { CamelCasePlugin, Kysely, PostgresDialect } from 'kysely'
 import { PostgresJSDialect } from 'kysely-postgres-js'
 import pg from 'pg'
-import { open, related, through, version } from './db'
+import { open, openPg, related, through, version } from './db'
 import { accounts, chats, notes, samples, sessions, tasks, users } from './schema'
 import { entities, find, findOne } from './schema/find'
 import type { CamelDB, DB } from './schema/kysely'
@@ -30,6 +32,7 @@ const bare = connect({ url: env.APP_URL, applicationName: 'by hand' })
 const ada = '00000000-0000-7000-8000-000000000001'
 const ben = '00000000-0000-7000-8000-000000000002'
 
+const url = new URL(env.APP_URL.replace('postgres://', 'http://'))
 const named = (name: string) => `Drizzle ${version}: ${name}`
 
 // == rows ===================================================================
@@ -211,6 +214,34 @@ if (env.POOLER_URL) {
   })
 } else await test(`behind pgbouncer # SKIP ${process.env.POOLER_WHY ?? 'no pooler'}`, () => {})
 
+await test(named('on node-postgres: withUser() and find()'), async () => {
+  const pool = new pg.Pool({ host: url.searchParams.get('host')!, port: Number(url.searchParams.get('port')), user: 'appdb_ts_web', database: url.pathname.slice(1), max: 3 })
+  const db = openPg(pool)
+  same(await find(db, 'chats'), [])
+  const [read, found] = await withUser(db, 'token-1', async (tx) => [await tx.select().from(chats).orderBy(chats.id), await find(tx, 'chats', { orderBy: 'id' })] as const)
+  yes(read.length > 0, 'rows')
+  same(read, found)
+  yes(/28000/.test(await thrown(() => withUser(db, 'x', () => 1))), 'a wrong token')
+  await pool.end()
+})
+
+await test('withUser(): warns, once, where row security does not hold', async () => {
+  const said: string[] = []
+  const warn = console.warn
+  console.warn = (text: string) => said.push(text)
+  try {
+    for (let i = 0; i < 2; i++) {
+      await withUser(owner, 'token-1', () => 1)
+      await bySql.withUser(ownerClient, 'token-1', () => 1)
+      await withUser(app, 'token-1', () => 1)
+      await byKysely.withUser(new Kysely<DB>({ dialect: new PostgresJSDialect({ postgres: ownerClient }) }), 'token-1', () => 1)
+    }
+  } finally {
+    console.warn = warn
+  }
+  same(said.map((s) => s.split('\n')[0]), ["appdb: warning: withUser() on a connection for which row security does not hold: every query shows every tenant's rows"])
+})
+
 // == postgres.js by hand ====================================================
 
 const { finder } = bySql
@@ -241,7 +272,6 @@ await test('find(): conditions, counts, pages and join tables come as their type
 
 // == Kysely =================================================================
 
-const url = new URL(env.APP_URL.replace('postgres://', 'http://'))
 const dialects = {
   'postgres.js': () => new PostgresJSDialect({ postgres: connect({ url: env.SERVICE_URL, applicationName: 'kysely' }) }),
   pg: () => new PostgresDialect({ pool: new pg.Pool({ host: url.searchParams.get('host')!, port: Number(url.searchParams.get('port')), user: 'appdb_ts_server', database: url.pathname.slice(1), max: 2 }) }),
@@ -332,11 +362,52 @@ await test('connect(): SIGTERM lets queries end and closes the pool', async () =
   same((await ownerClient`SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'terminated'`)[0]!.n, 0)
 })
 
+if (process.env.TLS_DIR) {
+  await test('TLS: as the configuration says', async () => {
+    // a server that speaks nothing but TLS, in front of the real one
+    const cert = readFileSync(`${process.env.TLS_DIR}/cert`)
+    const secureContext = createSecureContext({ cert, key: readFileSync(`${process.env.TLS_DIR}/key`) })
+    const front = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', (first) => {
+        // SSLRequest
+        if (first.length !== 8 || first.readInt32BE(4) !== 80877103) {
+          const text = Buffer.from('SFATAL\0C28000\0Mno pg_hba.conf entry for host, no encryption\0\0')
+          const head = Buffer.alloc(5)
+          head.write('E')
+          head.writeInt32BE(text.length + 4, 1)
+          return void socket.end(Buffer.concat([head, text]))
+        }
+        socket.write('S')
+        const secure = new TLSSocket(socket, { isServer: true, secureContext })
+        const back = createConnection(`${url.searchParams.get('host')}/.s.PGSQL.${url.searchParams.get('port')}`)
+        for (const s of [secure, back]) s.on('error', () => { secure.destroy(); back.destroy() })
+        secure.pipe(back).pipe(secure)
+      })
+    }).listen(0, '127.0.0.1')
+    await new Promise((r) => front.once('listening', r))
+    const to = (host: string, more: string) => `postgres://appdb_ts_web@${host}:${(front.address() as { port: number }).port}${url.pathname}${more}`
+    const asks = async (target: string, given = {}) => {
+      const client = connect({ url: target, connectTimeout: 3000, ...given })
+      try { return (await client`SELECT current_user AS u`)[0]!.u } catch (error) { return (error as { code?: string }).code ?? (error as Error).message } finally { await client.end({ timeout: 1 }) }
+    }
+    const user = 'appdb_ts_web'
+    same([await asks(to('localhost', '?sslmode=require')), await asks(to('localhost', ''), { tls: 'require' }), await asks(to('localhost', ''), { tls: 'prefer' })], [user, user, user])
+    same(await asks(to('localhost', '')), '28000', 'without TLS')
+    yes(/CERT|SELF_SIGNED/.test(await asks(to('localhost', '?sslmode=verify-full'))), 'a certificate that nobody vouches for')
+    const tlsCa = `${process.env.TLS_DIR}/cert`
+    same([await asks(to('localhost', '?sslmode=verify-full'), { tlsCa }), await asks(to('localhost', `?sslmode=verify-full&sslrootcert=${tlsCa}`))], [user, user])
+    yes(/ALTNAME/.test(await asks(to('127.0.0.1', ''), { tls: 'verify-full', tlsCa })), 'a certificate of another host')
+    same(await asks(to('127.0.0.1', ''), { tls: 'require', tlsCa }), user)
+    front.close()
+  })
+} else await test('TLS # SKIP no openssl', () => {})
+
 // == what is wrong ==========================================================
 
 await test('diagnose(): says what is wrong, and what to do', async () => {
   const codes = async (given: Parameters<typeof connect>[0]) => {
-    const client = connect({ connectTimeout: 2000, ...given, postgres: { backoff: false, ...given?.postgres } })
+    const client = connect({ connectTimeout: 2000, ...given })
     const found = await diagnose(client)
     await client.end({ timeout: 1 })
     yes(found.every((f) => f.message.length > 0 && f.hint.length > 0), 'words')
@@ -358,6 +429,11 @@ await test('diagnose(): says what is wrong, and what to do', async () => {
   await new Promise((r) => silent.once('listening', r))
   same(await codes({ url: `postgres://u@127.0.0.1:${(silent.address() as { port: number }).port}/d`, connectTimeout: 1000 }), ['unreachable'])
   silent.close()
+  // one that hangs up at once: postgres.js would try again for ever
+  const rude = createServer((s) => s.destroy()).listen(0, '127.0.0.1')
+  await new Promise((r) => rude.once('listening', r))
+  same(await codes({ url: `postgres://u@127.0.0.1:${(rude.address() as { port: number }).port}/d`, connectTimeout: 1000 }), ['unreachable'])
+  rude.close()
   same(await codes({ url: env.APP_URL.replace('localhost', '127.0.0.1').replace(/[?].*/, '?sslmode=require') }), ['unreachable'])
   await ownerClient`UPDATE app_data.schema_version SET version = '0.9'`
   same(await codes({ url: env.DATABASE_URL }), ['bypasses-row-security', 'not-migrated'])

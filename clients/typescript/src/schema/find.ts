@@ -337,35 +337,36 @@ export interface Entities {
   tasks: {
     columns: {
       id: string
+      runAt: Date
+      priority: number
+      maxAttempts: number
       kind: string
       queue: string
       payload: unknown
+      spaceId: string | null
+      userId: string | null
+      dedupeKey: string | null
+      backoff: string | null
+      expiresAt: Date | null
+      groupKey: string | null
+      groupLimit: number | null
+      dependsOn: string[] | null
+      waitsFor: number
       status: 'pending' | 'running' | 'completed' | 'canceled' | 'dead'
-      priority: number
-      runAt: Date
       attempts: number
-      maxAttempts: number
+      ticket: number
       progress: number
+      queued: boolean
+      parked: boolean
+      hasDependents: boolean
+      cancelRequested: boolean
+      groupSlot: number | null
+      lockedUntil: Date | null
+      finishedAt: Date | null
+      lockedBy: string | null
       progressMessage: string | null
       result: unknown | null
       lastError: string | null
-      lockedBy: string | null
-      lockedUntil: Date | null
-      finishedAt: Date | null
-      dedupeKey: string | null
-      spaceId: string | null
-      userId: string | null
-      queued: boolean
-      ticket: number
-      backoff: string
-      expiresAt: Date | null
-      groupKey: string | null
-      groupLimit: number
-      groupSlot: number | null
-      dependsOn: string[] | null
-      waitsFor: number
-      hasDependents: boolean
-      cancelRequested: boolean
       errors: unknown | null
       createdAt: Date
       updatedAt: Date
@@ -477,7 +478,7 @@ export const entities = {
     relations: { organization: 'organizations', user: 'users' },
   },
   tasks: {
-    convert: { runAt: 'date', lockedUntil: 'date', finishedAt: 'date', expiresAt: 'date', createdAt: 'date', updatedAt: 'date', deletedAt: 'date' },
+    convert: { runAt: 'date', expiresAt: 'date', lockedUntil: 'date', finishedAt: 'date', createdAt: 'date', updatedAt: 'date', deletedAt: 'date' },
     relations: { space: 'spaces', user: 'users' },
   },
   schedules: {

@@ -463,64 +463,66 @@ export interface SubscriptionsTable {
 export interface TasksTable {
   /** Primary key: a time-ordered UUID (version 7), filled by the engine. */
   id: Generated<string>
+  /** When it may begin. */
+  run_at: ColumnType<Date, Date | string | undefined, Date | string>
+  /** Higher goes first. */
+  priority: Generated<number>
+  /** How often it may be begun before it is given up. */
+  max_attempts: Generated<number>
   /** What is to be done: the application's name for it. */
   kind: string
   /** The queue that it waits in; workers choose theirs. */
   queue: Generated<string>
   /** What it is to be done with. */
   payload: Generated<unknown>
+  /** The space that it is done for; null for the application's own. */
+  space_id: string | null
+  /** The user that it is done for; null for nobody in particular, and where that user is gone. */
+  user_id: string | null
+  /** Unique among live tasks of the same space and kind that are not finished. */
+  dedupe_key: string | null
+  /** How long it waits after the first failure; twice as long after each further one, up to a day. Null: 10 seconds. */
+  backoff: string | null
+  /** When it is no longer worth beginning: it is canceled instead. */
+  expires_at: ColumnType<Date | null, Date | string | null | undefined, Date | string | null>
+  /** Tasks with the same key run no more than group_limit at a time, and begin in their order. */
+  group_key: string | null
+  /** How many tasks of its group may run at a time. Null: one. */
+  group_limit: number | null
+  /** The tasks that have to be completed before it begins. */
+  depends_on: string[] | null
+  /** How many of those are not completed yet. */
+  waits_for: Generated<number>
   /** Where it stands. */
   status: Generated<'pending' | 'running' | 'completed' | 'canceled' | 'dead'>
-  /** Higher goes first. */
-  priority: Generated<number>
-  /** When it may begin. */
-  run_at: ColumnType<Date, Date | string | undefined, Date | string>
   /** How often it was begun. */
   attempts: Generated<number>
-  /** How often it may be begun before it is given up. */
-  max_attempts: Generated<number>
+  /** The number of its lease: grows with each claim. A worker shows it to say that the task is still its own. */
+  ticket: Generated<number>
   /** How far it has come, from 0 to 1. */
   progress: Generated<number>
+  /** Whether it is in the queue: ready or being done. False while it waits for its time or for other tasks, while it is parked, and when it is finished. */
+  queued: Generated<boolean>
+  /** Whether it was taken out of the queue because its group has no place; it comes back when one is free. */
+  parked: Generated<boolean>
+  /** Whether other tasks may wait for it. */
+  has_dependents: Generated<boolean>
+  /** Whether it was called off while it ran: its worker is told at the next heartbeat, and it is not tried again. */
+  cancel_requested: Generated<boolean>
+  /** Which of the group's places it takes while it runs, and between its attempts where the group has but one. */
+  group_slot: number | null
+  /** Until when that worker has it; afterwards another may. */
+  locked_until: ColumnType<Date | null, Date | string | null | undefined, Date | string | null>
+  /** When it was completed, canceled or given up. */
+  finished_at: ColumnType<Date | null, Date | string | null | undefined, Date | string | null>
+  /** The worker that is doing it. */
+  locked_by: string | null
   /** What it is doing, for people to see. */
   progress_message: string | null
   /** What came of it. */
   result: unknown | null
   /** Why the last attempt failed. */
   last_error: string | null
-  /** The worker that is doing it. */
-  locked_by: string | null
-  /** Until when that worker has it; afterwards another may. */
-  locked_until: ColumnType<Date | null, Date | string | null | undefined, Date | string | null>
-  /** When it was completed, canceled or given up. */
-  finished_at: ColumnType<Date | null, Date | string | null | undefined, Date | string | null>
-  /** Unique among live tasks of the same space and kind that are not finished. */
-  dedupe_key: string | null
-  /** The space that it is done for; null for the application's own. */
-  space_id: string | null
-  /** The user that it is done for; null for nobody in particular, and where that user is gone. */
-  user_id: string | null
-  /** Whether it is in the queue: ready or being done. False while it waits for its time or for other tasks, and when it is finished. */
-  queued: Generated<boolean>
-  /** The number of its lease: grows with each claim. A worker shows it to say that the task is still its own. */
-  ticket: Generated<number>
-  /** How long it waits after the first failure; twice as long after each further one, up to a day. */
-  backoff: Generated<string>
-  /** When it is no longer worth beginning: it is canceled instead. */
-  expires_at: ColumnType<Date | null, Date | string | null | undefined, Date | string | null>
-  /** Tasks with the same key run no more than group_limit at a time. */
-  group_key: string | null
-  /** How many tasks of its group may run at a time. */
-  group_limit: Generated<number>
-  /** Which of the group's places it takes while it runs. */
-  group_slot: number | null
-  /** The tasks that have to be completed before it begins. */
-  depends_on: string[] | null
-  /** How many of those are not completed yet. */
-  waits_for: Generated<number>
-  /** Whether other tasks may wait for it. */
-  has_dependents: Generated<boolean>
-  /** Whether it was called off while it ran: its worker is told at the next heartbeat, and it is not tried again. */
-  cancel_requested: Generated<boolean>
   /** What went wrong in each attempt, oldest first: an array of objects with "at", "attempt", "worker" and "error"; the last hundred. */
   errors: unknown | null
   /** When the row was made; never changes afterwards. */

@@ -15,64 +15,66 @@ export const taskStatus = appData.enum('task_status', ['pending', 'running', 'co
 export const tasks = appdb.table('tasks', {
   /** Primary key: a time-ordered UUID (version 7), filled by the engine. */
   id: uuid('id').primaryKey().default(sql`appdb.uuidv7()`),
+  /** When it may begin. */
+  runAt: timestamp('run_at', { withTimezone: true, precision: 3 }).notNull().default(sql`date_trunc('milliseconds'::text, now())`),
+  /** Higher goes first. */
+  priority: integer('priority').notNull().default(0),
+  /** How often it may be begun before it is given up. */
+  maxAttempts: integer('max_attempts').notNull().default(20),
   /** What is to be done: the application's name for it. */
   kind: text('kind').notNull(),
   /** The queue that it waits in; workers choose theirs. */
   queue: text('queue').notNull().default('default'),
   /** What it is to be done with. */
   payload: jsonb('payload').notNull().default(sql`'{}'::jsonb`),
+  /** The space that it is done for; null for the application's own. */
+  spaceId: uuid('space_id'),
+  /** The user that it is done for; null for nobody in particular, and where that user is gone. */
+  userId: uuid('user_id'),
+  /** Unique among live tasks of the same space and kind that are not finished. */
+  dedupeKey: text('dedupe_key'),
+  /** How long it waits after the first failure; twice as long after each further one, up to a day. Null: 10 seconds. */
+  backoff: interval('backoff'),
+  /** When it is no longer worth beginning: it is canceled instead. */
+  expiresAt: timestamp('expires_at', { withTimezone: true, precision: 3 }),
+  /** Tasks with the same key run no more than group_limit at a time, and begin in their order. */
+  groupKey: text('group_key'),
+  /** How many tasks of its group may run at a time. Null: one. */
+  groupLimit: integer('group_limit'),
+  /** The tasks that have to be completed before it begins. */
+  dependsOn: uuid('depends_on').array(),
+  /** How many of those are not completed yet. */
+  waitsFor: integer('waits_for').notNull().default(0),
   /** Where it stands. */
   status: taskStatus('status').notNull().default('pending'),
-  /** Higher goes first. */
-  priority: integer('priority').notNull().default(0),
-  /** When it may begin. */
-  runAt: timestamp('run_at', { withTimezone: true, precision: 3 }).notNull().default(sql`date_trunc('milliseconds'::text, now())`),
   /** How often it was begun. */
   attempts: integer('attempts').notNull().default(0),
-  /** How often it may be begun before it is given up. */
-  maxAttempts: integer('max_attempts').notNull().default(20),
+  /** The number of its lease: grows with each claim. A worker shows it to say that the task is still its own. */
+  ticket: integer('ticket').notNull().default(0),
   /** How far it has come, from 0 to 1. */
   progress: real('progress').notNull().default(0),
+  /** Whether it is in the queue: ready or being done. False while it waits for its time or for other tasks, while it is parked, and when it is finished. */
+  queued: boolean('queued').notNull().default(true),
+  /** Whether it was taken out of the queue because its group has no place; it comes back when one is free. */
+  parked: boolean('parked').notNull().default(false),
+  /** Whether other tasks may wait for it. */
+  hasDependents: boolean('has_dependents').notNull().default(false),
+  /** Whether it was called off while it ran: its worker is told at the next heartbeat, and it is not tried again. */
+  cancelRequested: boolean('cancel_requested').notNull().default(false),
+  /** Which of the group's places it takes while it runs, and between its attempts where the group has but one. */
+  groupSlot: integer('group_slot'),
+  /** Until when that worker has it; afterwards another may. */
+  lockedUntil: timestamp('locked_until', { withTimezone: true, precision: 3 }),
+  /** When it was completed, canceled or given up. */
+  finishedAt: timestamp('finished_at', { withTimezone: true, precision: 3 }),
+  /** The worker that is doing it. */
+  lockedBy: text('locked_by'),
   /** What it is doing, for people to see. */
   progressMessage: text('progress_message'),
   /** What came of it. */
   result: jsonb('result'),
   /** Why the last attempt failed. */
   lastError: text('last_error'),
-  /** The worker that is doing it. */
-  lockedBy: text('locked_by'),
-  /** Until when that worker has it; afterwards another may. */
-  lockedUntil: timestamp('locked_until', { withTimezone: true, precision: 3 }),
-  /** When it was completed, canceled or given up. */
-  finishedAt: timestamp('finished_at', { withTimezone: true, precision: 3 }),
-  /** Unique among live tasks of the same space and kind that are not finished. */
-  dedupeKey: text('dedupe_key'),
-  /** The space that it is done for; null for the application's own. */
-  spaceId: uuid('space_id'),
-  /** The user that it is done for; null for nobody in particular, and where that user is gone. */
-  userId: uuid('user_id'),
-  /** Whether it is in the queue: ready or being done. False while it waits for its time or for other tasks, and when it is finished. */
-  queued: boolean('queued').notNull().default(true),
-  /** The number of its lease: grows with each claim. A worker shows it to say that the task is still its own. */
-  ticket: integer('ticket').notNull().default(0),
-  /** How long it waits after the first failure; twice as long after each further one, up to a day. */
-  backoff: interval('backoff').notNull().default(sql`'00:00:10'::interval`),
-  /** When it is no longer worth beginning: it is canceled instead. */
-  expiresAt: timestamp('expires_at', { withTimezone: true, precision: 3 }),
-  /** Tasks with the same key run no more than group_limit at a time. */
-  groupKey: text('group_key'),
-  /** How many tasks of its group may run at a time. */
-  groupLimit: integer('group_limit').notNull().default(1),
-  /** Which of the group's places it takes while it runs. */
-  groupSlot: integer('group_slot'),
-  /** The tasks that have to be completed before it begins. */
-  dependsOn: uuid('depends_on').array(),
-  /** How many of those are not completed yet. */
-  waitsFor: integer('waits_for').notNull().default(0),
-  /** Whether other tasks may wait for it. */
-  hasDependents: boolean('has_dependents').notNull().default(false),
-  /** Whether it was called off while it ran: its worker is told at the next heartbeat, and it is not tried again. */
-  cancelRequested: boolean('cancel_requested').notNull().default(false),
   /** What went wrong in each attempt, oldest first: an array of objects with "at", "attempt", "worker" and "error"; the last hundred. */
   errors: jsonb('errors'),
   /** When the row was made; never changes afterwards. */
