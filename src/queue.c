@@ -277,9 +277,9 @@ appdb_open_tasks(void)
 		for (int i = 0; i < rel->trigdesc->numtriggers; i++)
 		{
 			Trigger    *trigger = &rel->trigdesc->triggers[i];
-			Oid			nsp = get_func_namespace(trigger->tgfoid);
+			Oid			schema = get_func_namespace(trigger->tgfoid);
 
-			if (trigger->tgenabled == TRIGGER_DISABLED || nsp == engine || trigger->tgisinternal)
+			if (trigger->tgenabled == TRIGGER_DISABLED || schema == engine || trigger->tgisinternal)
 				continue;
 			if (TRIGGER_FOR_INSERT(trigger->tgtype))
 				info.plain_insert = false;
