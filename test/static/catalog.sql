@@ -53,6 +53,9 @@ FROM pg_depend d
 JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
 CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) i
 WHERE d.deptype = 'e' AND (i.schema = 'app_data' OR (d.classid = 'pg_namespace'::regclass AND i.name = 'app_data'))
+  -- row types go with their tables; since 18 they are members, too
+  AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_type e ON e.oid = t.typelem
+				  WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid AND (t.typrelid <> 0 OR e.typrelid <> 0))
 ORDER BY 1;
 
 SELECT 'row-security: ' || c.oid::regclass || ' has none'

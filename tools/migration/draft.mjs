@@ -19,7 +19,7 @@
 // statement as a hazard.
 
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { createClient } from '@pgkit/client';
 import { run } from '@pgkit/migra';
 import { lint } from '../lint-migrations.mjs';
@@ -254,7 +254,7 @@ let draft = [
 const lines = draft.split('\n');
 for (const { line, rule, message } of lint(draft).reverse()) lines.splice(line - 1, 0, `-- HAZARD ${rule}: ${message}`);
 draft = lines.join('\n');
-writeFileSync(file, draft);
+if (first.length + online.length + left.length || !existsSync(file)) writeFileSync(file, draft);
 console.log(`${file}: ${first.length} statements, and ${online.length} beside load; ${draft.match(/^-- HAZARD/gm)?.length ?? 0} hazards${left.length ? `; ${left.length} things are left to you` : ''}.`);
 console.log(first.length + online.length ? 'Read it, and: make lint-migrations, make check TESTS=upgrade' : 'The tables are as they were.');
 process.exit(0); // the clients stay connected
