@@ -180,6 +180,10 @@ BEGIN
 		  AND (t.relnamespace = data_schema OR t.oid IN (SELECT m.entity FROM appdb._managed_tables() m))
 		ORDER BY 2, c.conname;
 
+	RETURN QUERY
+		SELECT 'advice', s.entity::text, format('it has no search index for language %s: appdb.search() reads the whole table', s.language), s.statement
+		FROM appdb._search_indexes_missing() s ORDER BY 2;
+
 	-- who sees what
 	RETURN QUERY
 		SELECT CASE WHEN c.relnamespace = data_schema THEN 'error' ELSE 'warning' END, c.oid::regclass::text,

@@ -37,6 +37,12 @@ CREATE TABLE app_data.chats
 
 CREATE INDEX chats_user_id_idx
 	ON app_data.chats (user_id);
+CREATE INDEX chats_search_idx
+	ON app_data.chats USING gin
+	((setweight(to_tsvector('english'::regconfig, COALESCE(title, ''::text)), 'A'::"char")
+		|| array_to_tsvector(ARRAY['space:'::text || space_id::text])));
+COMMENT ON INDEX app_data.chats_search_idx IS
+	'Serves appdb.search(): words, and the space that they are in.';
 
 COMMENT ON TABLE app_data.chats IS
 	'Conversations.';
@@ -104,6 +110,12 @@ CREATE INDEX messages_parent_id_idx
 	ON app_data.messages (parent_id, chat_id, space_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX messages_user_id_idx
 	ON app_data.messages (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX messages_search_idx
+	ON app_data.messages USING gin
+	((to_tsvector('english'::regconfig, "left"(content, 100000))
+		|| array_to_tsvector(ARRAY['space:'::text || space_id::text])));
+COMMENT ON INDEX app_data.messages_search_idx IS
+	'Serves appdb.search(): words, and the space that they are in.';
 
 COMMENT ON TABLE app_data.messages IS
 	'What was said in a chat. A message may answer another (its parent), so that a conversation can branch.';

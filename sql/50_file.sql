@@ -42,6 +42,12 @@ COMMENT ON INDEX app_data.files_space_id_storage_key IS
 	'Unique among live rows: two files of a space never share their contents by accident. Within the space only: a tenant learns nothing of another''s.';
 CREATE INDEX files_user_id_idx
 	ON app_data.files (user_id);
+CREATE INDEX files_search_idx
+	ON app_data.files USING gin
+	((setweight(to_tsvector('english'::regconfig, COALESCE(translate(name, '._-'::text, '   '::text), ''::text)), 'A'::"char")
+		|| array_to_tsvector(ARRAY['space:'::text || space_id::text])));
+COMMENT ON INDEX app_data.files_search_idx IS
+	'Serves appdb.search(): words, and the space that they are in.';
 
 COMMENT ON TABLE app_data.files IS
 	'Files: what was uploaded and where it is stored.';

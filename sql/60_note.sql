@@ -78,6 +78,13 @@ COMMENT ON INDEX app_data.notes_folder_id_idx IS
 	'Serves the foreign key and a folder''s notes, newest first.';
 CREATE INDEX notes_user_id_idx
 	ON app_data.notes (user_id);
+CREATE INDEX notes_search_idx
+	ON app_data.notes USING gin
+	((setweight(to_tsvector('english'::regconfig, COALESCE(title, ''::text)), 'A'::"char")
+		|| to_tsvector('english'::regconfig, "left"(content, 100000))
+		|| array_to_tsvector(ARRAY['space:'::text || space_id::text])));
+COMMENT ON INDEX app_data.notes_search_idx IS
+	'Serves appdb.search(): words, and the space that they are in.';
 
 COMMENT ON TABLE app_data.notes IS
 	'Notes.';

@@ -26,6 +26,7 @@ PG_MODULE_MAGIC;
 bool		appdb_allow_drop = false;
 char	   *appdb_retention = NULL;
 static char *appdb_task_retention = NULL;
+static char *appdb_search_language = NULL;
 bool		appdb_rewrite_deletes = true;
 
 void		_PG_init(void);
@@ -106,6 +107,15 @@ _PG_init(void)
 							 NULL, NULL, NULL);
 
 	appdb_identity_init();
+
+	DefineCustomStringVariable("appdb.search_language",
+							   "The text search configuration of appdb.search().",
+							   "One that has no index is slow: appdb.doctor() says how to make one.",
+							   &appdb_search_language,
+							   "english",
+							   PGC_USERSET,
+							   0,
+							   NULL, NULL, NULL);
 
 	DefineCustomIntVariable("appdb.find_max_depth",
 							"How deep a query of appdb.find() may be nested.",

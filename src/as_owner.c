@@ -30,7 +30,11 @@
 /* how many of these functions are under way, one called by another */
 int			appdb_as_owner_depth = 0;
 
+/* who called the outermost of them */
+static Oid	calling_role = InvalidOid;
+
 PG_FUNCTION_INFO_V1(appdb_as_owner);
+PG_FUNCTION_INFO_V1(appdb__calling_role);
 
 /* The function that does the work of another: its name with an underscore. */
 static Oid
@@ -97,7 +101,8 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 
 	GetUserIdAndSecContext(&save_userid, &save_sec_context);
 	SetUserIdAndSecContext(owner, save_sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	appdb_as_owner_depth++;
+	if (appdb_as_owner_depth++ == 0)
+		calling_role = save_userid;
 	PG_TRY();
 	{
 		result = FunctionCallInvoke(call);
@@ -111,4 +116,14 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 
 	fcinfo->isnull = call->isnull;
 	return result;
+}
+
+/*
+ * appdb._calling_role() returns oid
+ *		The role whose rights count, in a function that works as the owner.
+ */
+Datum
+appdb__calling_role(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_OID(appdb_as_owner_depth > 0 ? calling_role : GetUserId());
 }

@@ -72,7 +72,7 @@ DROP DATABASE IF EXISTS appdb_docs;
 DROP ROLE IF EXISTS appdb_docs_owner, web;
 CREATE ROLE appdb_docs_owner LOGIN CREATEROLE;
 SQL
-for file in README.md docs/operations.md docs/upgrading.md docs/access.md docs/memberships.md docs/find.md docs/tasks.md docs/clients.md docs/patterns/database-design.md; do
+for file in README.md docs/operations.md docs/upgrading.md docs/access.md docs/memberships.md docs/find.md docs/search.md docs/tasks.md docs/clients.md docs/patterns/database-design.md; do
 	run_psql -d postgres -c 'CREATE DATABASE appdb_docs OWNER appdb_docs_owner TEMPLATE template0'
 	PGUSER=appdb_docs_owner PGOPTIONS='-c client_min_messages=warning' run_psql -v ON_ERROR_STOP=1 -d appdb_docs \
 		-c 'CREATE EXTENSION appdb' -f demo/fill.sql >"$work/err" 2>&1 || not_ok "$file: the demo's rows" <"$work/err"

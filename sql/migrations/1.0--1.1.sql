@@ -1,2 +1,30 @@
--- The tables of 1.1: as those of 1.0.
+-- The tables of 1.1: full-text search.
 SET LOCAL lock_timeout = '10s';
+
+-- == online
+
+CREATE INDEX CONCURRENTLY chats_search_idx
+	ON app_data.chats USING gin
+	((setweight(to_tsvector('english'::regconfig, COALESCE(title, ''::text)), 'A'::"char")
+		|| array_to_tsvector(ARRAY['space:'::text || space_id::text])));
+COMMENT ON INDEX app_data.chats_search_idx IS
+	'Serves appdb.search(): words, and the space that they are in.';
+CREATE INDEX CONCURRENTLY messages_search_idx
+	ON app_data.messages USING gin
+	((to_tsvector('english'::regconfig, "left"(content, 100000))
+		|| array_to_tsvector(ARRAY['space:'::text || space_id::text])));
+COMMENT ON INDEX app_data.messages_search_idx IS
+	'Serves appdb.search(): words, and the space that they are in.';
+CREATE INDEX CONCURRENTLY files_search_idx
+	ON app_data.files USING gin
+	((setweight(to_tsvector('english'::regconfig, COALESCE(translate(name, '._-'::text, '   '::text), ''::text)), 'A'::"char")
+		|| array_to_tsvector(ARRAY['space:'::text || space_id::text])));
+COMMENT ON INDEX app_data.files_search_idx IS
+	'Serves appdb.search(): words, and the space that they are in.';
+CREATE INDEX CONCURRENTLY notes_search_idx
+	ON app_data.notes USING gin
+	((setweight(to_tsvector('english'::regconfig, COALESCE(title, ''::text)), 'A'::"char")
+		|| to_tsvector('english'::regconfig, "left"(content, 100000))
+		|| array_to_tsvector(ARRAY['space:'::text || space_id::text])));
+COMMENT ON INDEX app_data.notes_search_idx IS
+	'Serves appdb.search(): words, and the space that they are in.';
