@@ -1,6 +1,6 @@
 -- Schedules, and what maintenance does.
 BEGIN;
-SELECT plan(55);
+SELECT plan(63);
 
 -- == cron ===================================================================
 
@@ -82,6 +82,30 @@ INSERT INTO app_data.sessions (user_id, token_hash, expires_at) SELECT '00000000
 SELECT is(appdb._maintain('sessions', 10), 2::bigint, 'sessions go a day after they expired');
 INSERT INTO app_data.verifications (identifier, value, expires_at) VALUES ('a', 'b', now() - interval '2 d'), ('a', 'c', now());
 SELECT is(appdb._maintain('verifications', 10), 1::bigint, 'so do verifications');
+INSERT INTO appdb.spaces (id, owner_id, name) VALUES ('00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-0000000000a1', 'one');
+INSERT INTO appdb.invitations (space_id, email, token_hash, expires_at, status)
+SELECT '00000000-0000-4000-8000-000000000001', s || d || '@example.org', sha256((s || d)::bytea), now() - d * interval '1 d', s::app_data.invitation_status
+FROM unnest('{pending,accepted}'::text[]) AS s, unnest('{29,31}'::int[]) AS d WHERE s = 'pending' OR d = 31;
+SELECT is(appdb._maintain('invitations', 10), 1::bigint, 'invitations go 30 days after they expired, unless they were accepted');
+SELECT results_eq($$SELECT email, deleted_at IS NULL FROM app_data.invitations ORDER BY email$$, $$VALUES ('accepted31@example.org', true), ('pending29@example.org', true), ('pending31@example.org', false)$$,
+	'softly');
+INSERT INTO app_data.tasks (kind, status, finished_at) SELECT 'batch', 'completed', now() - interval '8 d' - i * interval '1 s' FROM generate_series(1, 5) AS i;
+SELECT is(array_agg(appdb._maintain('tasks', 2)), '{2,2,1,0}', 'so many at a time as it is told') FROM generate_series(1, 4);
+INSERT INTO app_data.tasks (id, kind, status, finished_at) SELECT ('00000000-0000-4000-8000-0000000000f' || i)::uuid, 'kept', 'completed', now() - interval '8 d' FROM generate_series(1, 3) AS i;
+CREATE TABLE orders (task_id uuid REFERENCES app_data.tasks);
+CREATE TABLE notes_about (task_id uuid REFERENCES app_data.tasks ON DELETE SET NULL);
+INSERT INTO orders VALUES ('00000000-0000-4000-8000-0000000000f1');
+INSERT INTO notes_about VALUES ('00000000-0000-4000-8000-0000000000f2');
+SELECT is(appdb._maintain('tasks', 10), 2::bigint, 'a task that a foreign key keeps stays');
+SELECT is((SELECT array_agg(id) FROM app_data.tasks WHERE kind = 'kept'), '{00000000-0000-4000-8000-0000000000f1}', 'alone');
+DELETE FROM orders;
+SELECT is(appdb._maintain('tasks', 10), 1::bigint, 'as long as that does');
+CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF OLD.value = 'bad' THEN RAISE 'refused'; END IF; RETURN OLD; END $$;
+CREATE TRIGGER refuse BEFORE DELETE ON app_data.verifications FOR EACH ROW EXECUTE FUNCTION pg_temp.refuse();
+INSERT INTO app_data.verifications (identifier, value, expires_at) SELECT 'r', v, now() - interval '2 d' - i * interval '1 s' FROM unnest('{good,bad,better,bad,best}'::text[]) WITH ORDINALITY AS v (v, i);
+SET LOCAL client_min_messages = error;
+SELECT is(array_agg(appdb._maintain('verifications', 2)), '{2,1,0}', 'what cannot go keeps no others') FROM generate_series(1, 3);
+SELECT is((SELECT string_agg(value, ' ') FROM app_data.verifications WHERE identifier = 'r'), 'bad bad', 'but stays');
 
 SELECT * FROM finish();
 ROLLBACK;
