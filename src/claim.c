@@ -11,11 +11,12 @@
  *
  * Finished tasks leave entries in the index until nobody can see them any
  * more, which may be long where a snapshot holds vacuum back, and empty pages
- * until vacuum comes.  A session that had to step over many remembers for each range where it ended, and starts
- * there for a while: ten times as long as the walk took.  What comes to stand
- * before that place meanwhile (a task that failed, a transaction that took
- * long, a higher priority) is found by the next whole walk.  As long as walks
- * are short, all are whole.
+ * until vacuum comes.  A session that had to step over many remembers for each
+ * range where it ended, and starts there for a while: 10 times as long as the
+ * walk took; 100 times, from 50 ms to a second, as long as it finds enough.
+ * What comes to stand before that place meanwhile (a transaction that took
+ * long, a space that had nothing to do) is found by the next whole walk; higher
+ * priorities are looked at first.  As long as walks are short, all are whole.
  *
  * Groups: what is taken for a task of a group is the first one of that group,
  * wherever the walk has come to.  Where the group has no place, the walk has
@@ -66,15 +67,19 @@
 #define LONG_WALK_BLOCKS 40
 /* blocks for a task that is taken: in the index, of the row, for its new version */
 #define TAKEN_BLOCKS 12
-/* how many times as long as such a walk they hold; as long as they lead to enough tasks, this long at least */
+/* how many times as long as such a walk they hold; longer, as long as they lead to enough tasks */
 #define HINT_FACTOR 10
-#define HINT_US 50000
+#define HINT_FACTOR_FULL 100
+#define HINT_MIN_US 50000
+#define HINT_MAX_US 1000000
+/* entries of higher priorities that are looked at before */
+#define URGENT_WALK 20
 #define MAX_HINTS 256
 #define MAX_BURIED 100
 #define DUE_BATCH 1000
 /* tasks of groups without a place that are parked by one claim: from, to */
 #define PARK_MIN 20
-#define PARK_MAX 1000
+#define PARK_MAX 20000
 /* so far the first task of a group is looked for */
 #define GROUP_WALK 1000
 /* tasks that are not begun, one after the other, before which no other running one is looked for */
@@ -100,7 +105,7 @@ typedef struct QueueMemory
 	bool		last_null;
 	pg_uuid_t	last;
 	TimestampTz hint_until;
-	TimestampTz hint_until_dry;	/* later, unless it leads to too few tasks */
+	TimestampTz hint_until_full;	/* later, as long as it leads to enough tasks */
 	TimestampTz next_due;		/* no need to look for due tasks before */
 	int			nhints;
 	Range		hints[MAX_HINTS];
@@ -112,6 +117,7 @@ static List *memories = NIL;	/* in TopMemoryContext */
 typedef struct BlockedGroup
 {
 	char		key[1024];		/* hash key, must be first */
+	Size		length;
 	bool		full;			/* rather than in somebody else's hands */
 } BlockedGroup;
 
@@ -120,6 +126,7 @@ typedef struct Claim
 	FunctionCallInfo fcinfo;
 	Relation	rel;
 	Relation	ready;
+	TaskWriter	writer;
 	Snapshot	snapshot;
 	TupleTableSlot *slot;
 	TupleTableSlot *newslot;
@@ -134,7 +141,9 @@ typedef struct Claim
 	int			taken;
 	uint64		examined;
 	HTAB	   *blocked;		/* of BlockedGroup */
-	List	   *parkable;		/* ids of tasks of those that are full: Datum * */
+	BlockedGroup *last_blocked; /* of these, the one that was met last */
+	pg_uuid_t  *parkable;		/* ids of tasks of those that are full */
+	int			nparkable;
 	pg_uuid_t	buried[MAX_BURIED];
 	int			nburied;
 } Claim;
@@ -213,7 +222,7 @@ appdb_forget_places(const char *queue)
 
 		if (strcmp(memory->name, queue) == 0)
 		{
-			memory->hint_until = memory->hint_until_dry = 0;
+			memory->hint_until = memory->hint_until_full = 0;
 			memory->next_due = 0;
 		}
 	}
@@ -282,8 +291,15 @@ find_place(Claim *claim, const char *group, int32 limit, int32 *place)
 	BlockedGroup *blocked;
 	bool		found;
 
-	if (claim->blocked != NULL && hash_search(claim->blocked, group, HASH_FIND, NULL) != NULL)
-		return false;
+	if (claim->blocked != NULL)
+	{
+		blocked = hash_search(claim->blocked, group, HASH_FIND, NULL);
+		if (blocked != NULL)
+		{
+			claim->last_blocked = blocked;
+			return false;
+		}
+	}
 
 	/* until the end of the transaction nobody else fills places of the group */
 	appdb_set_lock_tag(&tag, APPDB_LOCK_GROUP, group);
@@ -333,7 +349,9 @@ find_place(Claim *claim, const char *group, int32 limit, int32 *place)
 		claim->blocked = hash_create("appdb groups without a place", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	}
 	blocked = hash_search(claim->blocked, group, HASH_ENTER, NULL);
+	blocked->length = strlen(group);
 	blocked->full = found;
+	claim->last_blocked = blocked;
 	return false;
 }
 
@@ -408,14 +426,27 @@ find_next_of_group(Claim *claim)
  * The slot has a task whose group has no place.
  */
 static void
-note_parkable(Claim *claim, const char *group)
+note_parkable(Claim *claim)
 {
 	bool		isnull;
-	BlockedGroup *blocked = hash_search(claim->blocked, group, HASH_FIND, NULL);
 
-	if (blocked != NULL && blocked->full && list_length(claim->parkable) < PARK_MAX)
-		claim->parkable = lappend(claim->parkable,
-								  DatumGetPointer(datumCopy(task_value(claim->slot, T_ID, &isnull), false, UUID_LEN)));
+	if (!claim->last_blocked->full || claim->nparkable >= PARK_MAX)
+		return;
+	if (claim->parkable == NULL)
+		claim->parkable = palloc(sizeof(pg_uuid_t) * PARK_MAX);
+	claim->parkable[claim->nparkable++] = *DatumGetUUIDP(task_value(claim->slot, T_ID, &isnull));
+}
+
+/* does the slot have a task of the group that was last found to have no place? */
+static bool
+is_last_blocked(Claim *claim)
+{
+	bool		isnull;
+	struct varlena *group = (struct varlena *) DatumGetPointer(task_value(claim->slot, T_GROUP_KEY, &isnull));
+
+	return claim->last_blocked != NULL && !(VARATT_IS_EXTENDED(group) && !VARATT_IS_SHORT(group)) &&
+		VARSIZE_ANY_EXHDR(group) == claim->last_blocked->length &&
+		memcmp(VARDATA_ANY(group), claim->last_blocked->key, claim->last_blocked->length) == 0;
 }
 
 /*
@@ -426,16 +457,14 @@ park(Claim *claim)
 {
 	Oid			argtypes[] = {UUIDARRAYOID};
 	Datum	   *ids;
-	ListCell   *lc;
-	int			n = 0;
 
-	if (list_length(claim->parkable) < PARK_MIN || IsTransactionBlock() || IsolationUsesXactSnapshot())
+	if (claim->nparkable < PARK_MIN || IsTransactionBlock() || IsolationUsesXactSnapshot())
 		return;
-	ids = palloc(sizeof(Datum) * list_length(claim->parkable));
-	foreach(lc, claim->parkable)
-		ids[n++] = PointerGetDatum(lfirst(lc));
+	ids = palloc(sizeof(Datum) * claim->nparkable);
+	for (int i = 0; i < claim->nparkable; i++)
+		ids[i] = UUIDPGetDatum(&claim->parkable[i]);
 	(void) OidFunctionCall1(appdb_engine_function("_park", 1, argtypes),
-							PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
+							PointerGetDatum(construct_array(ids, claim->nparkable, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
 }
 
 /*
@@ -531,12 +560,19 @@ take(Claim *claim)
 	/* one that has a place keeps it: its worker went silent, or it failed and is to be done before the others */
 	if (!task_is_null(claim->slot, T_GROUP_KEY) && task_is_null(claim->slot, T_GROUP_SLOT))
 	{
-		char	   *group = TextDatumGetCString(task_value(claim->slot, T_GROUP_KEY, &isnull));
-		int32		limit = DatumGetInt32(task_value(claim->slot, T_GROUP_LIMIT, &isnull));
+		char	   *group;
+		int32		limit;
 
+		if (is_last_blocked(claim))
+		{
+			note_parkable(claim);
+			return false;
+		}
+		group = TextDatumGetCString(task_value(claim->slot, T_GROUP_KEY, &isnull));
+		limit = DatumGetInt32(task_value(claim->slot, T_GROUP_LIMIT, &isnull));
 		if (!find_place(claim, group, isnull ? 1 : limit, &place))
 		{
-			note_parkable(claim, group);
+			note_parkable(claim);
 			return false;
 		}
 		find_next_of_group(claim);
@@ -567,7 +603,7 @@ take(Claim *claim)
 			add_silence(claim);
 		set_task_value(newslot, T_UPDATED_AT, TimestampTzGetDatum(appdb_task_updated_at(claim->slot)), false);
 		ExecStoreVirtualTuple(newslot);
-		if (appdb_update_task(claim->rel, &tid, newslot, claim->snapshot, false, &tmfd) != TM_Ok)
+		if (appdb_update_task(&claim->writer, &tid, newslot, claim->snapshot, false, &tmfd) != TM_Ok)
 			return false;
 	}
 	else if (!update_by_function(claim, ticket, place))
@@ -913,6 +949,37 @@ compare_hints(const void *a, const void *b, void *arg)
 	return compare_spaces(x->space_null, &x->space, y->space_null, &y->space);
 }
 
+/*
+ * Is there a task of a higher priority than what is remembered?
+ */
+static bool
+something_urgent(Claim *claim)
+{
+	QueueMemory *memory = claim->memory;
+	int32		highest = memory->hints[0].priority;
+	ScanKeyData keys[2];
+	IndexScanDesc scan;
+	bool		found = false;
+
+	for (int i = 1; i < memory->nhints; i++)
+		highest = Max(highest, memory->hints[i].priority);
+	init_key(claim, &keys[0], 1, 0, BTEqualStrategyNumber, F_TEXTEQ, claim->queue_datum);
+	init_key(claim, &keys[1], 2, 0, BTGreaterStrategyNumber, F_INT4GT, Int32GetDatum(highest));
+	scan = begin_scan(claim, keys, 2);
+	for (int i = 0; !found && i < URGENT_WALK && index_getnext_tid(scan, ForwardScanDirection) != NULL; i++)
+	{
+		bool		isnull;
+
+		if (!index_fetch_heap(scan, claim->slot))
+			continue;
+		slot_getallattrs(claim->slot);
+		found = DatumGetObjectId(task_value(claim->slot, T_STATUS, &isnull)) == appdb_tasks.pending;
+	}
+	ExecClearTuple(claim->slot);
+	index_endscan(scan);
+	return found;
+}
+
 static void
 serve_hints(Claim *claim)
 {
@@ -982,7 +1049,7 @@ look_for_due(Claim *claim)
 		(void) OidFunctionCall2(appdb_engine_function("_claim_due", 2, argtypes), claim->queue_datum, Int32GetDatum(DUE_BATCH));
 		appdb_pop_snapshot(claim->snapshot);
 		claim->snapshot = appdb_push_snapshot();
-		memory->hint_until = memory->hint_until_dry = 0;
+		memory->hint_until = memory->hint_until_full = 0;
 	}
 	else
 	{
@@ -1008,7 +1075,7 @@ claim_from(Claim *claim, const char *queue, Datum queue_datum)
 	claim->now = GetCurrentTimestamp();
 
 	look_for_due(claim);
-	if (claim->now < memory->hint_until_dry && memory->nhints > 0)
+	if (claim->now < memory->hint_until_full && memory->nhints > 0 && !something_urgent(claim))
 	{
 		serve_hints(claim);
 		if (claim->taken >= claim->wanted || claim->now < memory->hint_until)
@@ -1024,12 +1091,12 @@ claim_from(Claim *claim, const char *queue, Datum queue_datum)
 	if (stepped > LONG_WALK + taken || blocks > LONG_WALK_BLOCKS + TAKEN_BLOCKS * taken)
 	{
 		end = GetCurrentTimestamp();
-		memory->hint_until = end + HINT_FACTOR * (end - claim->now);
-		memory->hint_until_dry = Max(memory->hint_until, end + HINT_US);
+		memory->hint_until = end + Min(HINT_FACTOR * (end - claim->now), HINT_MAX_US);
+		memory->hint_until_full = end + Min(Max(HINT_FACTOR_FULL * (end - claim->now), HINT_MIN_US), HINT_MAX_US);
 	}
 	else
 	{
-		memory->hint_until = memory->hint_until_dry = 0;
+		memory->hint_until = memory->hint_until_full = 0;
 		if (memory->nhints > 16)
 			memory->nhints = 0;
 	}
@@ -1128,10 +1195,12 @@ appdb_claim(PG_FUNCTION_ARGS)
 	claim.slot = table_slot_create(claim.rel, NULL);
 	claim.newslot = MakeSingleTupleTableSlot(RelationGetDescr(claim.rel), &TTSOpsVirtual);
 	claim.snapshot = appdb_push_snapshot();
+	appdb_begin_writing(&claim.writer, claim.rel);
 
 	for (int i = 0; i < nqueues && claim.taken < claim.wanted; i++)
 		claim_from(&claim, queues[i], datums[i]);
 
+	appdb_end_writing(&claim.writer);
 	appdb_pop_snapshot(claim.snapshot);
 	ExecDropSingleTupleTableSlot(claim.slot);
 	ExecDropSingleTupleTableSlot(claim.newslot);

@@ -46,7 +46,9 @@ typedef struct Aftermath
 typedef struct Completion
 {
 	Relation	rel;
+	TaskWriter	writer;
 	Relation	pkey;
+	IndexScanDesc scan;
 	Snapshot	snapshot;
 	TupleTableSlot *slot;
 	TupleTableSlot *newslot;
@@ -61,7 +63,9 @@ begin_completion(Completion *completion, Relation rel)
 	completion->slot = table_slot_create(rel, NULL);
 	completion->newslot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
 	completion->snapshot = appdb_push_snapshot();
+	completion->scan = compat_index_beginscan(rel, completion->pkey, completion->snapshot, 1);
 	completion->aftermath = NIL;
+	appdb_begin_writing(&completion->writer, rel);
 }
 
 /*
@@ -78,8 +82,6 @@ complete_task(Completion *completion, Datum id, int32 ticket, Datum result, bool
 	for (;;)
 	{
 		ScanKeyData key;
-		IndexScanDesc scan;
-		bool		found;
 		bool		isnull;
 		int			natts = RelationGetDescr(rel)->natts;
 		ItemPointerData tid;
@@ -87,11 +89,8 @@ complete_task(Completion *completion, Datum id, int32 ticket, Datum result, bool
 
 		CHECK_FOR_INTERRUPTS();
 		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, id);
-		scan = compat_index_beginscan(rel, completion->pkey, completion->snapshot, 1);
-		index_rescan(scan, &key, 1, NULL, 0);
-		found = index_getnext_slot(scan, ForwardScanDirection, slot);
-		index_endscan(scan);
-		if (!found)
+		index_rescan(completion->scan, &key, 1, NULL, 0);
+		if (!index_getnext_slot(completion->scan, ForwardScanDirection, slot))
 			return false;
 		slot_getallattrs(slot);
 		if (DatumGetInt32(task_value(slot, T_TICKET, &isnull)) != ticket ||
@@ -112,7 +111,7 @@ complete_task(Completion *completion, Datum id, int32 ticket, Datum result, bool
 		set_task_value(newslot, T_UPDATED_AT, TimestampTzGetDatum(appdb_task_updated_at(slot)), false);
 		ExecStoreVirtualTuple(newslot);
 		tid = slot->tts_tid;
-		switch (appdb_update_task(rel, &tid, newslot, completion->snapshot, true, &tmfd))
+		switch (appdb_update_task(&completion->writer, &tid, newslot, completion->snapshot, true, &tmfd))
 		{
 			case TM_Ok:
 				if (DatumGetBool(task_value(slot, T_HAS_DEPENDENTS, &isnull)) || !task_is_null(slot, T_GROUP_KEY))
@@ -136,8 +135,10 @@ complete_task(Completion *completion, Datum id, int32 ticket, Datum result, bool
 							(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 							 errmsg("could not serialize access due to concurrent update")));
 				/* look again */
+				index_endscan(completion->scan);
 				appdb_pop_snapshot(completion->snapshot);
 				completion->snapshot = appdb_push_snapshot();
+				completion->scan = compat_index_beginscan(rel, completion->pkey, completion->snapshot, 1);
 				break;
 			case TM_SelfModified:
 				/* by this very command: a task that was given twice */
@@ -153,6 +154,8 @@ end_completion(Completion *completion)
 {
 	ListCell   *lc;
 
+	index_endscan(completion->scan);
+	appdb_end_writing(&completion->writer);
 	appdb_pop_snapshot(completion->snapshot);
 	ExecDropSingleTupleTableSlot(completion->slot);
 	ExecDropSingleTupleTableSlot(completion->newslot);

@@ -400,14 +400,32 @@ keeps_key(TaskIndex which)
 	return which != I_FINISHED_AT && which != I_GROUP_SLOT;
 }
 
+void
+appdb_begin_writing(TaskWriter *writer, Relation rel)
+{
+	memset(writer, 0, sizeof(TaskWriter));
+	writer->rel = rel;
+}
+
+void
+appdb_end_writing(TaskWriter *writer)
+{
+	for (int i = 0; i < I_COUNT; i++)
+	{
+		if (writer->indexes[i] != NULL)
+			index_close(writer->indexes[i], NoLock);
+	}
+}
+
 /*
  * Give a task another version, which the slot has, without the executor; what
  * changes is what a claim or a completion changes.  "wait": for others that
  * are at it.
  */
 TM_Result
-appdb_update_task(Relation rel, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot, bool wait, TM_FailureData *tmfd)
+appdb_update_task(TaskWriter *writer, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot, bool wait, TM_FailureData *tmfd)
 {
+	Relation	rel = writer->rel;
 	LockTupleMode lockmode;
 	compat_update_indexes update_indexes;
 	TM_Result	result;
@@ -430,20 +448,17 @@ appdb_update_task(Relation rel, ItemPointer tid, TupleTableSlot *slot, Snapshot 
 
 	if (appdb_tasks.known_indexes && !belongs_into_index(I_DEPENDS_ON, slot))
 	{
-		IndexInfo  *info = makeNode(IndexInfo);
-
 		for (int i = 0; i < I_COUNT; i++)
 		{
-			Relation	index;
-
 			if (!OidIsValid(appdb_tasks.index[i]) || !belongs_into_index(i, slot))
 				continue;
-			index = index_open(appdb_tasks.index[i], RowExclusiveLock);
-			info->ii_Unique = known_indexes[i].unique;
-			insert_into_index(rel, index, info, i, slot, keeps_key(i));
-			index_close(index, NoLock);
+			if (writer->indexes[i] == NULL)
+				writer->indexes[i] = index_open(appdb_tasks.index[i], RowExclusiveLock);
+			if (writer->info == NULL)
+				writer->info = makeNode(IndexInfo);
+			writer->info->ii_Unique = known_indexes[i].unique;
+			insert_into_index(rel, writer->indexes[i], writer->info, i, slot, keeps_key(i));
 		}
-		pfree(info);
 	}
 	else
 	{

@@ -50,6 +50,14 @@ typedef struct TasksInfo
 	bool		known_indexes;	/* there are no others */
 } TasksInfo;
 
+/* the table, to be written to, and the indexes that were needed so far */
+typedef struct TaskWriter
+{
+	Relation	rel;
+	Relation	indexes[I_COUNT];
+	IndexInfo  *info;
+} TaskWriter;
+
 /* in queue.c */
 extern TasksInfo appdb_tasks;
 extern Relation appdb_open_tasks(void);
@@ -65,7 +73,9 @@ extern Snapshot appdb_push_snapshot(void);
 extern void appdb_pop_snapshot(Snapshot snapshot);
 extern void appdb_stop_waiting(void);
 extern bool appdb_start_waiting(const char *queue);
-extern TM_Result appdb_update_task(Relation rel, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot, bool wait,
+extern void appdb_begin_writing(TaskWriter *writer, Relation rel);
+extern void appdb_end_writing(TaskWriter *writer);
+extern TM_Result appdb_update_task(TaskWriter *writer, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot, bool wait,
 								   TM_FailureData *tmfd);
 
 /* in claim.c */
