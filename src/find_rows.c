@@ -17,6 +17,7 @@
 #include "nodes/makefuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
 #include "utils/json.h"
@@ -36,7 +37,9 @@ typedef enum ValueKind
 	VALUE_INT2,
 	VALUE_INT4,
 	VALUE_INT8,
-	VALUE_TIME,					/* date, timestamp, timestamptz */
+	VALUE_DATE,
+	VALUE_TIME,					/* timestamp, timestamptz */
+	VALUE_ENUM,
 	VALUE_UUID,
 	VALUE_TEXT,
 	VALUE_JSON,
@@ -46,6 +49,15 @@ typedef enum ValueKind
 	VALUE_OTHER					/* by to_json() */
 } ValueKind;
 
+/* the last value that was dear to write: it comes again, as updated_at beside created_at */
+typedef struct Memo
+{
+	Oid			type;			/* or InvalidOid */
+	int64		value;
+	int			len;
+	char		text[MAXDATELEN];
+} Memo;
+
 typedef struct Column
 {
 	ValueKind	kind;
@@ -53,6 +65,7 @@ typedef struct Column
 	int			len;
 	Oid			type;
 	FmgrInfo	out;
+	Memo	   *memo;			/* of enums their own, of times one for all */
 } Column;
 
 typedef struct RowState
@@ -60,6 +73,7 @@ typedef struct RowState
 	int			n;
 	StringInfoData keys;
 	Size		size;			/* of the longest row so far */
+	Memo		times;
 	Column		columns[FLEXIBLE_ARRAY_MEMBER];
 } RowState;
 
@@ -168,7 +182,7 @@ append_uuid(StringInfo out, const pg_uuid_t *uuid)
  * cast to it, strings for others.
  */
 static void
-set_kind(Column *column, MemoryContext context)
+set_kind(Column *column, RowState *state, MemoryContext context)
 {
 	Oid			out;
 	bool		varlena;
@@ -189,9 +203,13 @@ set_kind(Column *column, MemoryContext context)
 			column->kind = VALUE_INT8;
 			return;
 		case DATEOID:
+			column->kind = VALUE_DATE;
+			column->memo = &state->times;
+			return;
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
 			column->kind = VALUE_TIME;
+			column->memo = &state->times;
 			return;
 		case UUIDOID:
 			column->kind = VALUE_UUID;
@@ -218,7 +236,10 @@ set_kind(Column *column, MemoryContext context)
 				column->kind = VALUE_STRING;
 			else if (type_is_enum(column->type) &&
 					 !SearchSysCacheExists2(CASTSOURCETARGET, ObjectIdGetDatum(column->type), ObjectIdGetDatum(JSONOID)))
-				column->kind = VALUE_STRING;
+			{
+				column->kind = VALUE_ENUM;
+				column->memo = MemoryContextAllocZero(context, sizeof(Memo));
+			}
 			else
 			{
 				Node	   *arg = (Node *) makeNullConst(column->type, -1, InvalidOid);
@@ -269,7 +290,7 @@ make_state(FunctionCallInfo fcinfo)
 		column->type = get_fn_expr_argtype(fcinfo->flinfo, i + 1);
 		if (!OidIsValid(column->type))
 			elog(ERROR, "could not determine the type of argument %d", i + 2);
-		set_kind(column, context);
+		set_kind(column, state, context);
 		column->start = state->keys.len;
 		appendStringInfoChar(&state->keys, i == 0 ? '{' : ',');
 		append_string(&state->keys, VARDATA_ANY(DatumGetPointer(keys[i])), VARSIZE_ANY_EXHDR(DatumGetPointer(keys[i])));
@@ -280,10 +301,48 @@ make_state(FunctionCallInfo fcinfo)
 	return state;
 }
 
+/* a value of a type whose last one is kept, by a number that is the value */
+static void
+append_memo(StringInfo out, Column *column, Datum value, int64 number)
+{
+	Memo	   *memo = column->memo;
+	int			start = out->len;
+
+	if (memo->type == column->type && memo->value == number)
+	{
+		appendBinaryStringInfo(out, memo->text, memo->len);
+		return;
+	}
+	if (column->kind == VALUE_ENUM)
+	{
+		char	   *label = OutputFunctionCall(&column->out, value);
+
+		append_string(out, label, strlen(label));
+		pfree(label);
+	}
+	else
+	{
+		char		buf[MAXDATELEN + 1];
+
+		JsonEncodeDateTime(buf, value, column->type, NULL);
+		appendStringInfoChar(out, '"');
+		appendStringInfoString(out, buf);
+		appendStringInfoChar(out, '"');
+	}
+	memo->type = InvalidOid;
+	if (out->len - start <= (int) sizeof(memo->text))
+	{
+		memo->len = out->len - start;
+		memcpy(memo->text, out->data + start, memo->len);
+		memo->value = number;
+		memo->type = column->type;
+	}
+}
+
 static void
 append_value(StringInfo out, Column *column, Datum value)
 {
-	char		buf[MAXDATELEN + 1];
+	char		buf[MAXINT8LEN + 1];
 	char	   *string;
 
 	switch (column->kind)
@@ -303,11 +362,14 @@ append_value(StringInfo out, Column *column, Datum value)
 		case VALUE_INT8:
 			appendBinaryStringInfo(out, buf, pg_lltoa(DatumGetInt64(value), buf));
 			break;
+		case VALUE_DATE:
+			append_memo(out, column, value, DatumGetDateADT(value));
+			break;
 		case VALUE_TIME:
-			JsonEncodeDateTime(buf, value, column->type, NULL);
-			appendStringInfoChar(out, '"');
-			appendStringInfoString(out, buf);
-			appendStringInfoChar(out, '"');
+			append_memo(out, column, value, DatumGetTimestamp(value));
+			break;
+		case VALUE_ENUM:
+			append_memo(out, column, value, DatumGetObjectId(value));
 			break;
 		case VALUE_UUID:
 			append_uuid(out, DatumGetUUIDP(value));
