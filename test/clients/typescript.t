@@ -49,6 +49,22 @@ q() {
 	psql -X -q -At -v ON_ERROR_STOP=1 "$@" 2>&1
 }
 
+# tests NAME RUNTIME...: run.ts in $dir
+tests() {
+	local name=$1 status line
+	shift
+	(cd "$dir" && timeout 600 "$@" run.ts) >"$work/run" 2>"$work/err"
+	status=$?
+	while IFS= read -r line; do
+		case $line in
+			'ok '*) ok "$name: ${line#ok * - }" ;;
+			'not ok '*) not_ok "$name: ${line#not ok * - }" <<<'' ;;
+			'#'*) echo "$line" ;;
+		esac
+	done <"$work/run"
+	[ $status = 0 ] || grep -q '^1\.\.' "$work/run" || not_ok "$name: it ran to its end" <"$work/err"
+}
+
 url() {
 	echo "postgres://$1@localhost/$PGDATABASE?host=$server&port=$PGPORT"
 }
@@ -132,17 +148,14 @@ for v in v1 v2; do
 	} | sed 's/eve\.id/eve!.id/' >"$dir/readme.ts"
 	run "$v: types" bash -c 'cd "$1" && node "$2/node_modules/typescript/bin/tsc"' - "$dir" "$pkg"
 	[ $v = v2 ] || is "the README's example" "$(cd "$dir" && node --import "$pkg/node_modules/tsx/dist/loader.mjs" readme.ts 2>/dev/null)" "true Eve [ { name: 'Eve' } ] true true true"
-	(cd "$dir" && timeout 600 node --import "$pkg/node_modules/tsx/dist/loader.mjs" run.ts) >"$work/run" 2>"$work/err"
-	status=$?
-	while IFS= read -r line; do
-		case $line in
-			'ok '*) ok "$v: ${line#ok * - }" ;;
-			'not ok '*) not_ok "$v: ${line#not ok * - }" <<<'' ;;
-			'#'*) echo "$line" ;;
-		esac
-	done <"$work/run"
-	[ $status = 0 ] || grep -q '^1\.\.' "$work/run" || not_ok "$v: it ran to its end" <"$work/err"
+	tests "$v" node --import "$pkg/node_modules/tsx/dist/loader.mjs"
 done
+if npm_ci examples/typescript && bun=$(compgen -G "$PWD/examples/typescript/node_modules/@oven/bun-linux-*/bin/bun" | head -n 1); then
+	dir=$pkg/.test/v1
+	tests 'bun' "$bun"
+else
+	ok "bun # SKIP $CLIENTS_WHY"
+fi
 
 # -- migrations --------------------------------------------------------------------
 

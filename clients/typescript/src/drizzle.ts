@@ -2,7 +2,7 @@
 
 import { sql, type SQL } from 'drizzle-orm'
 import { makeFinder, type Finder as AnyFinder, type Meta } from './find.js'
-import { identify, warnUnsecured, type TransactionOptions, type Who } from './identity.js'
+import { identify, refuseNested, warnUnsecured, type TransactionOptions, type Who } from './identity.js'
 import { configOf, isNew, transactionTimeouts } from './state.js'
 
 /** what is needed of a Drizzle database or transaction, whatever its version */
@@ -15,6 +15,7 @@ export interface Transacts<Tx> extends Executes {
 
 /** One transaction in which this user is asking: row security shows what is theirs. An error rolls it back. */
 export async function withUser<Tx extends Executes, T>(db: Transacts<Tx>, who: Who, run: (tx: Tx) => Promise<T> | T, options?: TransactionOptions): Promise<T> {
+  refuseNested('rollback' in db)
   const client = (db as { $client?: { options: unknown } }).$client
   const { before, value, after } = identify(who, transactionTimeouts(configOf(client)), isNew(client?.options as object ?? db))
   return await db.transaction(async (tx) => {

@@ -35,6 +35,11 @@ export function identify(who: Who, timeouts: Record<string, number> = {}, look =
   throw new TypeError('withUser() takes a token, { token } or { userId }: who is asking? For nobody in particular, { userId: null }')
 }
 
+/** An identity holds until the end of the transaction: within one, it would replace that of who began it. */
+export function refuseNested(nested: boolean): void {
+  if (nested) throw new TypeError('withUser() within a transaction: whoever began it would be this user until its end. Call it on the database itself, once for each user')
+}
+
 /** Warns, once, where row security does not hold for the role that the application connects as. */
 export function warnUnsecured(rows: unknown): void {
   const row = (Array.isArray(rows) ? rows[0] : (rows as { rows?: unknown[] } | undefined)?.rows?.[0]) as { secured?: unknown } | undefined

@@ -2,11 +2,12 @@
 
 import { sql, type Kysely, type Transaction } from 'kysely'
 import { makeFinder, type Finder as AnyFinder, type Meta } from './find.js'
-import { identify, warnUnsecured, type TransactionOptions, type Who } from './identity.js'
+import { identify, refuseNested, warnUnsecured, type TransactionOptions, type Who } from './identity.js'
 import { isNew } from './state.js'
 
 /** One transaction in which this user is asking: row security shows what is theirs. An error rolls it back. */
 export async function withUser<DB, T>(db: Kysely<DB>, who: Who, run: (tx: Transaction<DB>) => Promise<T> | T, options?: TransactionOptions): Promise<T> {
+  refuseNested(db.isTransaction)
   const { before, value, after } = identify(who, {}, isNew(db.getExecutor().adapter))
   let transaction = db.transaction()
   if (options?.isolationLevel) transaction = transaction.setIsolationLevel(options.isolationLevel)

@@ -2,7 +2,7 @@
 
 import type postgres from 'postgres'
 import { makeFinder, type Finder as AnyFinder, type Meta } from './find.js'
-import { begin, identify, warnUnsecured, type TransactionOptions, type Who } from './identity.js'
+import { begin, identify, refuseNested, warnUnsecured, type TransactionOptions, type Who } from './identity.js'
 import { configOf, isNew, transactionTimeouts } from './state.js'
 
 type Sql = postgres.Sql<any>
@@ -10,6 +10,7 @@ export type AnySql = postgres.Sql<any> | postgres.TransactionSql<any>
 
 /** One transaction in which this user is asking: row security shows what is theirs. An error rolls it back. */
 export async function withUser<T>(sql: Sql, who: Who, run: (sql: postgres.TransactionSql) => Promise<T> | T, options?: TransactionOptions): Promise<T> {
+  refuseNested(typeof sql.begin !== 'function')
   const config = configOf(sql)
   const { before, value, after } = identify(who, transactionTimeouts(config), isNew(sql.options))
   return (await sql.begin(begin(options), async (tx: postgres.TransactionSql) => {
