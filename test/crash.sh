@@ -44,13 +44,17 @@ children() {
 
 # kill WAY: all, postmaster, or one (of its children)
 kill_server() {
-	local postmaster victims
+	local postmaster victims victim
 	postmaster=$(head -n 1 "$CLUSTER/data/postmaster.pid")
 	mapfile -t victims < <(children "$postmaster")
 	case $1 in
 		all) kill -9 "$postmaster" "${victims[@]}" ;;
 		postmaster) kill -9 "$postmaster" ;;
-		one) kill -9 "${victims[RANDOM % ${#victims[@]}]}" ;;
+		one)
+			# one that is still there
+			for victim in $(shuf -e "${victims[@]}"); do
+				! kill -9 "$victim" || break
+			done ;;
 	esac 2>/dev/null
 }
 
