@@ -412,7 +412,7 @@ DECLARE
 	n integer := 0;
 BEGIN
 	FOR task IN
-		SELECT t.id, t.status, t.cancel_requested, t.locked_by, t.attempts, t.max_attempts FROM app_data.tasks AS t
+		SELECT t.id, t.queue, t.status, t.cancel_requested, t.locked_by, t.attempts, t.max_attempts FROM app_data.tasks AS t
 		WHERE t.id = ANY (ids) AND t.deleted_at IS NULL AND t.finished_at IS NULL
 			AND (t.status = 'pending' AND t.expires_at <= clock_timestamp() OR t.status = 'running' AND t.locked_until <= clock_timestamp())
 		ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED
@@ -427,6 +427,7 @@ BEGIN
 			UPDATE app_data.tasks AS t SET status = 'pending', locked_until = NULL, group_slot = CASE WHEN coalesce(t.group_limit, 1) = 1 THEN t.group_slot END,
 				last_error = 'its worker went silent', errors = appdb._add_error(t.errors, t.attempts, t.locked_by, 'its worker went silent')
 			WHERE t.id = task.id;
+			PERFORM appdb._wake(task.queue);
 		END IF;
 		n := n + 1;
 	END LOOP;
@@ -778,7 +779,9 @@ BEGIN
 			-- inserted by hand for later, or of a group that has no place: which may change without notice
 			(SELECT greatest(t.run_at, clock_timestamp() + interval '1 second') FROM app_data.tasks AS t
 			 WHERE t.queue = q AND t.queued AND t.status = 'pending' AND t.deleted_at IS NULL LIMIT 1)) AS n;
-		wait := least(wait, greatest(next - clock_timestamp(), '0'));
+		IF next IS NOT NULL THEN
+			wait := least(wait, greatest(next - clock_timestamp(), '0'));
+		END IF;
 	END LOOP;
 	RETURN wait;
 END

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(116);
+SELECT plan(122);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -206,6 +206,19 @@ SELECT appdb.enqueue('v0', queue => 'v', space_id => '00000000-0000-4000-8000-00
 SELECT is(pg_temp.kinds('v'), 'v0', 'the first space has had its turn');
 SELECT count(appdb.enqueue('v' || n, queue => 'v', group_key => 'v', group_limit => 3, space_id => ('00000000-0000-4000-8000-00000000000' || n)::uuid)) AS done FROM generate_series(1, 2) AS n \gset
 SELECT is(pg_temp.kinds('v', 10), 'v1 v2', 'tasks of a group of several spaces, in its order, each once');
+
+-- == waiting ================================================================
+
+SELECT is(appdb.idle('{idle}'), '30 s', 'where nothing is to do a worker waits');
+SELECT appdb.enqueue('i', queue => 'idle', run_at => now() + interval '1 h') IS NOT NULL AS done \gset
+SELECT is(appdb.idle('{idle}'), '30 s', 'as long, where something is to do much later');
+SELECT appdb.enqueue('i', queue => 'idle', run_at => clock_timestamp() + interval '20 s') IS NOT NULL AS done \gset
+SELECT ok(appdb.idle('{idle, other}') BETWEEN '1 s' AND '20 s', 'or until it is');
+SELECT appdb.enqueue('i', queue => 'idle') IS NOT NULL AS done \gset
+SELECT is(appdb.idle('{other, idle}'), '0', 'and not at all, where something is');
+SELECT pg_temp.kinds('idle');
+SELECT ok(appdb.idle('{idle}') > '1 s', 'what others do is nothing to do');
+SELECT ok(appdb.idle('{z}') BETWEEN '0.5 s' AND '1 s', 'what waits for a place in its group is looked at every second');
 
 -- == dependencies ===========================================================
 
