@@ -689,7 +689,7 @@ CREATE FUNCTION appdb._fail(id uuid, ticket integer, error text, retry_in interv
 	AS $$
 DECLARE
 	task record;
-	again timestamptz(3);
+	again timestamptz;
 BEGIN
 	SELECT * INTO task FROM appdb._leased(id, ticket);
 	IF task.cancel_requested OR task.attempts >= task.max_attempts THEN

@@ -201,7 +201,7 @@ SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE kind = 'y3';
 SELECT is(pg_temp.kinds('y', 10), 'y1', 'the rest after it');
 SELECT throws_ok($$SELECT appdb.enqueue('x', group_key => 'x', group_limit => 0)$$, '23514', NULL, 'a group has a place');
 
--- what a claim has taken ahead of its walk, for a group, it meets again
+-- what a claim has taken ahead of its walk, it meets again
 SELECT appdb.enqueue('v0', queue => 'v', space_id => '00000000-0000-4000-8000-000000000001') IS NOT NULL AS done \gset
 SELECT is(pg_temp.kinds('v'), 'v0', 'the first space has had its turn');
 SELECT count(appdb.enqueue('v' || n, queue => 'v', group_key => 'v', group_limit => 3, space_id => ('00000000-0000-4000-8000-00000000000' || n)::uuid)) AS done FROM generate_series(1, 2) AS n \gset
