@@ -228,6 +228,23 @@ is "nothing crashed there" "$(grep -cE 'PANIC|was terminated by signal' "$standb
 cluster_stop immediate
 cluster_use worker
 
+# -- what a commit waits for: a standby that never comes stands for the disk
+DB=one q -c "CREATE TABLE public.noted (n int)" -c "SELECT appdb.enqueue('a', queue => 'sync'), appdb.enqueue('b', queue => 'sync')" >/dev/null
+DB=postgres q -c "ALTER SYSTEM SET synchronous_standby_names = 'nobody'" -c "SELECT pg_reload_conf()" >/dev/null
+until [ "$(DB=postgres q -c 'SHOW synchronous_standby_names')" = nobody ]; do sleep 0.1; done
+is "a transaction that only claims does not wait" "$(DB=one timeout 60 psql -X -q -At -d one -c "SELECT kind FROM appdb.claim('{sync}', 'w')")" a
+DB=one q -c "BEGIN" -c "SELECT kind FROM appdb.claim('{sync}', 'w')" -c "INSERT INTO public.noted VALUES (1)" -c "COMMIT" >"$BASE/sync.out" &
+waiting="FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND backend_type = 'client backend'"
+DB=postgres until_true "SELECT count(*) = 1 $waiting" "one that writes something else does"
+DB=postgres q -c "SELECT pg_cancel_backend(pid) $waiting" >/dev/null
+wait $!
+like "and is done then" "$(cat "$BASE/sync.out")" "b"
+rm -f "$BASE/sync.out"
+DB=one q -c "SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE kind = 'a' AND queue = 'sync'" >/dev/null &
+DB=postgres until_true "SELECT count(*) = 1 $waiting" "so does what is completed"
+DB=postgres q -c "SELECT pg_cancel_backend(pid) $waiting" -c "ALTER SYSTEM RESET synchronous_standby_names" -c "SELECT pg_reload_conf()" >/dev/null
+wait $!
+
 # -- the end
 DB=postgres q -c "ALTER SYSTEM SET appdb.worker = on" -c "SELECT pg_reload_conf()" >/dev/null
 busy owned 600
