@@ -208,7 +208,8 @@ SELECT kind, name, type, "to", nullable FROM appdb.describe('notes');
 SELECT appdb.describe('note');
 SELECT s ->> '$ref', json_typeof(s -> '$defs' -> 'notes.where'), s -> '$defs' -> 'notes.one' -> 'properties' ->> 'columns' FROM appdb.find_schema('notes') s;
 -- every reference in it leads somewhere
-SELECT DISTINCT r[1] FROM appdb.find_schema('notes') s, regexp_matches(s::text, '"\$ref"\s*:\s*"#/\$defs/([^"]*)"', 'g') r WHERE s -> '$defs' -> r[1] IS NULL;
+WITH d AS MATERIALIZED (SELECT appdb.find_schema('notes') AS s)
+	SELECT DISTINCT r[1] FROM d, regexp_matches(s::text, '"\$ref"\s*:\s*"#/\$defs/([^"]*)"', 'g') r WHERE r[1] NOT IN (SELECT json_object_keys(s -> '$defs') FROM d);
 SELECT regexp_replace(x, '\(cost.*', '') FROM appdb.explain_find('spaces', '{"columns": ["name"], "where": {"id": "40000000-0000-4000-8000-000000000011"}}') x LIMIT 2;
 SELECT count(*) > 3 FROM appdb.explain_find('spaces', '{"with": {"users": true}}', true) x;
 
