@@ -126,7 +126,9 @@ the database can be used'
 			run() {
 				case $runtime in node) node_modules/.bin/tsx "$@" ;; bun) "$bun" "$@" ;; esac
 			}
-			is "$runtime: the quick start" "$(DATABASE_URL=$(url "$owner") run index.ts 2>&1)" "$users users"
+			is "$runtime: the quick start" "$(DATABASE_URL=$(url "$owner") run index.ts 2>"$work/warnings")" "$users users"
+			like "$runtime: warns of the owner's connection" "$(cat "$work/warnings")" 'row security does not hold for it'
+			like "$runtime: says that nobody listens" "$(DATABASE_URL=postgres://u@127.0.0.1:1/d run index.ts 2>&1)" 'Nothing listens there'
 			is "$runtime: the tour" "$(run tour.ts 2>&1 | tr -d "'\"")" 'nobody sees 0 chats
 made First results at a Date: true
 Drizzle reads [ Research: First results, 2 messages ]
