@@ -14,7 +14,7 @@ AS $$
 	SELECT format('GRANT EXECUTE ON ROUTINE %s TO %I%s', f.routine, $1, CASE WHEN f.grantable THEN ' WITH GRANT OPTION' ELSE '' END)
 	FROM (
 		SELECT unnest(ARRAY[
-			'appdb.install()', 'appdb.migrate()', 'appdb.pending()', 'appdb._pending()', 'appdb.migrate_online(integer, integer)',
+			'appdb.install()', 'appdb.migrate()', 'appdb._lock_tables()', 'appdb.pending()', 'appdb._pending()', 'appdb.migrate_online(integer, integer)',
 			'appdb.manage(regclass, name, name, jsonb)', 'appdb._manage(regclass, name, name, jsonb)',
 			'appdb.unmanage(regclass)', 'appdb._unmanage(regclass)',
 			'appdb._sync_relations(regclass, name)', 'appdb.attach_domains()',
@@ -40,6 +40,52 @@ COMMENT ON FUNCTION appdb.migrate() IS
 one calls it oneself after restoring a dump of an older version. What would take long locks is left to appdb.migrate_online().
 Only the owner of schema app_data may. Errors: 55P03 a lock was not to be had within lock_timeout (10 s if not set), or another migration runs; 55000 tables of a version that the engine does not know.';
 REVOKE EXECUTE ON FUNCTION appdb.migrate() FROM PUBLIC;
+
+-- Locks all tables and live views, before anything is done to them.  While one lock is waited for, others are held, and applications that wait for
+-- these may have the one: so it is waited for less long than it takes them to find that they wait in a circle, then all locks are let go for a while.
+-- An application's transaction is thus delayed, and never aborted.
+CREATE FUNCTION appdb._lock_tables() RETURNS pg_catalog.void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	timeout text := CASE current_setting('lock_timeout') WHEN '0' THEN '10s' ELSE current_setting('lock_timeout') END;
+	deadline timestamptz := clock_timestamp() + timeout::interval;
+	a_while text := ceil(least(100, extract(epoch FROM current_setting('deadlock_timeout')::interval) * 500)) || 'ms';
+	relation regclass;
+BEGIN
+	LOOP
+		BEGIN
+			PERFORM set_config('lock_timeout', a_while, true);
+			FOR relation IN
+				SELECT r.relation FROM (
+					SELECT to_regclass(format('appdb.%I', m.view)), 1, m.entity::text FROM app_data.managed m
+					UNION ALL
+					SELECT m.entity, 2, m.entity::text FROM app_data.managed m
+					UNION ALL
+					SELECT c.oid, 3, c.relname FROM pg_class c WHERE c.relnamespace = 'app_data'::regnamespace AND c.relkind = 'r'
+				) r (relation, class, name)
+				WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = r.relation AND pg_has_role(c.relowner, 'USAGE'))
+				ORDER BY r.class, r.name
+			LOOP
+				EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+			END LOOP;
+			PERFORM set_config('lock_timeout', timeout, true);
+			RETURN;
+		EXCEPTION WHEN lock_not_available THEN
+			IF clock_timestamp() >= deadline THEN
+				RAISE EXCEPTION USING
+					ERRCODE = 'lock_not_available',
+					MESSAGE = format('could not lock table "%s" within %s: it is in use', relation, timeout),
+					HINT = 'Nothing has been changed. Try again when no long transactions are under way, or SET lock_timeout to more.';
+			END IF;
+		END;
+		PERFORM pg_sleep(0.05 + random() * 0.1);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb._lock_tables() IS 'Internal: locks all tables, so that nobody waits for long and nobody in a circle';
+REVOKE EXECUTE ON FUNCTION appdb._lock_tables() FROM PUBLIC;
 
 -- The statements of all migrations that are done beside load.
 CREATE FUNCTION appdb._online_steps(
@@ -108,7 +154,7 @@ CREATE PROCEDURE appdb.migrate_online(batch pg_catalog.int4 DEFAULT 1000, attemp
 	AS 'MODULE_PATHNAME', 'appdb_migrate_online';
 COMMENT ON PROCEDURE appdb.migrate_online(pg_catalog.int4, pg_catalog.int4) IS
 'Does what appdb.pending() lists, beside load: one step after the other, each committed, indexes concurrently, rows in batches. Can be stopped at any time and called again: it goes on where it was.
-batch: rows that one transaction changes; attempts: how often a step is tried where locks are not to be had within 2 s (or lock_timeout, if that is shorter), with pauses between.
+batch: rows that one transaction changes; attempts: how often a step is tried where locks are not to be had within half a second (or lock_timeout, if that is shorter), with pauses between.
 Only the owner of schema app_data may, outside of a transaction. Errors: 25001 inside of one; 55006 runs already; otherwise those of the step, which appdb.pending() then shows.';
 
 REVOKE EXECUTE ON FUNCTION appdb.pending(), appdb._pending() FROM PUBLIC;

@@ -48,8 +48,11 @@
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
-/* how long a step waits for its locks, unless lock_timeout is shorter */
-#define STEP_LOCK_TIMEOUT_MS 2000
+/*
+ * How long a step waits for its locks, unless lock_timeout is shorter: less
+ * than it takes others to find that they wait in a circle with us.
+ */
+#define STEP_LOCK_TIMEOUT_MS 500
 
 /* rows that a migration changes were not changed by the application */
 bool		appdb_migrating = false;
@@ -255,8 +258,8 @@ migration_context(void *arg)
 }
 
 /*
- * Bring the tables to the engine's version.  Called as their owner, with SPI
- * connected.
+ * Lock the tables, and bring them to the engine's version.  Called as their
+ * owner, with SPI connected.
  */
 void
 appdb_apply_migrations(void)
@@ -264,13 +267,14 @@ appdb_apply_migrations(void)
 	char	   *engine = appdb_text_of("SELECT appdb.version()");
 	char	   *version = appdb_text_of("SELECT version FROM app_data.schema_version");
 
-	if (strcmp(version, engine) == 0)
-		return;
-	if (!lock_migrations(false))
+	if (strcmp(version, engine) != 0 && !lock_migrations(false))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("the tables are being migrated by another session"),
 				 errhint("appdb.pending() shows how far it is.")));
+	/* all at once, before anything is done to them; the engine of 1.0 does not have this */
+	if (strcmp(appdb_text_of("SELECT to_regprocedure('appdb._lock_tables()') IS NOT NULL"), "t") == 0)
+		appdb_run_sql("SELECT appdb._lock_tables()");
 
 	while (strcmp(version, engine) != 0)
 	{

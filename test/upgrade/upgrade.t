@@ -59,7 +59,29 @@ for role in "$super" appdb_test_owner; do
 		questions old >"$work/questions"
 		new_database target old
 		rows target "$work/questions" "$work/rows"
-		step "$what: update, with additions" run_psql target -c 'ALTER EXTENSION appdb UPDATE'
+		# a session that is there all the time: what it keeps of the engine is of before
+		cat >"$work/session.sql" <<-'SQL'
+			SELECT json_array_length(appdb.find('spaces', '{"with": {"chats": true}}')) > 0;
+			SELECT count(*) > 0 FROM appdb.spaces AS s, appdb.chats(s);
+			SELECT appdb.is_member('00000000-0000-7000-8000-000000000021') IS NULL;
+			WITH d AS (DELETE FROM appdb.notes WHERE title = 'session' RETURNING id) SELECT count(*) FROM d;
+			INSERT INTO appdb.notes (space_id, title) VALUES ('00000000-0000-7000-8000-000000000021', 'session') RETURNING title;
+			UPDATE appdb.notes SET content = 'x' WHERE title = 'session' RETURNING content;
+			PREPARE kept AS SELECT n.title FROM appdb.notes AS n JOIN appdb.spaces AS s ON s.id = n.space_id WHERE n.title = 'session';
+			EXECUTE kept;
+		SQL
+		{
+			cat "$work/session.sql"
+			printf '\\! psql -X -q -v ON_ERROR_STOP=1 target -c "ALTER EXTENSION appdb UPDATE" >%s 2>&1 || echo failed\n' "$work/out"
+			echo 'EXECUTE kept;'
+			grep -v PREPARE "$work/session.sql"
+			echo "DELETE FROM appdb.notes WHERE title = 'session';"
+			echo "SET appdb.allow_drop = on;"
+			echo "DELETE FROM app_data.notes WHERE title = 'session';"
+		} >"$work/sessions.sql"
+		is "$what: a session goes on through the update" "$(psql -X -q -At target -f "$work/sessions.sql" 2>&1)" \
+			"$(printf 't\nt\nf\n0\nsession\nx\nsession\nsession\nt\nt\nf\n1\nsession\nx\nsession')"
+		is "$what: update, with additions" "$(grep -v -e NOTICE: -e HINT: "$work/out")$(run_psql target -c "SELECT extversion FROM pg_extension WHERE extname = 'appdb'")" "$version"
 		is "$what: migrate() has nothing to do" "$(run_psql target -c 'SELECT appdb.migrate()')" current
 		is "$what: what is pending is of the online part" "$(run_psql target -c "SELECT count(*) FROM appdb.pending() WHERE kind = 'migration'")" 0
 		step "$what: migrate_online, with additions" run_psql target -c 'CALL appdb.migrate_online()'
