@@ -71,13 +71,14 @@ for role in "$super" appdb_test_owner; do
 			EXECUTE kept;
 		SQL
 		{
+			echo 'CREATE TEMP TABLE before AS SELECT id FROM app_data.deletions;'
 			cat "$work/session.sql"
 			printf '\\! psql -X -q -v ON_ERROR_STOP=1 target -c "ALTER EXTENSION appdb UPDATE" >%s 2>&1 || echo failed\n' "$work/out"
 			echo 'EXECUTE kept;'
 			grep -v PREPARE "$work/session.sql"
 			echo "DELETE FROM appdb.notes WHERE title = 'session';"
-			echo "SET appdb.allow_drop = on;"
 			echo "DELETE FROM app_data.notes WHERE title = 'session';"
+			echo 'DELETE FROM app_data.deletions WHERE id NOT IN (SELECT id FROM before);'
 		} >"$work/sessions.sql"
 		is "$what: a session goes on through the update" "$(psql -X -q -At target -f "$work/sessions.sql" 2>&1)" \
 			"$(printf 't\nt\nf\n0\nsession\nx\nsession\nsession\nt\nt\nf\n1\nsession\nx\nsession')"
