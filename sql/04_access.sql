@@ -116,7 +116,7 @@ CREATE FUNCTION appdb._is_my_email(email pg_catalog.text) RETURNS pg_catalog.boo
 	SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM app_data.users u
-				   WHERE u.id = appdb.current_user_id() AND u.deleted_at IS NULL AND lower(u.email) = lower($1))
+				   WHERE u.id = appdb.current_user_id() AND u.email_verified AND u.deleted_at IS NULL AND lower(u.email) = lower($1))
 $$;
 COMMENT ON FUNCTION appdb._is_my_email(pg_catalog.text) IS 'Internal: the work of appdb.is_my_email()';
 
@@ -124,7 +124,7 @@ CREATE FUNCTION appdb.is_my_email(email pg_catalog.text) RETURNS pg_catalog.bool
 	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 1000
 	AS 'MODULE_PATHNAME', 'appdb_as_owner';
 COMMENT ON FUNCTION appdb.is_my_email(pg_catalog.text) IS
-	'Whether this is the e-mail address of the user who is asking, whatever its case';
+	'Whether this is the e-mail address of the user who is asking, whatever its case, and verified: else whoever claims one would see what is sent to it';
 
 -- == policies ===============================================================
 

@@ -6,7 +6,7 @@
 -- inferred from it. What is told without B's ids in the question must have nothing of B in it. And B's rows, and all that refers to them, must
 -- stay as they are. What cannot be otherwise is listed at the end, and in docs/access.md.
 BEGIN;
-SELECT plan(27);
+SELECT plan(30);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -363,6 +363,21 @@ SELECT is((public.tell(format('INSERT INTO appdb.notes (id, space_id) VALUES (%L
 SELECT is((public.tell(format('INSERT INTO appdb.notes (id, space_id) VALUES (%L, %L) ON CONFLICT (id) DO NOTHING', public.id('b', 18), public.id('a', 7)), true)).told, '0 rows', 'which ON CONFLICT says');
 SELECT matches((public.tell(format('INSERT INTO appdb.notes (id, space_id) VALUES (%L, %L) ON CONFLICT (id) DO UPDATE SET title = ''x'' RETURNING title', public.id('b', 18), public.id('a', 7)), true)).told,
 	'^42501 \| new row violates row-level security policy', 'and does not update');
+
+-- an address that is only claimed, as Ann can by changing her own
+SELECT is((public.tell('UPDATE appdb.users SET email = ''marker-b@invited.example''', false)).told, '1 rows', 'an address can be claimed');
+UPDATE app_data.users SET email = 'marker-b@invited.example', email_verified = false WHERE id = public.id('a', 1);
+SELECT is((public.tell(format('SELECT id FROM appdb.invitations WHERE id = %L', public.id('b', 10)), false)).told, 'nothing', 'but shows no invitation');
+CREATE FUNCTION public.verify(to_email text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM appdb.impersonate(NULL);
+	UPDATE app_data.users SET email = to_email, email_verified = true WHERE id = public.id('a', 1);
+	PERFORM appdb.impersonate(public.id('a', 1));
+END
+$$;
+SELECT public.verify('marker-b@invited.example');
+SELECT isnt((public.tell(format('SELECT id FROM appdb.invitations WHERE id = %L', public.id('b', 10)), false)).told, 'nothing', 'until it is verified');
+SELECT public.verify('marker-a@example.org');
 
 -- no sequence, that could be read or moved
 SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE c.relkind = 'S' AND c.relnamespace IN ('appdb'::regnamespace, 'app_data'::regnamespace)$$, 'there are no sequences');
