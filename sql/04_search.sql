@@ -173,7 +173,7 @@ BEGIN
 				WHEN policies > 1 THEN NULL
 				WHEN condition = '(appdb.is_member(space_id))' OR starts_with(condition, '((appdb.is_member(space_id) AND ') THEN
 					appdb.my_spaces()
-				WHEN condition = '((appdb.is_member(space_id) OR appdb.has_file_permission(id, ''read''::text)))' THEN
+				WHEN condition = '((appdb.is_member(space_id) OR appdb.has_file_permission(space_id, id, ''read''::text)))' THEN
 					appdb.my_spaces() || ARRAY(SELECT DISTINCT p.space_id FROM app_data.file_permissions p
 											   WHERE (p.user_id = appdb.current_user_id() OR p.user_id IS NULL) AND p.deleted_at IS NULL) END;
 			CONTINUE WHEN spaces = '{}';

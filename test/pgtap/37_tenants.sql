@@ -183,8 +183,12 @@ BEGIN
 			WHEN name = 'permission' THEN ARRAY['read', 'write', 'manage']
 			WHEN name = 'status' THEN ARRAY['completed']
 			WHEN name = 'level' THEN ARRAY['app']
+			WHEN name = 'query' THEN ARRAY['marker', 'marker-b']
 			ELSE ARRAY['x'] END) v)
+		WHEN type = 'text[]'::regtype AND name = 'entities' THEN ARRAY['(SELECT array_agg(s.entity::text) FROM appdb._searchable() s)']
 		WHEN type = 'text[]'::regtype THEN ARRAY['ARRAY[''x'']']
+		WHEN type = 'tsquery'::regtype THEN ARRAY['to_tsquery(''simple'', ''marker'')']
+		WHEN type = 'regconfig'::regtype THEN ARRAY['''english''::regconfig']
 		WHEN type = 'name[]'::regtype THEN ARRAY['ARRAY[''id'']::name[]']
 		WHEN type IN ('int4'::regtype, 'int8'::regtype, 'float4'::regtype) THEN ARRAY['1::' || type]
 		WHEN type = 'int4[]'::regtype THEN ARRAY['ARRAY[1]']
@@ -385,6 +389,7 @@ SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE c.relkind = 'S' A
 -- == it would be found ======================================================
 
 TRUNCATE public.found, public.tried;
+UPDATE public.was SET checksum = public.checksum();
 CREATE FUNCTION appdb.leak_rows() RETURNS SETOF text LANGUAGE sql SECURITY DEFINER AS 'SELECT title FROM app_data.notes';
 CREATE FUNCTION appdb.leak_existence(note_id uuid) RETURNS bool LANGUAGE sql SECURITY DEFINER AS 'SELECT EXISTS (SELECT FROM app_data.notes WHERE id = note_id)';
 CREATE FUNCTION appdb.leak_change(id uuid) RETURNS void LANGUAGE sql SECURITY DEFINER AS 'UPDATE app_data.notes AS n SET title = ''x'' WHERE n.id = $1';
