@@ -57,3 +57,27 @@ CREATE INDEX ON public.projects (user_id);
 SELECT appdb.manage('public.projects', relations => '{"user_id": {"name": "lead", "inverse": "led_projects"}}');
 
 CREATE FUNCTION appdb.samples_twice(appdb.samples) RETURNS bigint LANGUAGE sql STABLE RETURN $1.small * 2;
+
+-- names that the modules use themselves
+CREATE SCHEMA "odd";
+CREATE TYPE "odd"."time" AS ENUM ('now', 'later');
+CREATE TABLE "odd"."odd"
+(
+	id uuid PRIMARY KEY,
+	"text" "odd"."time" NOT NULL DEFAULT 'now',
+	created_at timestamptz(3) NOT NULL,
+	updated_at timestamptz(3) NOT NULL,
+	deleted_at timestamptz
+);
+SELECT appdb.manage('odd.odd');
+CREATE TABLE "odd"."date"
+(
+	id uuid PRIMARY KEY,
+	odd_id uuid NOT NULL REFERENCES "odd"."odd" (id),
+	"user" text,
+	created_at timestamptz(3) NOT NULL,
+	updated_at timestamptz(3) NOT NULL,
+	deleted_at timestamptz
+);
+CREATE INDEX ON "odd"."date" (odd_id);
+SELECT appdb.manage('odd.date', relations => '{"odd_id": {"name": "odd", "inverse": "dates"}}');

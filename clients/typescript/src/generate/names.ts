@@ -13,12 +13,20 @@ export function pascal(name: string): string {
 const reserved = new Set((
   'abstract any as async await boolean break case catch class const continue debugger declare default delete do else enum export extends false finally for from ' +
   'function get if implements import in instanceof interface let module namespace never new null number object of package private protected public require return ' +
-  'set static string super switch symbol this throw true try type typeof undefined unknown var void while with yield sql relations').split(' '))
+  'set static string super switch symbol this throw true try type typeof undefined unknown var void while with yield ' +
+  // what the modules import and declare
+  'sql relations appdb appData bytea other pgEnum pgSchema pgTable customType bigint char cidr date doublePrecision inet integer interval json jsonb macaddr macaddr8 numeric real smallint text time ' +
+  'timestamp uuid varchar').split(' '))
 
 /** A name for an exported constant. */
 export function identifier(name: string, suffix = 'Table'): string {
   const c = camel(name).replace(/[^A-Za-z0-9_$]/g, '_').replace(/^[0-9]/, '_$&')
   return reserved.has(c) ? c + suffix : c
+}
+
+/** A name for a schema. */
+export function schemaName(schema: string): string {
+  return schema === 'appdb' || schema === 'app_data' ? camel(schema) : `${identifier(schema, '')}Schema`
 }
 
 /** A key of an object: quoted where it has to be. */

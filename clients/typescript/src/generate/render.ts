@@ -1,7 +1,7 @@
 // The modules that the generator writes, from what it read. The same catalog always gives the same text.
 
 import type { Catalog, Column, Entity, Relation } from './catalog.js'
-import { camel, doc, identifier, key, pascal, quote, singular } from './names.js'
+import { camel, doc, identifier, key, pascal, quote, schemaName, singular } from './names.js'
 import { columnType, defaultOf, isFilled, optionalOnInsert, type BigintMode, type ColumnType } from './types.js'
 
 export interface Options {
@@ -108,8 +108,8 @@ export function render(catalog: Catalog, options: Options): Map<string, string> 
 
   function drizzleModules() {
     const schemas = new Map<string, string>([['appdb', 'appdb']])
-    for (const e of all) if (e.schema !== 'public') schemas.set(e.schema, identifier(e.schema, 'Schema'))
-    for (const e of catalog.enums) if (e.schema !== 'public') schemas.set(e.schema, identifier(e.schema, 'Schema'))
+    for (const e of all) if (e.schema !== 'public') schemas.set(e.schema, schemaName(e.schema))
+    for (const e of catalog.enums) if (e.schema !== 'public') schemas.set(e.schema, schemaName(e.schema))
 
     const used = new Set<string>()
     for (const [module, es] of modules) {
@@ -170,7 +170,7 @@ export const other = (type: string) => customType<{ data: string; driverData: st
     const uses = { core: new Set<string>(), schemas: new Set<string>() }
     const body = all.map((e) => {
       const lines = e.columns.filter((c) => e.keys.includes(c.name)).map((c) => `  ${key(camel(c.name))}: ${column(e, { ...c, default: null, identity: '' }, uses)},\n`)
-      const schema = e.schema === 'public' ? (uses.core.add('pgTable'), 'pgTable') : (uses.schemas.add(identifier(e.schema, 'Schema')), `${identifier(e.schema, 'Schema')}.table`)
+      const schema = e.schema === 'public' ? (uses.core.add('pgTable'), 'pgTable') : (uses.schemas.add(schemaName(e.schema)), `${schemaName(e.schema)}.table`)
       return `export const ${identifier(e.name)} = ${schema}(${quote(e.table)}, {\n${lines.join('')}})\n`
     })
     return header('Base tables with the columns that foreign keys can refer to, for tables of your own. Read and write the live views, not these.') +
