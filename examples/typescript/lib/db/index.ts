@@ -8,4 +8,4 @@ export const client = connect()
 export const db = drizzle(client, { schema })
 
 // say on the console what is wrong: nobody listens there, no extension, the owner's connection, for which row security does not hold …
-if (process.env.NODE_ENV !== 'production') void warnings(client)
+if (process.env.NODE_ENV !== 'production') await warnings(client)
