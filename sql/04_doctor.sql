@@ -71,8 +71,10 @@ BEGIN
 		CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) i
 		WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND i.schema = 'app_data'
 		  AND (e.extname = 'appdb' OR i.type IN ('table', 'sequence', 'type'))
-		  -- 18 counts a table's row type as well
-		  AND NOT EXISTS (SELECT FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid AND c.relkind <> 'c'
+		  -- 18 counts a table's row type as well, and the array of that
+		  AND NOT EXISTS (SELECT FROM pg_type t
+						  JOIN pg_type r ON r.oid IN (t.oid, t.typelem)
+						  JOIN pg_class c ON c.oid = r.typrelid AND c.relkind <> 'c'
 						  WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid)
 		ORDER BY i.identity;
 
