@@ -54,3 +54,6 @@ INSERT INTO public.ratings (note_id, points) SELECT id, 80 FROM appdb.notes;
 
 -- roles of applications
 SELECT appdb.grant_access('appdb_test_app', 'app'), appdb.grant_access('appdb_test_service', 'service');
+
+-- what is published
+CREATE PUBLICATION people FOR TABLE app_data.users (id, name, nickname), public.projects WITH (publish = 'insert, update');

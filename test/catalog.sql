@@ -145,6 +145,12 @@ facts (kind, object, fact) AS (
 		pg_temp.remark('pg_event_trigger', e.oid, 0))
 	FROM pg_event_trigger AS e
 	UNION ALL
+	SELECT 'publication', quote_ident(p.pubname), concat_ws(' ', 'owner=' || pg_get_userbyid(p.pubowner), p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete,
+		(SELECT string_agg(concat_ws(' ', r.name, pg_get_expr(t.prqual, t.prrelid), t.prattrs), ',' ORDER BY r.name COLLATE "C")
+		 FROM pg_publication_rel AS t JOIN relations AS r ON r.oid = t.prrelid WHERE t.prpubid = p.oid),
+		(SELECT string_agg(n.nspname, ',' ORDER BY n.nspname) FROM pg_publication_namespace AS t JOIN pg_namespace AS n ON n.oid = t.pnnspid WHERE t.pnpubid = p.oid))
+	FROM pg_publication AS p
+	UNION ALL
 	SELECT 'default privileges', concat_ws(' ', pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype),
 		pg_temp.acl(d.defaclacl, 'r', d.defaclrole)
 	FROM pg_default_acl AS d LEFT JOIN namespaces AS n ON n.oid = d.defaclnamespace
