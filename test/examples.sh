@@ -117,6 +117,14 @@ if npm_ci clients/typescript && (cd clients/typescript && npm run --silent build
 		is "typescript: db:generate" "$(npm run --silent db:generate 2>&1)" "lib/db/schema: $(q 'SELECT count(*) FROM appdb.entities') tables, $(q 'SELECT count(*) FROM appdb.relations') relations (appdb $(q 'SELECT appdb.version()')); nothing changed"
 		like "typescript: db:migrate" "$(npm run --silent db:migrate 2>&1)" "appdb $(q 'SELECT appdb.version()'): the newest that the server has
 nothing is pending"
+		q "CREATE DATABASE appdb_example_old" >/dev/null
+		is "typescript: db:migrate of a database of 1.0" "$(export PGDATABASE=appdb_example_old
+			q "CREATE EXTENSION appdb VERSION '1.0'" >/dev/null
+			DATABASE_URL=$(url "$owner") npm run --silent db:migrate 2>&1 | sed 's/^[0-9]* of [0-9]* /all of all /'
+			q "SELECT count(*) FROM appdb.pending()")" "appdb 1.0 → $(q 'SELECT appdb.version()')
+all of all pending steps done
+0"
+		q "DROP DATABASE appdb_example_old" >/dev/null
 		DATABASE_URL=$(url appdb_example_web)
 		is "typescript: db:check" "$(npm run --silent db:check 2>&1)" 'drizzle.config.ts is safe beside appdb
 the database can be used'
