@@ -385,35 +385,29 @@ END
 $$;
 COMMENT ON FUNCTION appdb._doctor_rows() IS 'Internal: what appdb.doctor() finds by reading the tables';
 
-CREATE FUNCTION appdb.__doctor(check_rows pg_catalog.bool) RETURNS pg_catalog.jsonb
-	LANGUAGE plpgsql STABLE
+CREATE FUNCTION appdb._doctor(check_rows pg_catalog.bool)
+	RETURNS TABLE (severity pg_catalog.text, object pg_catalog.text, problem pg_catalog.text, fix pg_catalog.text)
+	LANGUAGE plpgsql STABLE ROWS 10
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN (SELECT jsonb_agg(to_jsonb(f)) FROM (
-		SELECT c.* FROM appdb._doctor_catalogs() c
-		UNION ALL
-		SELECT r.* FROM appdb._doctor_rows() r WHERE check_rows) f);
+	RETURN QUERY
+		SELECT f.* FROM (
+			SELECT c.* FROM appdb._doctor_catalogs() c
+			UNION ALL
+			SELECT r.* FROM appdb._doctor_rows() r WHERE check_rows) f
+		ORDER BY array_position(ARRAY['error', 'warning', 'advice'], f.severity);
 END
 $$;
-COMMENT ON FUNCTION appdb.__doctor(pg_catalog.bool) IS 'Internal: the work of appdb._doctor()';
-
-CREATE FUNCTION appdb._doctor(check_rows pg_catalog.bool) RETURNS pg_catalog.jsonb
-	LANGUAGE c STABLE STRICT
-	AS 'MODULE_PATHNAME', 'appdb_as_owner';
-COMMENT ON FUNCTION appdb._doctor(pg_catalog.bool) IS 'Internal: the findings of appdb.doctor(), looked for as the owner of the tables';
+COMMENT ON FUNCTION appdb._doctor(pg_catalog.bool) IS 'Internal: the work of appdb.doctor()';
 
 CREATE FUNCTION appdb.doctor(check_rows pg_catalog.bool DEFAULT true)
 	RETURNS TABLE (severity pg_catalog.text, object pg_catalog.text, problem pg_catalog.text, fix pg_catalog.text)
-	LANGUAGE sql STABLE ROWS 10
-	SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT f.* FROM jsonb_to_recordset(appdb._doctor(check_rows)) f (severity text, object text, problem text, fix text)
-	ORDER BY array_position(ARRAY['error', 'warning', 'advice'], f.severity)
-$$;
+	LANGUAGE c STABLE STRICT ROWS 10
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
 COMMENT ON FUNCTION appdb.doctor(pg_catalog.bool) IS
 'What is wrong with this database: a row for each finding, the gravest first; a healthy one gives no row. Changes nothing.
 check_rows: whether to read all tables as well, for broken invariants (orphans, spaces without an owner, overdue retention): minutes, where they are large.
 severity: error (rules do not hold, or data is in danger), warning, or advice; object: what it is about; problem; fix: what to type. Only the owner of the tables and superusers may call it.';
-REVOKE EXECUTE ON FUNCTION appdb.doctor(pg_catalog.bool), appdb._doctor(pg_catalog.bool), appdb.__doctor(pg_catalog.bool),
+REVOKE EXECUTE ON FUNCTION appdb.doctor(pg_catalog.bool), appdb._doctor(pg_catalog.bool),
 	appdb._doctor_catalogs(), appdb._doctor_rows() FROM PUBLIC;

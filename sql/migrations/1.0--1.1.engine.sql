@@ -1,0 +1,3 @@
+-- What the engine of 1.1 does not have any more, or has with another result.
+DROP FUNCTION appdb._doctor(boolean);
+DROP FUNCTION appdb.__doctor(boolean);
