@@ -137,30 +137,35 @@ allow(AppdbPolicies *policies, HeapTuple tuple)
 	return result;
 }
 
-/*
- * May the caller delete this row?  *policies is kept for further rows of the
- * statement, in "context".
- */
+/* *policies is kept for further rows of the statement, in "context". */
+static AppdbPolicies *
+refresh(AppdbPolicies **policies, Relation rel, char command, MemoryContext context)
+{
+	if (*policies == NULL || (*policies)->relid != RelationGetRelid(rel) ||
+		(*policies)->userid != GetUserId())
+		*policies = prepare(rel, command, context);
+	return *policies;
+}
+
+/* May the caller delete this row? */
 bool
 appdb_may_delete(Relation rel, HeapTuple tuple, AppdbPolicies **policies,
 				 MemoryContext context)
 {
-	if (*policies == NULL || (*policies)->relid != RelationGetRelid(rel) ||
-		(*policies)->userid != GetUserId())
-		*policies = prepare(rel, ACL_DELETE_CHR, context);
-	return !(*policies)->enabled || allow(*policies, tuple);
+	AppdbPolicies *p = refresh(policies, rel, ACL_DELETE_CHR, context);
+
+	return !p->enabled || allow(p, tuple);
 }
 
 /*
- * May the caller see this row?  As above; where a policy cannot be asked, we
- * take it that they may.
+ * May the caller see this row?  Where a policy cannot be asked, we take it
+ * that they may.
  */
 bool
 appdb_may_see(Relation rel, HeapTuple tuple, AppdbPolicies **policies,
 			  MemoryContext context)
 {
-	if (*policies == NULL || (*policies)->relid != RelationGetRelid(rel) ||
-		(*policies)->userid != GetUserId())
-		*policies = prepare(rel, ACL_SELECT_CHR, context);
-	return !(*policies)->enabled || (*policies)->unknown || allow(*policies, tuple);
+	AppdbPolicies *p = refresh(policies, rel, ACL_SELECT_CHR, context);
+
+	return !p->enabled || p->unknown || allow(p, tuple);
 }
