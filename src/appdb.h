@@ -40,6 +40,7 @@ extern void appdb_run_script(const char *script);
 extern char *appdb_text_of(const char *query);
 extern void appdb_notice(const char *message, const char *hint);
 extern Oid	appdb_namespace_owner(Oid nsp);
+extern void appdb_check_data_owner(Oid caller, Oid owner);
 
 /* migrate.c: changes of the tables from version to version */
 extern bool appdb_migrating;

@@ -293,6 +293,18 @@ install_body(void *arg)
 	make_or_attach(*(DataSchemaState *) arg);
 }
 
+/* What "caller" wants to do is for the owner of schema "app_data". */
+void
+appdb_check_data_owner(Oid caller, Oid owner)
+{
+	if (!has_privs_of_role(caller, owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must have the privileges of the owner of schema \"%s\"", APPDB_DATA_SCHEMA),
+				 errdetail("The schema belongs to role \"%s\".", GetUserNameFromId(owner, false)),
+				 errhint("Run the command as that role, or as a superuser.")));
+}
+
 /*
  * What is in schema "app_data", whose owner is returned; an error where it is
  * not appdb's, or not the caller's business.
@@ -315,12 +327,7 @@ data_owner(DataSchemaState *state)
 						   APPDB_DATA_SCHEMA),
 				 errhint("Rename that schema (ALTER SCHEMA %s RENAME TO …), or drop it if nothing in it is needed, then try again.",
 						 APPDB_DATA_SCHEMA)));
-	if (!has_privs_of_role(caller, owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must have the privileges of the owner of schema \"%s\"", APPDB_DATA_SCHEMA),
-				 errdetail("The schema belongs to role \"%s\".", GetUserNameFromId(owner, false)),
-				 errhint("Run the command as that role, or as a superuser.")));
+	appdb_check_data_owner(caller, owner);
 	return owner;
 }
 

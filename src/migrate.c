@@ -756,12 +756,7 @@ appdb_migrate_online(PG_FUNCTION_ARGS)
 				 errhint("Send CALL appdb.migrate_online() as a statement by itself.")));
 	run.batch = PG_GETARG_INT32(0);
 	run.owner = appdb_namespace_owner(nsp);
-	if (!has_privs_of_role(GetUserId(), run.owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must have the privileges of the owner of schema \"%s\"", APPDB_DATA_SCHEMA),
-				 errdetail("The schema belongs to role \"%s\".", GetUserNameFromId(run.owner, false)),
-				 errhint("Run the command as that role, or as a superuser.")));
+	appdb_check_data_owner(GetUserId(), run.owner);
 	if (!lock_migrations(true))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
