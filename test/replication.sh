@@ -94,11 +94,7 @@ for _ in $(seq 600); do
 	sleep 0.1
 done
 all_rows() {
-	sql -d "$1" <<-'SQL'
-		SELECT format('SELECT %L, t::text FROM %s AS t ORDER BY 2', c.oid::regclass, c.oid::regclass)
-		FROM pg_class AS c WHERE c.relkind = 'r' AND c.relnamespace = 'app_data'::regnamespace
-		ORDER BY c.oid::regclass::text COLLATE "C" \gexec
-	SQL
+	sql -d "$1" -f test/rows.sql
 }
 caught_up
 is "a whole database is copied" "$(all_rows subscriber)" "$(all_rows publisher)"

@@ -35,12 +35,7 @@ new_database() {
 # the catalogs, and every row
 snapshot() {
 	psql -X -q -At -f "$here/test/catalog.sql" "$1" >"$2.catalog" || return 1
-	run_psql "$1" >"$2.rows" <<'SQL'
-SELECT format('SELECT %L, t::text FROM %s AS t ORDER BY 2', c.oid::regclass, c.oid::regclass)
-FROM pg_class AS c
-WHERE c.relkind = 'r' AND c.relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('app_data', 'public'))
-ORDER BY c.oid::regclass::text COLLATE "C" \gexec
-SQL
+	run_psql -f "$here/test/rows.sql" "$1" >"$2.rows"
 }
 
 # compare NAME A B: two tests

@@ -96,17 +96,10 @@ like 'with it the session' "$(on "$standby" -U appdb_standby -c "SELECT appdb.au
 
 # == promotion ==============================================================
 
-rows() {
-	on "$1" <<'SQL'
-SELECT format('SELECT %L, t::text FROM %s AS t ORDER BY 2', c.oid::regclass, c.oid::regclass)
-FROM pg_class AS c WHERE c.relkind = 'r' AND c.relnamespace = 'app_data'::regnamespace
-ORDER BY c.oid::regclass::text COLLATE "C" \gexec
-SQL
-}
-rows "$primary" >"$TOP/tmp/primary.rows"
+on "$primary" -f test/rows.sql >"$TOP/tmp/primary.rows"
 PGHOST=$primary as_server "$PG_BINDIR/pg_ctl" -D "$primary/data" -m immediate -w stop >/dev/null
 is 'the standby is promoted' "$(on "$standby" -c 'SELECT pg_promote()')" t
-rows "$standby" >"$TOP/tmp/standby.rows"
+on "$standby" -f test/rows.sql >"$TOP/tmp/standby.rows"
 if [ -s "$TOP/tmp/primary.rows" ] && diff "$TOP/tmp/primary.rows" "$TOP/tmp/standby.rows" >"$TOP/tmp/diff"; then
 	ok 'it has every row'
 else

@@ -61,15 +61,6 @@ run_psql() {
 	"$new_bin/psql" -X -q -At -v ON_ERROR_STOP=1 "$@"
 }
 
-rows() {
-	run_psql "$1" <<'SQL'
-SELECT format('SELECT %L, t::text FROM %s AS t ORDER BY 2', c.oid::regclass, c.oid::regclass)
-FROM pg_class AS c
-WHERE c.relkind = 'r' AND c.relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('app_data', 'public'))
-ORDER BY c.oid::regclass::text COLLATE "C" \gexec
-SQL
-}
-
 # an ordinary role's database
 fill() {
 	run_psql "$1" -c 'SET ROLE appdb_test_owner' -c 'CREATE EXTENSION appdb' -f "$here/test/fixture.sql" -f "$here/test/additions.sql" >"$work/fill.log" 2>&1 || bail "filling the database"
@@ -80,7 +71,7 @@ roles='CREATE ROLE appdb_test_owner LOGIN; CREATE ROLE appdb_test_reader; CREATE
 start "$old_bin" old
 run_psql postgres -c "$roles" -c 'CREATE DATABASE app OWNER appdb_test_owner' || bail "making the database"
 PGUSER=appdb_test_owner fill app
-rows app >"$work/old.rows" || bail "reading the rows"
+run_psql -f "$here/test/rows.sql" app >"$work/old.rows" || bail "reading the rows"
 as_server "$old_bin/pg_ctl" -D "$work/old" -m fast -w stop >/dev/null
 
 (cd "$work" && as_server "$new_bin/pg_upgrade" -b "$old_bin" -B "$new_bin" -d "$work/old" -D "$work/new" -s "$work" -U postgres) >"$work/pg_upgrade.log" 2>&1 ||
@@ -88,7 +79,7 @@ as_server "$old_bin/pg_ctl" -D "$work/old" -m fast -w stop >/dev/null
 ok "pg_upgrade from $("$1" --version) to $("$2" --version)"
 
 start "$new_bin" new
-rows app >"$work/new.rows"
+run_psql -f "$here/test/rows.sql" app >"$work/new.rows"
 if [ -s "$work/old.rows" ] && diff "$work/old.rows" "$work/new.rows" >"$work/diff"; then ok 'same rows'; else not_ok 'same rows' <"$work/diff"; fi
 
 run_psql postgres -c 'CREATE DATABASE fresh OWNER appdb_test_owner'
