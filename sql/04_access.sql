@@ -6,7 +6,7 @@
 CREATE FUNCTION appdb._membership_support(pg_catalog.internal) RETURNS pg_catalog.internal
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'appdb_membership_support';
-COMMENT ON FUNCTION appdb._membership_support(pg_catalog.internal) IS 'Internal: tells the planner about appdb.is_member()';
+COMMENT ON FUNCTION appdb._membership_support(pg_catalog.internal) IS 'Internal: tells the planner about appdb.is_member(), can_read_chat() and can_read_message()';
 
 CREATE FUNCTION appdb.is_member(space_id pg_catalog.uuid) RETURNS pg_catalog.bool
 	LANGUAGE c STABLE STRICT PARALLEL SAFE LEAKPROOF COST 1
@@ -78,14 +78,16 @@ COMMENT ON FUNCTION appdb.knows_user(pg_catalog.uuid) IS
 'Whether a user shares an organization or a space with the user who is asking, or is that user.';
 
 CREATE FUNCTION appdb.can_read_chat(space_id pg_catalog.uuid, chat_id pg_catalog.uuid) RETURNS pg_catalog.bool
-	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100
+	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2
+	SUPPORT appdb._membership_support
 	AS 'MODULE_PATHNAME', 'appdb_can_read_chat';
 COMMENT ON FUNCTION appdb.can_read_chat(pg_catalog.uuid, pg_catalog.uuid) IS
 'Whether the user who is asking is a member of a chat''s space, and the chat is not private or that user its author.
 space_id, chat_id: the chat.';
 
 CREATE FUNCTION appdb.can_read_message(space_id pg_catalog.uuid, message_id pg_catalog.uuid) RETURNS pg_catalog.bool
-	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 200
+	LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10
+	SUPPORT appdb._membership_support
 	AS 'MODULE_PATHNAME', 'appdb_can_read_message';
 COMMENT ON FUNCTION appdb.can_read_message(pg_catalog.uuid, pg_catalog.uuid) IS
 'Whether appdb.can_read_chat() holds for the chat of a message.
@@ -171,12 +173,12 @@ AS $$
 	('chats', 'update', 'appdb.has_role(space_id, ''editor'') AND (visibility <> ''private'' OR user_id = appdb.current_user_id())',
 	 'appdb.has_role(space_id, ''editor'') AND (visibility <> ''private'' OR user_id = appdb.current_user_id())'),
 	('chats', 'delete', '(appdb.has_role(space_id, ''admin'') AND visibility <> ''private'') OR (appdb.has_role(space_id, ''editor'') AND user_id = appdb.current_user_id())', NULL),
-	('messages', 'select', 'appdb.is_member(space_id) AND appdb.can_read_chat(space_id, chat_id)', NULL),
+	('messages', 'select', 'appdb.can_read_chat(space_id, chat_id)', NULL),
 	('messages', 'insert', NULL, 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_chat(space_id, chat_id) AND COALESCE(user_id = appdb.current_user_id(), true)'),
 	('messages', 'update', 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_chat(space_id, chat_id)',
 	 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_chat(space_id, chat_id)'),
 	('messages', 'delete', 'appdb.can_read_chat(space_id, chat_id) AND (appdb.has_role(space_id, ''admin'') OR (appdb.has_role(space_id, ''editor'') AND user_id = appdb.current_user_id()))', NULL),
-	('message_files', 'select', 'appdb.is_member(space_id) AND appdb.can_read_message(space_id, message_id)', NULL),
+	('message_files', 'select', 'appdb.can_read_message(space_id, message_id)', NULL),
 	('message_files', 'insert', NULL, 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_message(space_id, message_id)'),
 	('message_files', 'update', 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_message(space_id, message_id)',
 	 'appdb.has_role(space_id, ''editor'') AND appdb.can_read_message(space_id, message_id)'),

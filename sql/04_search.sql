@@ -171,7 +171,7 @@ BEGIN
 			-- which spaces its rows can be in, where the condition says so: others need not be read
 			spaces := CASE
 				WHEN policies > 1 THEN NULL
-				WHEN condition = '(appdb.is_member(space_id))' OR starts_with(condition, '((appdb.is_member(space_id) AND ') THEN
+				WHEN condition IN ('(appdb.is_member(space_id))', '(appdb.can_read_chat(space_id, chat_id))') OR starts_with(condition, '((appdb.is_member(space_id) AND ') THEN
 					appdb.my_spaces()
 				WHEN condition = '((appdb.is_member(space_id) OR appdb.has_file_permission(space_id, id, ''read''::text)))' THEN
 					appdb.my_spaces() || ARRAY(SELECT DISTINCT p.space_id FROM app_data.file_permissions p

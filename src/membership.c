@@ -91,6 +91,7 @@ typedef struct Memberships
 {
 	pg_uuid_t	user;
 	bool		valid;
+	uint64		number;			/* of this loading: no other has the same */
 	Membership	last;			/* asked for in spaces: rows come space by space */
 	HTAB	   *spaces;
 	HTAB	   *organizations;
@@ -117,6 +118,8 @@ typedef struct KnownChat
 	pg_uuid_t	author;
 	bool		has_author;
 	bool		is_private;
+	bool		readable;		/* by the user of these memberships */
+	uint64		memberships;	/* their number, or 0 */
 } KnownChat;
 
 /* so many are kept at most: 2 MB */
@@ -261,6 +264,7 @@ static void
 load_memberships(Memberships *memberships, const pg_uuid_t *user)
 {
 	static SPIPlanPtr plan = NULL;
+	static uint64 last_number = 0;
 	Oid			types[] = {UUIDOID};
 	Datum		value = UUIDPGetDatum(user);
 	MemoryContext context;
@@ -318,6 +322,7 @@ load_memberships(Memberships *memberships, const pg_uuid_t *user)
 	memberships->spaces = spaces;
 	memberships->organizations = organizations;
 	memberships->user = *user;
+	memberships->number = ++last_number;
 	memberships->files_context = NULL;
 	memberships->files_valid = false;
 	memset(&memberships->last, 0, sizeof(Membership));
@@ -708,6 +713,15 @@ load_chat(const pg_uuid_t *id, bool of_message, KnownChat *chat)
 	return found;
 }
 
+/* Is the user a member of the chat's space, and the chat not another's private one? */
+static bool
+is_readable(const KnownChat *chat, Memberships *memberships)
+{
+	return rank_in_space(memberships, &chat->space) >= RANK_VIEWER &&
+		(!chat->is_private ||
+		 (chat->has_author && memcmp(&chat->author, &memberships->user, sizeof(pg_uuid_t)) == 0));
+}
+
 /*
  * May the user who is asking read a chat, or that of a message?  Members of the
  * space may, but a private one is its author's alone.
@@ -721,20 +735,18 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 {
 	pg_uuid_t  *space = PG_GETARG_UUID_P(0);
 	pg_uuid_t  *id = PG_GETARG_UUID_P(1);
-	const pg_uuid_t *user = appdb_user_id();
 	ChatsOfCall *call = fcinfo->flinfo->fn_extra;
+	Memberships *memberships = get_memberships(call == NULL);
 	KnownChat  *chat = NULL;
-	KnownChat	loaded;
 
 	if (call == NULL)
 	{
 		call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(ChatsOfCall));
 		call->context = fcinfo->flinfo->fn_mcxt;
 		fcinfo->flinfo->fn_extra = call;
-		watch_changes();
-		if (!IsParallelWorker())
-			AcceptInvalidationMessages();
 	}
+	if (memberships == NULL)
+		return false;
 
 	if (kept_chats != NULL && !of_message)
 		chat = hash_search(kept_chats, id, HASH_FIND, NULL);
@@ -750,18 +762,22 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 	}
 	if (chat == NULL)
 	{
+		KnownChat	loaded;
 		uint64		generation;
-		HTAB	   *chats;
 
 		chats_signal_relid = find_signal("access");
 		generation = chats_generation;
 		if (!load_chat(id, of_message, &loaded))
 			return false;
+		/* if they have changed meanwhile, this may let go of chats */
+		memberships = get_memberships(false);
 		chat = &loaded;
 
 		/* not if it has changed meanwhile */
 		if (generation == chats_generation && OidIsValid(chats_signal_relid))
 		{
+			HTAB	   *chats;
+
 			if (!of_message && !IsInParallelMode() && !TransactionIdIsValid(GetTopTransactionIdIfAny()))
 			{
 				if (kept_chats != NULL && hash_get_num_entries(kept_chats) >= NKEPT_CHATS)
@@ -787,13 +803,15 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 			chat = hash_search(chats, id, HASH_ENTER, NULL);
 			*chat = loaded;
 		}
+		chat->readable = is_readable(chat, memberships);
+		chat->memberships = memberships->number;
 	}
-	if (user == NULL || memcmp(&chat->space, space, sizeof(pg_uuid_t)) != 0)
-		return false;
-	if (chat->is_private &&
-		!(chat->has_author && memcmp(&chat->author, user, sizeof(pg_uuid_t)) == 0))
-		return false;
-	return rank_in_space(get_memberships(false), space) >= RANK_VIEWER;
+	else if (chat->memberships != memberships->number)
+	{
+		chat->readable = is_readable(chat, memberships);
+		chat->memberships = memberships->number;
+	}
+	return chat->readable && memcmp(&chat->space, space, sizeof(pg_uuid_t)) == 0;
 }
 
 /*
@@ -943,8 +961,9 @@ index_condition(SupportRequestIndexCondition *req, int arg, const char *name, Li
 
 /*
  * appdb._membership_support(internal) returns internal
- *		Of is_member(): as good as always true where it is asked, and an index
- *		condition on the space where it is all there is.
+ *		Of is_member(), can_read_chat() and can_read_message(): as good as always
+ *		true where they are asked, and an index condition on the space where that
+ *		is all there is.
  */
 Datum
 appdb_membership_support(PG_FUNCTION_ARGS)
@@ -958,7 +977,13 @@ appdb_membership_support(PG_FUNCTION_ARGS)
 		result = request;
 	}
 	else if (IsA(request, SupportRequestIndexCondition))
-		result = (Node *) index_condition((SupportRequestIndexCondition *) request, 0, "my_spaces", NIL);
+	{
+		SupportRequestIndexCondition *req = (SupportRequestIndexCondition *) request;
+
+		result = (Node *) index_condition(req, 0, "my_spaces", NIL);
+		/* of can_read_chat() and can_read_message() that is only the half */
+		req->lossy = result != NULL && list_length(((FuncExpr *) req->node)->args) > 1;
+	}
 	PG_RETURN_POINTER(result);
 }
 

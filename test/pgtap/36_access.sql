@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(78);
+SELECT plan(83);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -211,6 +211,34 @@ SELECT is(public.act(2, 'SELECT count(*) FROM appdb.users WHERE id = public.u(7)
 
 SELECT is(public.act(3, 'SELECT count(*) FROM appdb.notes WHERE appdb.has_role(space_id, title)'), '22023 unknown role "note" Roles are viewer (in an organization: member), editor, admin and owner.', 'has_role() is asked of one''s own rows');
 SELECT is(public.act(7, 'SELECT count(*) FROM appdb.notes WHERE appdb.has_role(space_id, title)'), '0', 'and of nobody else''s');
+
+-- == plans ==================================================================
+
+-- what a statement looks up by index, and what else it asks of a row, as an app does it
+CREATE FUNCTION public.conditions(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	result text := '';
+BEGIN
+	PERFORM appdb.impersonate(public.u(3));
+	SET LOCAL ROLE regress_app;
+	SET LOCAL enable_seqscan = off;
+	FOR line IN EXECUTE 'EXPLAIN (COSTS off) ' || statement LOOP
+		CONTINUE WHEN line !~ 'Index Cond|Filter';
+		result := concat_ws(' ', NULLIF(result, ''), btrim(line));
+	END LOOP;
+	RESET ROLE;
+	PERFORM appdb.impersonate(NULL);
+	RETURN replace(result, '::uuid', '');
+END
+$$;
+SELECT is(public.conditions('SELECT count(*) FROM appdb.messages'),
+	'Filter: ((deleted_at IS NULL) AND appdb.can_read_chat(space_id, chat_id)) Index Cond: (space_id = ANY (appdb.my_spaces()))', 'messages are looked up by one''s spaces');
+SELECT is(public.conditions('SELECT count(*) FROM appdb.messages WHERE id = public.u(32)'),
+	format('Index Cond: (id = %L) Filter: ((deleted_at IS NULL) AND appdb.can_read_chat(space_id, chat_id))', public.u(32)), 'one message by its key alone');
+SELECT is((SELECT public.act(3, 'SELECT count(*) FROM appdb.messages')), '2', 'an author reads all of theirs, the index condition being one of two');
+SELECT is((SELECT public.act(5, 'SELECT count(*) FROM appdb.messages')), '1', 'another member what is not private');
+SELECT is((SELECT public.act(5, 'SELECT count(*) FROM appdb.message_files')), '1', 'nor the files of what is');
 
 SELECT * FROM finish();
 ROLLBACK;
