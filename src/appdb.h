@@ -14,6 +14,7 @@
 #include "nodes/parsenodes.h"
 #include "storage/block.h"
 #include "storage/itemptr.h"
+#include "utils/inval.h"
 #include "utils/relcache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -45,6 +46,9 @@ extern void appdb_check_data_owner(Oid caller, Oid owner);
 /* migrate.c: changes of the tables from version to version */
 extern bool appdb_migrating;
 extern void appdb_apply_migrations(void);
+
+/* invalidation.c: what is forgotten when a table changes */
+extern void appdb_register_relcache_callback(RelcacheCallbackFunction callback);
 
 /* uuid.c */
 extern Datum appdb_uuidv7(FunctionCallInfo fcinfo);

@@ -8,6 +8,7 @@
  * for one, leave it as it was: then its fingerprint is the same and the cached
  * shapes stay.
  */
+#include "appdb.h"
 #include "find.h"
 
 #include "access/xact.h"
@@ -270,7 +271,7 @@ appdb_find_meta(bool reload, bool *changed)
 	*changed = false;
 	if (!registered)
 	{
-		CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
+		appdb_register_relcache_callback(table_changed);
 		CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
 		registered = true;
 	}

@@ -20,7 +20,6 @@
 #include "utils/array.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -296,7 +295,7 @@ appdb_get_links(Relation rel)
 		ctl.entrysize = sizeof(LinksEntry);
 		ctl.hcxt = TopMemoryContext;
 		cache = hash_create("appdb links", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		CacheRegisterRelcacheCallback(invalidate_links, (Datum) 0);
+		appdb_register_relcache_callback(invalidate_links);
 	}
 
 	entry = (LinksEntry *) hash_search(cache, &relid, HASH_ENTER, &found);

@@ -209,7 +209,7 @@ watch_changes(void)
 
 	if (!registered)
 	{
-		CacheRegisterRelcacheCallback(forget_memberships, (Datum) 0);
+		appdb_register_relcache_callback(forget_memberships);
 		registered = true;
 	}
 }

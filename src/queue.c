@@ -195,7 +195,7 @@ appdb_open_tasks(void)
 
 	if (!callback_registered)
 	{
-		CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+		appdb_register_relcache_callback(relcache_callback);
 		callback_registered = true;
 	}
 	if (appdb_tasks.valid)

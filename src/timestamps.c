@@ -33,7 +33,6 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -283,7 +282,7 @@ get_table(Relation rel)
 		ctl.hcxt = TopMemoryContext;
 		tables = hash_create("appdb tables with timestamps", 64, &ctl,
 							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		CacheRegisterRelcacheCallback(invalidate_table, (Datum) 0);
+		appdb_register_relcache_callback(invalidate_table);
 	}
 
 	table = (TableInfo *) hash_search(tables, &relid, HASH_ENTER, &found);
