@@ -12,7 +12,6 @@
  * The least recently used shapes go where they take more memory than
  * appdb.find_cache_size.
  */
-#include "appdb.h"
 #include "find.h"
 
 #include "access/xact.h"

@@ -9,15 +9,10 @@
 #ifndef APPDB_FIND_H
 #define APPDB_FIND_H
 
-#include "postgres.h"
+#include "appdb.h"
 
-#include "compat.h"
-
-#include "executor/spi.h"
-#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
-
 
 /* ---- find_json.c: the query ---- */
 
@@ -168,15 +163,5 @@ typedef struct FindStatement
 
 extern void appdb_find_compile(FindMeta *meta, FindQuery *query, const char *entity, bool one,
 							   MemoryContext context, FindStatement *statement);
-
-/* ---- errors ---- */
-
-pg_noreturn extern void appdb_find_unknown(FindNode *node, const char *what, const char *name,
-										   const char *of, List *known);
-
-/* settings */
-extern int	appdb_find_max_depth;
-extern int	appdb_find_max_nodes;
-extern int	appdb_find_max_rows;
 
 #endif							/* APPDB_FIND_H */

@@ -54,7 +54,6 @@ typedef struct Compiler
 typedef struct Link
 {
 	FindRelation *rel;
-	FindEntity *from;
 	struct Level *parent;
 } Link;
 
@@ -89,8 +88,8 @@ static void compile_where(Compiler *c, FindNode *node, FindEntity *entity, const
 /*
  * What is there, and what may have been meant.
  */
-void
-appdb_find_unknown(FindNode *node, const char *what, const char *name, const char *of, List *known)
+pg_noreturn static void
+unknown(FindNode *node, const char *what, const char *name, const char *of, List *known)
 {
 	StringInfoData list;
 	ListCell   *lc;
@@ -230,8 +229,8 @@ get_column(Compiler *c, FindEntity *entity, FindNode *node, const char *name)
 	FindColumn *column = find_column(c, entity, name);
 
 	if (column == NULL)
-		appdb_find_unknown(node, "column", name, psprintf("Columns of \"%s\"", entity->name),
-						   column_names(c, entity, NIL));
+		unknown(node, "column", name, psprintf("Columns of \"%s\"", entity->name),
+				column_names(c, entity, NIL));
 	return column;
 }
 
@@ -241,8 +240,8 @@ get_relation(Compiler *c, FindEntity *entity, FindNode *node)
 	FindRelation *rel = find_relation(c, entity, node->key);
 
 	if (rel == NULL)
-		appdb_find_unknown(node, "relation", node->key, psprintf("Relations of \"%s\"", entity->name),
-						   relation_names(c, entity, NIL));
+		unknown(node, "relation", node->key, psprintf("Relations of \"%s\"", entity->name),
+				relation_names(c, entity, NIL));
 	return rel;
 }
 
@@ -274,7 +273,6 @@ add_param(Compiler *c, StringInfo out, FindNode *node, Oid type, int part)
 	param->value = node->value;
 	param->part = part;
 	param->type = type;
-	param->limit = false;
 	if (part >= 0)
 	{
 		getTypeBinaryInputInfo(type, &in, &param->ioparam);
@@ -549,7 +547,7 @@ compile_column(Compiler *c, FindNode *node, FindColumn *column, const char *sql,
 			for (int i = 0; i < (int) lengthof(operators); i++)
 				known = lappend(known, unconstify(char *, operators[i].name));
 			known = lappend(lappend(lappend(known, "AND"), "OR"), "NOT");
-			appdb_find_unknown(child, "operator", child->key, "Operators", known);
+			unknown(child, "operator", child->key, "Operators", known);
 		}
 		compile_operator(c, child, which, column, sql, out);
 	}
@@ -592,12 +590,10 @@ source_sql(FindEntity *entity)
  * counts.
  */
 static void
-append_related(Compiler *c, FindRelation *rel, FindEntity *from, const char *from_alias,
-			   const char *alias, StringInfo out)
+append_related(Compiler *c, FindRelation *rel, const char *from_alias, const char *alias, StringInfo out)
 {
 	FindEntity *to = &c->meta->entities[rel->to];
 
-	(void) from;
 	if (rel->kind == FIND_THROUGH)
 	{
 		FindEntity *through = &c->meta->entities[rel->through];
@@ -662,7 +658,7 @@ compile_where(Compiler *c, FindNode *node, FindEntity *entity, const char *alias
 			if (child->type != FIND_OBJECT && child->type != FIND_TRUE && child->type != FIND_FALSE)
 				invalid(child, "true, false or an object with conditions on related rows expected", NULL);
 			appendStringInfo(out, "%sEXISTS (SELECT FROM ", child->type == FIND_FALSE ? "NOT " : "");
-			append_related(c, rel, entity, alias, related, out);
+			append_related(c, rel, alias, related, out);
 			if (child->type == FIND_OBJECT)
 			{
 				appendStringInfoString(out, " AND ");
@@ -694,9 +690,9 @@ compile_where(Compiler *c, FindNode *node, FindEntity *entity, const char *alias
 			appendStringInfoChar(out, ')');
 		}
 		else
-			appdb_find_unknown(child, "column or relation", child->key,
-							   psprintf("Columns and relations of \"%s\"", entity->name),
-							   relation_names(c, entity, column_names(c, entity, NIL)));
+			unknown(child, "column or relation", child->key,
+					psprintf("Columns and relations of \"%s\"", entity->name),
+					relation_names(c, entity, column_names(c, entity, NIL)));
 	}
 	if (first)
 		appendStringInfoString(out, "true");
@@ -761,7 +757,7 @@ add_order(FindNode *node, FindColumn *column, const char *alias, bool outer, Lis
 		find_foreach(child, node)
 		{
 			if (child != direction && child != nulls)
-				appdb_find_unknown(child, "key", child->key, "Keys", list_make2("direction", "nulls"));
+				unknown(child, "key", child->key, "Keys", list_make2("direction", "nulls"));
 		}
 		if (direction != NULL &&
 			(direction->type != FIND_STRING ||
@@ -782,12 +778,20 @@ add_order(FindNode *node, FindColumn *column, const char *alias, bool outer, Lis
 	*orders = lappend(*orders, order);
 }
 
-/* an object of orderBy; joins to-one relations that it goes through */
+/* a column or an object of orderBy; joins to-one relations that it goes through */
 static void
 compile_order(Compiler *c, FindNode *node, FindEntity *entity, const char *alias, bool outer, int depth,
 			  List **orders, StringInfo joins)
 {
 	check_stack_depth();
+	if (node->type == FIND_STRING && !outer)
+	{
+		FindNode	ascending = *node;
+
+		ascending.string = "asc";
+		add_order(&ascending, get_column(c, entity, node, node->string), alias, false, orders);
+		return;
+	}
 	check_object(node, "column and direction expected");
 	if (node->nchildren > 1 && !appdb_find_ordered)
 		invalid(node, "more than one column",
@@ -815,8 +819,8 @@ compile_order(Compiler *c, FindNode *node, FindEntity *entity, const char *alias
 				if (entity->relations[i].kind == FIND_ONE)
 					known = lappend(known, shown(c, &entity->relations[i]));
 			}
-			appdb_find_unknown(child, "column or to-one relation", child->key,
-							   psprintf("Columns and to-one relations of \"%s\"", entity->name), known);
+			unknown(child, "column or to-one relation", child->key,
+					psprintf("Columns and to-one relations of \"%s\"", entity->name), known);
 		}
 		count_node(c, child);
 		check_depth(child, depth + 1);
@@ -1013,7 +1017,7 @@ check_keys(FindNode *node, const char *const *keys)
 			continue;
 		for (int i = 0; keys[i] != NULL; i++)
 			list = lappend(list, unconstify(char *, keys[i]));
-		appdb_find_unknown(child, "key", child->key, "Keys here", list);
+		unknown(child, "key", child->key, "Keys here", list);
 	}
 }
 
@@ -1053,14 +1057,21 @@ chosen_columns(Compiler *c, FindNode *node, FindEntity *entity)
 	return chosen;
 }
 
-/* a column of the rows as the outer query sees it */
+/* the rows as the outer query sees them */
+static char *
+level_alias(Level *level)
+{
+	return psprintf("%c%d", level->two ? 't' : 'b', level->alias);
+}
+
+/* a column of theirs */
 static char *
 level_column(Level *level, const char *name)
 {
 	FindColumn *column = own_column(level->entity, name);
 
 	level->inner = bms_add_member(level->inner, column - level->entity->columns);
-	return column_sql(psprintf("%c%d", level->two ? 't' : 'b', level->alias), name);
+	return column_sql(level_alias(level), name);
 }
 
 /* an expression over the base rows as the outer query sees it */
@@ -1159,7 +1170,6 @@ compile_counts(Compiler *c, FindNode *node, Level *level, int depth, StringInfo 
 		FindRelation *rel;
 		StringInfoData sql;
 		char	   *related;
-		char	   *from = psprintf("%c%d", level->two ? 't' : 'b', level->alias);
 
 		if (strcmp(child->key, "*") == 0)
 			continue;
@@ -1175,7 +1185,7 @@ compile_counts(Compiler *c, FindNode *node, Level *level, int depth, StringInfo 
 		related = psprintf("b%d", ++c->aliases);
 		initStringInfo(&sql);
 		appendStringInfoString(&sql, "(SELECT pg_catalog.count(*) FROM ");
-		append_related(c, rel, level->entity, from, related, &sql);
+		append_related(c, rel, level_alias(level), related, &sql);
 		if (appdb_find_get(child, "where") != NULL)
 		{
 			appendStringInfoString(&sql, " AND ");
@@ -1349,10 +1359,10 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 	initStringInfo(&joins);
 	initStringInfo(&conditions);
 	source = deleted == NULL ? source_sql(entity) :
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(entity->table)), get_rel_name(entity->table));
+		appdb_qualified_name(entity->table);
 	if (link != NULL)
 	{
-		char	   *parent = psprintf("%c%d", link->parent->two ? 't' : 'b', link->parent->alias);
+		char	   *parent = level_alias(link->parent);
 		FindRelation *rel = link->rel;
 
 		for (int i = 0; i < rel->n; i++)
@@ -1402,24 +1412,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 	if (order_by != NULL && order_by->type == FIND_ARRAY)
 	{
 		find_foreach(child, order_by)
-		{
-			if (child->type == FIND_STRING)
-			{
-				FindNode	ascending = *child;
-
-				ascending.string = "asc";
-				add_order(&ascending, get_column(c, entity, child, child->string), base, false, &orders);
-			}
-			else
-				compile_order(c, child, entity, base, false, depth, &orders, &joins);
-		}
-	}
-	else if (order_by != NULL && order_by->type == FIND_STRING)
-	{
-		FindNode	ascending = *order_by;
-
-		ascending.string = "asc";
-		add_order(&ascending, get_column(c, entity, order_by, order_by->string), base, false, &orders);
+			compile_order(c, child, entity, base, false, depth, &orders, &joins);
 	}
 	else if (order_by != NULL && order_by->type != FIND_NULL)
 		compile_order(c, order_by, entity, base, false, depth, &orders, &joins);
@@ -1487,7 +1480,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 					extra = &entity->extras[i];
 			}
 			if (extra == NULL)
-				appdb_find_unknown(child, "function", name, psprintf("Functions of \"%s\"", entity->name), known);
+				unknown(child, "function", name, psprintf("Functions of \"%s\"", entity->name), known);
 			if (child->type == FIND_FALSE)
 				continue;
 			add_output(&output, child,
@@ -1520,7 +1513,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 		find_foreach(child, with)
 		{
 			FindRelation *rel = get_relation(c, entity, child);
-			Link		child_link = {rel, entity, &level};
+			Link		child_link = {rel, &level};
 			StringInfoData rows;
 			char	   *child_count = NULL;
 			int			alias;
@@ -1696,7 +1689,7 @@ appdb_find_compile(FindMeta *meta, FindQuery *query, const char *entity_name, bo
 
 		for (int i = 0; i < meta->nentities; i++)
 			known = lappend(known, shown(&c, &meta->entities[i]));
-		appdb_find_unknown(NULL, "entity", entity_name, "Entities", known);
+		unknown(NULL, "entity", entity_name, "Entities", known);
 	}
 
 	initStringInfo(&rows);

@@ -8,7 +8,6 @@
  * for one, leave it as it was: then its fingerprint is the same and the cached
  * shapes stay.
  */
-#include "appdb.h"
 #include "find.h"
 
 #include "access/xact.h"
