@@ -232,8 +232,7 @@ make_shape(FindMeta *meta, FindQuery *query, uint64 hash, const char *entity, bo
 	types = palloc((shape->statement.nparams + 1) * sizeof(Oid));
 	for (int i = 0; i < shape->statement.nparams; i++)
 		types[i] = shape->statement.params[i].type;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	shape->plan = SPI_prepare_cursor(shape->statement.sql, shape->statement.nparams, types,
 									 CURSOR_OPT_GENERIC_PLAN);
 	if (shape->plan == NULL)
@@ -441,8 +440,7 @@ execute(Shape *shape, FindQuery *query, const char *entity, MemoryContext contex
 		source->is_valid = false;
 
 	bind_values(query, &shape->statement, values, nulls);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	ret = SPI_execute_plan(shape->plan, values, nulls, true, 0);
 	if (ret != SPI_OK_SELECT)
 		elog(ERROR, "appdb.find() failed: %s", SPI_result_code_string(ret));
@@ -708,8 +706,7 @@ appdb_explain_find(PG_FUNCTION_ARGS)
 	save_nestlevel = NewGUCNestLevel();
 	(void) set_config_option("plan_cache_mode", "force_generic_plan", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	if (SPI_execute(prepare.data, false, 0) < 0)
 		elog(ERROR, "could not prepare the statement");
 

@@ -304,8 +304,7 @@ authenticate(text *token, bool for_session)
 	/* a token that does not hold leaves nobody signed in */
 	set_identity(NULL, NULL, false);
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	values[0] = token_hash(token ? token : cstring_to_text(""));
 	appdb_query_as_owner(&plan, "sessions",
 						 "SELECT s.id, s.user_id FROM app_data.sessions s "
@@ -383,8 +382,7 @@ appdb_query_as(PG_FUNCTION_ARGS)
 	set_identity_for(NULL, NULL, GUC_ACTION_SAVE);
 	(void) authenticate(token, false);
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	plan = SPI_prepare(query, nparams, types);
 	if (plan == NULL)
 		ereport(ERROR,
@@ -459,8 +457,7 @@ appdb_impersonate(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	}
 	id = PG_GETARG_DATUM(0);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	check_user(id);
 	SPI_finish();
 	set_identity(DatumGetUUIDP(id), NULL, PG_GETARG_BOOL(1));
@@ -548,8 +545,7 @@ appdb_sign_in(PG_FUNCTION_ARGS)
 		argnulls[i + 1] = PG_ARGISNULL(i) ? 'n' : ' ';
 		args[i + 1] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 	}
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	check_user(args[0]);
 	appdb_query_as_owner(&plan, "sessions",
 						 "INSERT INTO app_data.sessions (user_id, token_hash, expires_at, ip_address, user_agent) "
@@ -602,8 +598,7 @@ appdb_extend_session(PG_FUNCTION_ARGS)
 	args[0] = UUIDPGetDatum(session_id);
 	args[1] = PG_GETARG_DATUM(0);
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	appdb_query_as_owner(&look_plan, "sessions",
 						 "SELECT s.expires_at::pg_catalog.timestamptz, "
 						 "$2 OPERATOR(pg_catalog.>) '0'::pg_catalog.interval, "
@@ -661,8 +656,7 @@ appdb_sign_out(PG_FUNCTION_ARGS)
 	if (session_id == NULL)
 		PG_RETURN_BOOL(false);
 	value = UUIDPGetDatum(session_id);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	appdb_query_as_owner(&plan, "sessions",
 						 "DELETE FROM app_data.sessions s WHERE s.id OPERATOR(pg_catalog.=) $1",
 						 1, types, &value, NULL, false);
@@ -690,8 +684,7 @@ appdb_sign_out_everywhere(PG_FUNCTION_ARGS)
 				 errmsg("nobody is signed in"),
 				 errhint("Call appdb.authenticate() first, in the same transaction.")));
 	value = UUIDPGetDatum(user_id);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	appdb_query_as_owner(&plan, "sessions",
 						 "DELETE FROM app_data.sessions s WHERE s.user_id OPERATOR(pg_catalog.=) $1",
 						 1, types, &value, NULL, false);

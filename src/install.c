@@ -344,8 +344,7 @@ appdb_install(PG_FUNCTION_ARGS)
 	DataSchemaState state;
 	Oid			owner = data_owner(&state);
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 
 	if (superuser())
 		grant_to_owner(owner);
@@ -391,8 +390,7 @@ appdb_migrate(PG_FUNCTION_ARGS)
 				 errmsg("schema \"%s\" has no tables of appdb's", APPDB_DATA_SCHEMA),
 				 errhint("SELECT appdb.install() makes them.")));
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	if (superuser())
 		grant_to_owner(owner);
 	if (state == DATA_PRESENT)
@@ -425,8 +423,7 @@ manage_body(void *arg)
 	ManageCall *call = (ManageCall *) arg;
 	int			rc;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	rc = SPI_execute_with_args(call->sql, call->nargs, call->types,
 							   call->values, call->nulls, false, 0);
 	if (rc < 0)
@@ -525,8 +522,7 @@ appdb_follow(PG_FUNCTION_ARGS)
 	if (engine_ddl > 0 || creating_extension)
 		PG_RETURN_NULL();
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	appdb_run_sql("SELECT appdb._follow(c.objid::pg_catalog.regclass) FROM pg_catalog.pg_event_trigger_ddl_commands() c "
 			"WHERE c.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass "
 			"AND c.object_type OPERATOR(pg_catalog.=) ANY ('{table,table column}')");

@@ -188,8 +188,7 @@ appdb__online_steps(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	appdb_run_sql("SELECT to_version, online FROM appdb.migrations_sql()");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -348,8 +347,7 @@ appdb_apply_migrations(void)
 static void
 commit_transaction(void)
 {
-	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	SPI_commit();
 	SPI_finish();
 }
@@ -366,13 +364,6 @@ in_transaction(OnlineRun *run, appdb_body body)
 	appdb_run_as_owner(run->owner, body, run);
 	PopActiveSnapshot();
 	commit_transaction();
-}
-
-static void
-spi_connect(void)
-{
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 }
 
 /* Execute a statement about the step: $1 its version, $2 its number, $3 text. */
@@ -401,7 +392,7 @@ next_step(void *arg)
 	OnlineRun  *run = arg;
 
 	run->step = NULL;
-	spi_connect();
+	SPI_connect();
 	if (strcmp(appdb_text_of("SELECT version FROM app_data.schema_version"),
 			   appdb_text_of("SELECT appdb.version()")) != 0)
 		ereport(ERROR,
@@ -427,7 +418,7 @@ next_step(void *arg)
 static void
 begin_step(void *arg)
 {
-	spi_connect();
+	SPI_connect();
 	execute_for_step(arg, "UPDATE app_data.pending SET attempts = attempts + 1, error = $3, "
 					 "running = pg_backend_pid(), started_at = now() WHERE version = $1 AND step = $2", NULL);
 	SPI_finish();
@@ -438,7 +429,7 @@ record_error(void *arg)
 {
 	OnlineRun  *run = arg;
 
-	spi_connect();
+	SPI_connect();
 	execute_for_step(run, "UPDATE app_data.pending SET error = $3, running = NULL WHERE version = $1 AND step = $2",
 					 run->error);
 	SPI_finish();
@@ -447,7 +438,7 @@ record_error(void *arg)
 static void
 finish_step(void *arg)
 {
-	spi_connect();
+	SPI_connect();
 	execute_for_step(arg, "DELETE FROM app_data.pending WHERE version = $1 AND step = $2 AND $3 IS NULL", NULL);
 	SPI_finish();
 }
@@ -467,7 +458,7 @@ run_statement(void *arg)
 	OnlineRun  *run = arg;
 
 	limit_lock_waits();
-	spi_connect();
+	SPI_connect();
 	appdb_run_sql(run->step->statement);
 	SPI_finish();
 	finish_step(run);
@@ -492,7 +483,7 @@ run_batch(void *arg)
 	bool		save_migrating = appdb_migrating;
 
 	limit_lock_waits();
-	spi_connect();
+	SPI_connect();
 	execute_for_step(run, "SELECT coalesce(last_id, '00000000-0000-0000-0000-000000000000') FROM app_data.pending "
 					 "WHERE version = $1 AND step = $2 AND $3 IS NULL FOR UPDATE", NULL);
 	if (SPI_processed != 1)

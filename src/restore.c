@@ -454,8 +454,7 @@ restore_rows(FunctionCallInfo fcinfo, Oid entity, Datum *ids, int nids)
 	qsort(ids, nids, sizeof(Datum), compare_ids);
 	nids = qunique(ids, nids, sizeof(Datum), compare_ids);
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	check_row_security(rel, ids, nids);
 
 	GetUserIdAndSecContext(&userid, &sec_context);

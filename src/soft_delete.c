@@ -340,8 +340,7 @@ delete_row_by_sql(Relation rel, Datum id)
 				   "WHERE id OPERATOR(pg_catalog.=) $1 AND deleted_at IS NULL",
 				   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 											  RelationGetRelationName(rel)));
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	appdb_deletion_part(RelationGetRelid(rel));
 	rc = SPI_execute_with_args(sql, 1, types, &id, NULL, false, 0);
 	if (rc != SPI_OK_UPDATE)

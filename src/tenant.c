@@ -114,8 +114,7 @@ appdb_tenant_now(PG_FUNCTION_ARGS)
 	else
 		args[1] = PG_GETARG_DATUM(2);
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	if (PG_GETARG_BOOL(3))
 		execute_now(space ? lock_space : lock_organization, args, nulls);
 	execute_now(space ? ask_space : ask_organization, args, nulls);

@@ -407,8 +407,7 @@ in_transaction(const char *what, WorkerStep step, void *arg)
 		{
 			Oid			owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
 
-			if (SPI_connect() != SPI_OK_CONNECT)
-				elog(ERROR, "SPI_connect failed");
+			SPI_connect();
 			GetUserIdAndSecContext(&userid, &sec_context);
 			SetUserIdAndSecContext(owner, sec_context | SECURITY_LOCAL_USERID_CHANGE |
 								   SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
