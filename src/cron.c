@@ -45,7 +45,7 @@ static const char *const weekday_names[] = {"sun", "mon", "tue", "wed", "thu", "
 /* no schedule is looked for further ahead: 29 February may be eight years away */
 #define MAX_DAYS (366 * 9)
 
-static void
+pg_noreturn static void
 bad_cron(const char *cron, const char *detail)
 {
 	ereport(ERROR,
@@ -76,7 +76,6 @@ parse_value(const char **p, const char *const *names, int first, const char *cro
 		}
 	}
 	bad_cron(cron, psprintf("\"%s\" is not understood.", *p));
-	return 0;					/* not reached */
 }
 
 static uint64
@@ -96,12 +95,12 @@ parse_field(const char *field, int min, int max, const char *const *names, const
 			p++;
 		else
 		{
-			low = high = parse_value(&p, names, min == 1 ? 1 : 0, cron);
+			low = high = parse_value(&p, names, min, cron);
 			single = true;
 			if (*p == '-')
 			{
 				p++;
-				high = parse_value(&p, names, min == 1 ? 1 : 0, cron);
+				high = parse_value(&p, names, min, cron);
 				single = false;
 			}
 		}

@@ -674,6 +674,8 @@ appdb_explain_find(PG_FUNCTION_ARGS)
 	MemoryContext context = CurrentMemoryContext;
 	bool		changed;
 	FindMeta   *meta;
+	Datum		row[1];
+	bool		null[1] = {false};
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	appdb_find_ordered = true;
@@ -710,24 +712,19 @@ appdb_explain_find(PG_FUNCTION_ARGS)
 	if (SPI_execute(prepare.data, false, 0) < 0)
 		elog(ERROR, "could not prepare the statement");
 
+	row[0] = CStringGetTextDatum(statement->sql);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, null);
+	for (int i = 0; i < statement->nparams; i++)
 	{
-		Datum		row[1];
-		bool		null[1] = {false};
-
-		row[0] = CStringGetTextDatum(statement->sql);
+		row[0] = CStringGetTextDatum(psprintf("$%d = %s", i + 1, literal(&statement->params[i], values[i])));
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, null);
-		for (int i = 0; i < statement->nparams; i++)
-		{
-			row[0] = CStringGetTextDatum(psprintf("$%d = %s", i + 1, literal(&statement->params[i], values[i])));
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, null);
-		}
-		if (SPI_execute(explain.data, false, 0) < 0)
-			elog(ERROR, "could not explain the statement");
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			row[0] = CStringGetTextDatum(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, null);
-		}
+	}
+	if (SPI_execute(explain.data, false, 0) < 0)
+		elog(ERROR, "could not explain the statement");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		row[0] = CStringGetTextDatum(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, null);
 	}
 	if (SPI_execute("DEALLOCATE appdb_explain_find", false, 0) < 0)
 		elog(ERROR, "could not deallocate the statement");

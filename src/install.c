@@ -225,8 +225,9 @@ make_or_attach(DataSchemaState state)
 /*
  * Call "body" as role "userid", with a fixed search_path and without recording
  * extension membership.  A restricted operation, as that role's code may run: a
- * deferred trigger of its own would fire at commit, as the caller.  The user is reset by the abort of a (sub)transaction,
- * extension.c's variable is not: hence the PG_FINALLY.
+ * deferred trigger of its own would fire at commit, as the caller.  The user is
+ * reset by the abort of a (sub)transaction, extension.c's variable is not:
+ * hence the PG_FINALLY.
  */
 void
 appdb_run_as_owner(Oid userid, appdb_body body, void *arg)

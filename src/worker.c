@@ -9,7 +9,7 @@
  * other, which does what is due and ends.  So nothing stays connected that
  * would be in the way of DROP DATABASE or ALTER EXTENSION UPDATE, and an error
  * ends no more than one batch.  While a worker runs, the launcher looks whether
- * somebody wants the database for himself, and ends the worker then.  It does
+ * somebody wants the database alone, and ends the worker then.  It does
  * not wait for a purge, of which there is one at a time.
  *
  * What fails is tried again after twice as long each time, up to ten minutes;
