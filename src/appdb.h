@@ -25,6 +25,12 @@
 #define APPDB_SCHEMA "appdb"
 #define APPDB_DATA_SCHEMA "app_data"
 
+/*
+ * Our advisory locks have a class of their own (pg_locks.objsubid), so that
+ * they never meet those that an application takes, which are of class 1 and 2.
+ */
+#define APPDB_LOCK_SPACE 0xADB
+
 /* names of triggers that the engine looks for; see appdb._triggers() */
 #define APPDB_GUARD_TRIGGER "zz_appdb_guard"
 
@@ -59,6 +65,7 @@ extern bool appdb_owns_managed(Oid roleid);
 extern bool appdb_schema_has_managed(Oid nsp);
 extern Oid	appdb_live_view(Oid relid);
 extern char *appdb_qualified_name(Oid relid);
+extern char *appdb_table_name(Oid relid);
 
 /* links.c: foreign keys between managed tables */
 

@@ -190,7 +190,7 @@ complain_lost(Datum id, int32 ticket)
 	Oid			argtypes[] = {UUIDOID, INT4OID};
 
 	(void) OidFunctionCall2(appdb_engine_function("_lost", 2, argtypes), id, Int32GetDatum(ticket));
-	elog(ERROR, "the lease on task %s is lost", DatumGetCString(DirectFunctionCall1(uuid_out, id)));
+	elog(ERROR, "the lease on task %s is lost", appdb_uuid_text(DatumGetUUIDP(id)));
 }
 
 /*

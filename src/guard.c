@@ -11,7 +11,8 @@
  *
  * The guard fires last among the BEFORE triggers of a row, by its name.  A
  * parent that is not there is the foreign key's business: rows are restored in
- * any order.  So is one that the caller may not see (reference.c).  Rows that are deleted already may refer to whatever they like.
+ * any order.  So is one that the caller may not see (reference.c).  Rows that
+ * are deleted already may refer to whatever they like.
  */
 #include "appdb.h"
 
@@ -81,6 +82,8 @@ remembered_slot(Oid parent, const pg_uuid_t *id)
 static void
 complain(Relation child, const AppdbLink *link, Datum id, const pg_uuid_t *child_id)
 {
+	const char *child_name = appdb_table_name(RelationGetRelid(child));
+	const char *parent_name = appdb_table_name(link->parent);
 	const char *parent = get_rel_name(link->parent);
 	const char *column = NameStr(TupleDescAttr(RelationGetDescr(child),
 											   link->child_columns[link->key] - 1)->attname);
@@ -88,31 +91,23 @@ complain(Relation child, const AppdbLink *link, Datum id, const pg_uuid_t *child
 	if (child_id != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("cannot restore row %s of table \"%s.%s\": its parent in table \"%s.%s\" is deleted",
-						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(child_id))),
-						get_namespace_name(RelationGetNamespace(child)), RelationGetRelationName(child),
-						get_namespace_name(get_rel_namespace(link->parent)), parent),
+				 errmsg("cannot restore row %s of table \"%s\": its parent in table \"%s\" is deleted",
+						appdb_uuid_text(child_id), child_name, parent_name),
 				 errdetail("Key (%s)=(%s) is deleted in table \"%s\".", column,
-						   DatumGetCString(DirectFunctionCall1(uuid_out, id)), parent),
+						   appdb_uuid_text(DatumGetUUIDP(id)), parent),
 				 errhint("Restore that row first."),
 				 errtableconstraint(child, get_constraint_name(link->constraint))));
 
 	ereport(ERROR,
 			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-			 errmsg("row of table \"%s.%s\" refers to a deleted row of table \"%s.%s\"",
-					get_namespace_name(RelationGetNamespace(child)), RelationGetRelationName(child),
-					get_namespace_name(get_rel_namespace(link->parent)), parent),
+			 errmsg("row of table \"%s\" refers to a deleted row of table \"%s\"", child_name, parent_name),
 			 errdetail("Key (%s)=(%s) is deleted in table \"%s\".", column,
-					   DatumGetCString(DirectFunctionCall1(uuid_out, id)),
-					   parent),
+					   appdb_uuid_text(DatumGetUUIDP(id)), parent),
 			 errhint("Refer to a live row, or bring that one back first."),
 			 errtableconstraint(child, get_constraint_name(link->constraint))));
 }
 
-/*
- * The partition of a partitioned parent, or the parent itself, cannot be
- * scanned without knowing the partition: let the executor find the row.
- */
+/* The index to find a parent by: a partitioned table has none of its own. */
 static Oid
 scannable_index(Relation parent)
 {

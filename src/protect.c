@@ -88,9 +88,7 @@ check_drop(DropStmt *stmt)
 					Oid			relid = RangeVarGetRelid(rv, NoLock, true);
 
 					if (OidIsValid(relid) && is_protected_table(relid))
-						refuse(psprintf("drop table \"%s.%s\"",
-										get_namespace_name(get_rel_namespace(relid)),
-										get_rel_name(relid)),
+						refuse(psprintf("drop table \"%s\"", appdb_table_name(relid)),
 							   "All of its rows would be lost, deleted ones that can still be restored too.");
 				}
 				break;
@@ -185,9 +183,7 @@ appdb_refuse_truncate(PG_FUNCTION_ARGS)
 				 errmsg("appdb.refuse_truncate() can only be called by a trigger on TRUNCATE")));
 
 	if (!appdb_allow_drop)
-		refuse(psprintf("truncate table \"%s.%s\"",
-						get_namespace_name(RelationGetNamespace(trigdata->tg_relation)),
-						RelationGetRelationName(trigdata->tg_relation)),
+		refuse(psprintf("truncate table \"%s\"", appdb_table_name(RelationGetRelid(trigdata->tg_relation))),
 			   "All of its rows would be lost, deleted ones that can still be restored too.");
 	PG_RETURN_POINTER(NULL);
 }

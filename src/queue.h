@@ -12,8 +12,7 @@
 #include "executor/tuptable.h"
 #include "storage/lock.h"
 
-/* advisory locks that are none of the users' */
-#define APPDB_LOCK_SPACE 0xADB	/* they have 1 and 2 */
+/* what advisory locks of ours are for */
 #define APPDB_LOCK_WAKE 1		/* a queue: somebody waits, somebody adds */
 #define APPDB_LOCK_GROUP 2		/* a group: somebody fills its places */
 #define APPDB_LOCK_PARK 3		/* a group: somebody parks its tasks, somebody gives a place back */

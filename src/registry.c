@@ -90,6 +90,13 @@ appdb_qualified_name(Oid relid)
 									  get_rel_name(relid));
 }
 
+/* The same for messages, which have it in quotation marks. */
+char *
+appdb_table_name(Oid relid)
+{
+	return psprintf("%s.%s", get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+}
+
 static bool
 is_table(Oid entity, Oid relid)
 {

@@ -74,13 +74,6 @@ appdb_restore_count(AppdbRestore *restore, Oid relid, uint64 nrows)
 	MemoryContextSwitchTo(oldcontext);
 }
 
-/* for messages */
-static char *
-table_name(Oid relid)
-{
-	return psprintf("%s.%s", get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-}
-
 /*
  * The base table that an entity names: itself, or that of its live view.
  * Whoever may delete rows there may bring them back.
@@ -154,7 +147,7 @@ complain_missing(Oid relid, Datum id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("table \"%s\" has no row %s", table_name(relid), appdb_uuid_text(DatumGetUUIDP(id))),
+			 errmsg("table \"%s\" has no row %s", appdb_table_name(relid), appdb_uuid_text(DatumGetUUIDP(id))),
 			 errdetail("It never existed, it has been purged, or it is not yours to delete.")));
 }
 
@@ -220,7 +213,7 @@ lock_rows(Oid relid, Datum *ids, int nids)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("row %s of table \"%s\" is not deleted",
-							appdb_uuid_text(DatumGetUUIDP(ids[i])), table_name(relid)),
+							appdb_uuid_text(DatumGetUUIDP(ids[i])), appdb_table_name(relid)),
 					 errhint("appdb.trash lists what can be restored.")));
 	}
 }
@@ -284,7 +277,7 @@ lock_operation(Oid relid, Datum id, TimestampTz stamp)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("row %s of table \"%s\" cannot be restored any more",
-						appdb_uuid_text(DatumGetUUIDP(id)), table_name(relid)),
+						appdb_uuid_text(DatumGetUUIDP(id)), appdb_table_name(relid)),
 				 errdetail("It was deleted at %s, and what was deleted then is being purged.",
 						   timestamptz_to_str(stamp))));
 }
@@ -327,7 +320,7 @@ restore_group(AppdbRestore *restore, Oid relid, Datum *ids, int nids, TimestampT
 			/* the row at hand is the last that came back */
 			FlushErrorState();
 			error->message = psprintf("cannot restore row %s of table \"%s\": its unique value is taken",
-									  appdb_uuid_text(&restore->id), table_name(restore->relid));
+									  appdb_uuid_text(&restore->id), appdb_table_name(restore->relid));
 			error->hint = pstrdup("Change or delete the live row that has the value now, then restore again.");
 			ReThrowError(error);
 		}

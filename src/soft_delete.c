@@ -338,8 +338,7 @@ delete_row_by_sql(Relation rel, Datum id)
 
 	sql = psprintf("UPDATE %s SET deleted_at = pg_catalog.now() "
 				   "WHERE id OPERATOR(pg_catalog.=) $1 AND deleted_at IS NULL",
-				   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-											  RelationGetRelationName(rel)));
+				   appdb_qualified_name(RelationGetRelid(rel)));
 	SPI_connect();
 	appdb_deletion_part(RelationGetRelid(rel));
 	rc = SPI_execute_with_args(sql, 1, types, &id, NULL, false, 0);

@@ -116,16 +116,6 @@ invalidate_table(Datum arg, Oid relid)
 }
 
 /*
- * The qualified name of a table, for messages.
- */
-static char *
-table_name(Relation rel)
-{
-	return psprintf("%s.%s", get_namespace_name(RelationGetNamespace(rel)),
-					RelationGetRelationName(rel));
-}
-
-/*
  * The number of a column that the trigger needs.  typid is what its type must
  * be, unless it is InvalidOid.
  */
@@ -145,7 +135,7 @@ find_column(Relation rel, const char *name, Oid typid, bool required)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("column \"%s\" of table \"%s\" is of type %s, not %s",
-							name, table_name(rel),
+							name, appdb_table_name(RelationGetRelid(rel)),
 							format_type_be(att->atttypid), format_type_be(typid)),
 					 errhint("Change the type of the column, or drop the trigger that calls appdb.timestamps()."),
 					 errtablecol(rel, att->attnum)));
@@ -157,7 +147,7 @@ find_column(Relation rel, const char *name, Oid typid, bool required)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("table \"%s\" has no column \"%s\"",
-						table_name(rel), name),
+						appdb_table_name(RelationGetRelid(rel)), name),
 				 errdetail("appdb.timestamps() needs the columns id, created_at and updated_at."),
 				 errhint("Add the column, or drop the trigger that calls appdb.timestamps()."),
 				 errtable(rel)));
@@ -645,6 +635,8 @@ set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
 	HeapTuple	new = trigdata->tg_newtuple;
 	bool		isnull;
 	Datum		was = heap_getattr(old, deleted_at, tupdesc, &isnull);
+	Datum		key;
+	TimestampTz stamp;
 
 	if (!isnull && heap_attisnull(new, deleted_at, tupdesc))
 	{
@@ -658,21 +650,17 @@ set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
 						DatumGetTimestampTz(was), false);
 	}
 
-	{
-		Datum		key = heap_getattr(old, id, tupdesc, &isnull);
-		TimestampTz stamp;
-
-		if (isnull || TupleDescAttr(tupdesc, id - 1)->atttypid != UUIDOID)
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("a row of table \"%s\" has no id of type uuid", table_name(rel)),
-					 errtablecol(rel, id)));
-		/* this may run SQL: "table" can change under us afterwards */
-		stamp = appdb_deletion_row(rel, old, DatumGetUUIDP(key));
-		if (stamp == 0)
-			return NULL;
-		return set_time(trigdata, new, deleted_at, change->deleted_at, stamp, false);
-	}
+	key = heap_getattr(old, id, tupdesc, &isnull);
+	if (isnull || TupleDescAttr(tupdesc, id - 1)->atttypid != UUIDOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("a row of table \"%s\" has no id of type uuid", appdb_table_name(RelationGetRelid(rel))),
+				 errtablecol(rel, id)));
+	/* this may run SQL: "table" can change under us afterwards */
+	stamp = appdb_deletion_row(rel, old, DatumGetUUIDP(key));
+	if (stamp == 0)
+		return NULL;
+	return set_time(trigdata, new, deleted_at, change->deleted_at, stamp, false);
 }
 
 /*
@@ -704,7 +692,7 @@ refuse_change(Relation rel, AttrNumber attnum)
 	ereport(ERROR,
 			(errcode(ERRCODE_GENERATED_ALWAYS),
 			 errmsg("cannot change column \"%s\" of table \"%s\"",
-					name, table_name(rel)),
+					name, appdb_table_name(RelationGetRelid(rel))),
 			 errdetail("The column keeps the value that the row was inserted with."),
 			 errhint("Leave the column out of the UPDATE."),
 			 errtablecol(rel, attnum)));
@@ -728,7 +716,7 @@ refuse_call(FunctionCallInfo fcinfo)
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg("trigger \"%s\" of table \"%s\" cannot call appdb.timestamps()",
 					trigdata->tg_trigger->tgname,
-					table_name(trigdata->tg_relation)),
+					appdb_table_name(RelationGetRelid(trigdata->tg_relation))),
 			 errdetail("The function is for triggers BEFORE UPDATE FOR EACH ROW."),
 			 errhint("Drop the trigger, and use SELECT appdb.manage('table') to create the right one."),
 			 errtable(trigdata->tg_relation)));

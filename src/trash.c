@@ -180,7 +180,7 @@ show_roots(ReturnSetInfo *rsinfo, Relation rel, const AttrNumber *columns, int n
 		if (root == NULL || nulls[3])
 			continue;
 		if (ncolumns == 2)
-			values[2] = CStringGetTextDatum(DatumGetCString(DirectFunctionCall1(uuid_out, values[1])));
+			values[2] = CStringGetTextDatum(appdb_uuid_text(DatumGetUUIDP(values[1])));
 		else if (!nulls[2])
 			values[2] = CStringGetTextDatum(OutputFunctionCall(&output, label));
 		note = roots->vals[root->place];

@@ -34,12 +34,6 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
-/*
- * Our advisory locks have a class of their own (pg_locks.objsubid), so that
- * they never meet those that an application takes, which are of class 1 and 2.
- */
-#define TREE_LOCK_CLASS 0xADB
-
 PG_FUNCTION_INFO_V1(appdb_forbid_cycles);
 
 static AttrNumber
@@ -87,7 +81,7 @@ lock_tree(Relation rel, const pg_uuid_t *scope)
 	uint64		hash = hash_combine64(hash_bytes_uint32_extended(RelationGetRelid(rel), 0),
 									  scope ? hash_bytes_extended(scope->data, UUID_LEN, 0) : 0);
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash, TREE_LOCK_CLASS);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash, APPDB_LOCK_SPACE);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
@@ -247,9 +241,8 @@ appdb_forbid_cycles(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("a row of \"%s\" cannot be below itself", RelationGetRelationName(rel)),
 				 errdetail("Row %s would have as its %s row %s, which is itself or below it.",
-						   DatumGetCString(DirectFunctionCall1(uuid_out, id)),
-						   trigger->tgargs[0],
-						   DatumGetCString(DirectFunctionCall1(uuid_out, parent))),
+						   appdb_uuid_text(DatumGetUUIDP(id)), trigger->tgargs[0],
+						   appdb_uuid_text(DatumGetUUIDP(parent))),
 				 errhint("Choose another parent, or move that one away first."),
 				 errtablecol(rel, parent_attnum)));
 
