@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/prepare.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -709,6 +710,8 @@ appdb_explain_find(PG_FUNCTION_ARGS)
 	(void) set_config_option("plan_cache_mode", "force_generic_plan", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
+	/* one that failed has left it */
+	DropPreparedStatement("appdb_explain_find", false);
 	if (SPI_execute(prepare.data, false, 0) < 0)
 		elog(ERROR, "could not prepare the statement");
 

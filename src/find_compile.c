@@ -22,6 +22,7 @@
 #include "find.h"
 
 #include "access/stratnum.h"
+#include "access/transam.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
@@ -131,23 +132,39 @@ invalid(FindNode *node, const char *message, const char *hint)
 			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
+static int
+compare_keys(const void *a, const void *b)
+{
+	FindNode   *left = *(FindNode *const *) a;
+	FindNode   *right = *(FindNode *const *) b;
+	int			order = strcmp(left->key, right->key);
+
+	return order != 0 ? order : left->index - right->index;
+}
+
 static void
 check_object(FindNode *node, const char *message)
 {
+	FindNode  **keys;
+	int			n = 0;
+
 	if (node->value >= 0 && node->type == FIND_OBJECT)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("\"%s\" is an operator and cannot be a name at %s", node->key, appdb_find_path(node))));
 	if (node->type != FIND_OBJECT)
 		invalid(node, message, NULL);
+	/* in order: whoever sends very many shall not keep the server busy */
+	keys = palloc((node->nchildren + 1) * sizeof(FindNode *));
 	find_foreach(child, node)
+		keys[n++] = child;
+	qsort(keys, n, sizeof(FindNode *), compare_keys);
+	for (int i = 1; i < n; i++)
 	{
-		for (FindNode *other = child->next; other != NULL; other = other->next)
-		{
-			if (strcmp(child->key, other->key) == 0)
-				invalid(other, "key given twice", NULL);
-		}
+		if (strcmp(keys[i - 1]->key, keys[i]->key) == 0)
+			invalid(keys[i], "key given twice", NULL);
 	}
+	pfree(keys);
 }
 
 static bool
@@ -905,7 +922,9 @@ compile_cursor(Compiler *c, FindNode *node, FindEntity *entity, List *orders, bo
 	{
 		Order	   *order = (Order *) lfirst(lc);
 
-		if (order->nullable || order->desc != ((Order *) linitial(orders))->desc)
+		/* a row's operators are found by name: for types with others than PostgreSQL's (citext), those of what they are cast to */
+		if (order->nullable || order->desc != ((Order *) linitial(orders))->desc ||
+			comparison(order->column->type, BTLessStrategyNumber) >= FirstNormalObjectId)
 			plain = false;
 	}
 	if (plain)

@@ -351,7 +351,10 @@ shape_value(FindQuery *query, FindNode *node)
 {
 	add_value(query, node);
 	appendStringInfoChar(&query->key, node->type == FIND_ARRAY ? '@' :
-						 node->type == FIND_OBJECT ? '#' : '?');
+						 node->type == FIND_OBJECT ? '#' :
+						 node->type == FIND_NULL ? 'n' :
+						 node->type == FIND_FALSE ? 'f' :
+						 node->type == FIND_TRUE ? 't' : '?');
 }
 
 /* all of it is shape */

@@ -40,8 +40,9 @@ table_changed(Datum arg, Oid relid)
 	changes++;
 }
 
+/* a function or a schema */
 static void
-function_changed(Datum arg, int cacheid, uint32 hashvalue)
+object_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
 	stale = true;
 	changes++;
@@ -165,6 +166,10 @@ load(void)
 		MemoryContextSwitchTo(oldcontext);
 		entity->view = oid_field(&all, row, 2);
 		entity->table = oid_field(&all, row, 3);
+		/* statements name it */
+		if (entity->ncolumns == 0)
+			appendStringInfo(&all, "%s.%s", get_namespace_name(get_rel_namespace(entity->table)),
+							 get_rel_name(entity->table));
 		entity->soft_delete = field(&all, row, 4)[0] == 't';
 		column = &entity->columns[entity->ncolumns++];
 		name = field(&all, row, 5);
@@ -270,7 +275,8 @@ appdb_find_meta(bool reload, bool *changed)
 	if (!registered)
 	{
 		appdb_register_relcache_callback(table_changed);
-		CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, object_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, object_changed, (Datum) 0);
 		registered = true;
 	}
 	/* what others have committed */
