@@ -620,7 +620,7 @@ take(Claim *claim)
 			add_silence(claim);
 		set_task_value(newslot, T_UPDATED_AT, TimestampTzGetDatum(appdb_task_updated_at(claim->slot)), false);
 		ExecStoreVirtualTuple(newslot);
-		if (appdb_update_task(&claim->writer, &tid, newslot, claim->snapshot, false, &tmfd) != TM_Ok)
+		if (appdb_update_task(&claim->writer, &tid, newslot, claim->snapshot, claim->slot, &tmfd) != TM_Ok)
 			return false;
 	}
 	else if (!update_by_function(claim, ticket, place))

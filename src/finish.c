@@ -111,7 +111,7 @@ complete_task(Completion *completion, Datum id, int32 ticket, Datum result, bool
 		set_task_value(newslot, T_UPDATED_AT, TimestampTzGetDatum(appdb_task_updated_at(slot)), false);
 		ExecStoreVirtualTuple(newslot);
 		tid = slot->tts_tid;
-		switch (appdb_update_task(&completion->writer, &tid, newslot, completion->snapshot, true, &tmfd))
+		switch (appdb_update_task(&completion->writer, &tid, newslot, completion->snapshot, NULL, &tmfd))
 		{
 			case TM_Ok:
 				if (DatumGetBool(task_value(slot, T_HAS_DEPENDENTS, &isnull)) || !task_is_null(slot, T_GROUP_KEY))

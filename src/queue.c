@@ -39,7 +39,9 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -87,6 +89,14 @@ static const struct
 	[I_SPACE_ID] = {"tasks_space_id_idx", false, 1, {T_SPACE_ID}},
 	[I_USER_ID] = {"tasks_user_id_idx", false, 1, {T_USER_ID}}
 };
+
+/* is somebody at a row? */
+typedef enum Contender
+{
+	NOBODY,
+	SOMEBODY,
+	PERHAPS_SOMEBODY
+} Contender;
 
 TasksInfo	appdb_tasks;
 static bool callback_registered = false;
@@ -418,31 +428,81 @@ appdb_end_writing(TaskWriter *writer)
 }
 
 /*
+ * Is somebody changing the row in a slot, or has it locked?  Its header tells,
+ * as it is now.
+ */
+static Contender
+who_is_at(TupleTableSlot *slot)
+{
+	BufferHeapTupleTableSlot *buffer_slot = (BufferHeapTupleTableSlot *) slot;
+	HeapTupleHeader header;
+	uint16		infomask;
+	TransactionId xmax;
+
+	if (!TTS_IS_BUFFERTUPLE(slot) || !BufferIsValid(buffer_slot->buffer))
+		return PERHAPS_SOMEBODY;
+	header = buffer_slot->base.tuple->t_data;
+	LockBuffer(buffer_slot->buffer, BUFFER_LOCK_SHARE);
+	infomask = header->t_infomask;
+	xmax = HeapTupleHeaderGetRawXmax(header);
+	LockBuffer(buffer_slot->buffer, BUFFER_LOCK_UNLOCK);
+
+	if ((infomask & HEAP_XMAX_INVALID) != 0)
+		return NOBODY;
+	if ((infomask & HEAP_XMAX_IS_MULTI) == 0 && !HEAP_XMAX_IS_LOCKED_ONLY(infomask) &&
+		((infomask & HEAP_XMAX_COMMITTED) != 0 || TransactionIdIsInProgress(xmax)))
+		return SOMEBODY;
+	return PERHAPS_SOMEBODY;
+}
+
+/*
  * Give a task another version, which the slot has, without the executor; what
- * changes is what a claim or a completion changes.  "wait": for others that
- * are at it.
+ * changes is what a claim or a completion changes.  Others that are at it are
+ * waited for, unless "old" is given, a slot with the version as it was found:
+ * then the result is TM_WouldBlock.
  */
 TM_Result
-appdb_update_task(TaskWriter *writer, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot, bool wait, TM_FailureData *tmfd)
+appdb_update_task(TaskWriter *writer, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot, TupleTableSlot *old,
+				  TM_FailureData *tmfd)
 {
 	Relation	rel = writer->rel;
+	bool		tuple_locked = false;
 	LockTupleMode lockmode;
 	compat_update_indexes update_indexes;
 	TM_Result	result;
 
 	/* an update knows only how to wait (a server with assertions says so), a lock also how not to */
-	if (!wait)
+	if (old != NULL)
 	{
-		TupleTableSlot *locked = table_slot_create(rel, NULL);
+		switch (who_is_at(old))
+		{
+			case NOBODY:
+				/* of those who come now, only one goes on: others cannot come between for more than a moment */
+				if (!ConditionalLockTuple(rel, tid, ExclusiveLock))
+					return TM_WouldBlock;
+				tuple_locked = true;
+				if (who_is_at(old) == NOBODY)
+					break;
+				UnlockTuple(rel, tid, ExclusiveLock);
+				return TM_WouldBlock;
+			case SOMEBODY:
+				return TM_WouldBlock;
+			case PERHAPS_SOMEBODY:
+				{
+					TupleTableSlot *locked = table_slot_create(rel, NULL);
 
-		result = table_tuple_lock(rel, tid, snapshot, locked, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
-								  LockWaitSkip, 0, tmfd);
-		ExecDropSingleTupleTableSlot(locked);
-		if (result != TM_Ok)
-			return result;
+					result = table_tuple_lock(rel, tid, snapshot, locked, GetCurrentCommandId(true),
+											  LockTupleNoKeyExclusive, LockWaitSkip, 0, tmfd);
+					ExecDropSingleTupleTableSlot(locked);
+					if (result != TM_Ok)
+						return result;
+				}
+		}
 	}
 	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), snapshot, InvalidSnapshot, true, tmfd,
 								&lockmode, &update_indexes);
+	if (tuple_locked)
+		UnlockTuple(rel, tid, ExclusiveLock);
 	if (result != TM_Ok || !update_indexes)
 		return result;
 
@@ -750,8 +810,9 @@ write_tasks(Relation rel, const NewTask *task, const Datum *payloads, int n, Dat
 	BulkInsertState bistate = n > 1 ? GetBulkInsertState() : NULL;
 	int			nslots = Min(n, chunk);
 	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * nslots);
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	TupleTableSlot *row = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	Datum	   *values = row->tts_values;
+	bool	   *nulls = row->tts_isnull;
 	CommandId	cid = GetCurrentCommandId(true);
 
 	info->ii_Unique = true;
@@ -803,14 +864,20 @@ write_tasks(Relation rel, const NewTask *task, const Datum *payloads, int n, Dat
 			table_multi_insert(rel, slots, m, cid, 0, bistate);
 		for (int i = 0; i < m; i++)
 		{
-			slot_getallattrs(slots[i]);
-			insert_into_index(rel, pkey, info, I_ID, slots[i], false);
+			SET(T_ID, ids[first + i]);
+			row->tts_tid = slots[i]->tts_tid;
+			insert_into_index(rel, pkey, info, I_ID, row, false);
 		}
 		for (int i = 0; i < m; i++)
-			insert_into_index(rel, other, info, queued ? I_READY : I_LATER, slots[i], false);
+		{
+			SET(T_ID, ids[first + i]);
+			row->tts_tid = slots[i]->tts_tid;
+			insert_into_index(rel, other, info, queued ? I_READY : I_LATER, row, false);
+		}
 	}
 #undef SET
 
+	ExecDropSingleTupleTableSlot(row);
 	for (int i = 0; i < nslots; i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
 	if (bistate != NULL)
