@@ -29,17 +29,6 @@ CREATE FUNCTION appdb.restore(entity pg_catalog.regclass, id pg_catalog.text,
 COMMENT ON FUNCTION appdb.restore(pg_catalog.regclass, pg_catalog.text) IS
 'The same for ids without a type, as literals and many clients'' parameters are: one uuid, or an array of them in braces.';
 
--- The condition that ties a child to its parent, for a relation of kind one;
--- aliases c and p.
-CREATE FUNCTION appdb._link_condition(columns pg_catalog.name[], to_columns pg_catalog.name[])
-	RETURNS pg_catalog.text
-	LANGUAGE sql IMMUTABLE
-	SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT string_agg(format('c.%I = p.%I', u.c, u.p), ' AND ') FROM unnest(columns, to_columns) u (c, p)
-$$;
-COMMENT ON FUNCTION appdb._link_condition(pg_catalog.name[], pg_catalog.name[]) IS 'Internal: the join condition of a foreign key';
-
 CREATE FUNCTION appdb._deleted_with(entity pg_catalog.regclass, id pg_catalog.uuid, deleted_at pg_catalog.timestamptz)
 	RETURNS pg_catalog.int8
 	LANGUAGE c STABLE STRICT

@@ -1,3 +1,4 @@
 -- What the engine of 1.1 does not have any more, or has with another result.
 DROP FUNCTION appdb._doctor(boolean);
 DROP FUNCTION appdb.__doctor(boolean);
+DROP FUNCTION appdb._link_condition(name[], name[]);
