@@ -8,14 +8,11 @@ CREATE FUNCTION appdb._find_columns(
 	LANGUAGE sql STABLE ROWS 300
 	SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT m.view, v.oid, m.entity::oid,
-		   EXISTS (SELECT FROM pg_attribute d WHERE d.attrelid = m.entity AND d.attname = 'deleted_at' AND NOT d.attisdropped),
-		   a.attname, a.atttypid, COALESCE(b.attnotnull, false)
-	FROM appdb._managed_tables() m
-	JOIN pg_class v ON v.relname = m.view AND v.relnamespace = 'appdb'::regnamespace AND v.relkind = 'v'
-	JOIN pg_attribute a ON a.attrelid = v.oid AND a.attnum > 0 AND NOT a.attisdropped
+	SELECT m.name, m.live_view::oid, m.entity::oid, m.soft_delete, a.attname, a.atttypid, COALESCE(b.attnotnull, false)
+	FROM appdb.managed m
+	JOIN pg_attribute a ON a.attrelid = m.live_view AND a.attnum > 0 AND NOT a.attisdropped
 	LEFT JOIN pg_attribute b ON b.attrelid = m.entity AND b.attname = a.attname AND NOT b.attisdropped
-	ORDER BY m.view, a.attnum
+	ORDER BY m.name, a.attnum
 $$;
 COMMENT ON FUNCTION appdb._find_columns() IS 'Internal: live views and their columns, for appdb.find()';
 
@@ -26,12 +23,12 @@ CREATE FUNCTION appdb._find_extras(OUT view pg_catalog.name, OUT name pg_catalog
 	LANGUAGE sql STABLE ROWS 10
 	SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT m.view, p.proname, p.prorettype
-	FROM appdb._managed_tables() m
-	JOIN pg_class v ON v.relname = m.view AND v.relnamespace = 'appdb'::regnamespace AND v.relkind = 'v'
+	SELECT m.name, p.proname, p.prorettype
+	FROM appdb.managed m
+	JOIN pg_class v ON v.oid = m.live_view
 	JOIN pg_proc p ON p.pronamespace = 'appdb'::regnamespace AND p.pronargs = 1 AND p.proargtypes[0] = v.reltype
 	WHERE NOT p.proretset AND p.prokind = 'f'
-	ORDER BY m.view, p.proname
+	ORDER BY m.name, p.proname
 $$;
 COMMENT ON FUNCTION appdb._find_extras() IS 'Internal: functions of a live view''s row, for appdb.find()';
 
@@ -116,19 +113,11 @@ COMMENT ON FUNCTION appdb.find_stats() IS
 -- == What can be asked ======================================================
 
 CREATE VIEW appdb.entities WITH (security_invoker = true) AS
-	SELECT m.view AS name, m.entity, m.label,
-		   EXISTS (SELECT FROM pg_catalog.pg_attribute a
-				   WHERE a.attrelid OPERATOR(pg_catalog.=) m.entity
-					 AND a.attname OPERATOR(pg_catalog.=) 'deleted_at'
-					 AND NOT a.attisdropped) AS soft_delete,
+	SELECT m.name, m.entity, m.label, m.soft_delete,
 		   ARRAY(SELECT r.name FROM appdb._relations() r
-				 WHERE r."from" OPERATOR(pg_catalog.=) m.view ORDER BY r.name) AS relations,
-		   pg_catalog.obj_description(c.oid, 'pg_class') AS comment
-	FROM appdb._managed_tables() m
-	JOIN pg_catalog.pg_class c
-	  ON c.relname OPERATOR(pg_catalog.=) m.view AND c.relkind OPERATOR(pg_catalog.=) 'v'
-	 AND c.relnamespace OPERATOR(pg_catalog.=)
-		 (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) 'appdb');
+				 WHERE r."from" OPERATOR(pg_catalog.=) m.name ORDER BY r.name) AS relations,
+		   pg_catalog.obj_description(m.live_view, 'pg_class') AS comment
+	FROM appdb.managed m WHERE m.live_view IS NOT NULL;
 COMMENT ON VIEW appdb.entities IS 'What appdb.find() can be asked for';
 COMMENT ON COLUMN appdb.entities.name IS 'The live view: the entity argument of appdb.find()';
 COMMENT ON COLUMN appdb.entities.entity IS 'Its base table';
