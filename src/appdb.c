@@ -79,7 +79,7 @@ _PG_init(void)
 							 NULL, NULL, NULL);
 
 	DefineCustomStringVariable("appdb.retention",
-							   "How long deleted rows can be restored before they are purged.",
+							   "Sets how long deleted rows can be restored before they are purged.",
 							   "An interval; appdb.purge() without argument goes by it.",
 							   &appdb_retention,
 							   "30 days",
@@ -88,7 +88,7 @@ _PG_init(void)
 							   check_retention, NULL, NULL);
 
 	DefineCustomStringVariable("appdb.task_retention",
-							   "How long finished tasks are kept.",
+							   "Sets how long finished tasks are kept.",
 							   "An interval; appdb.maintain() and the background worker go by it.",
 							   &appdb_task_retention,
 							   "7 days",
@@ -109,7 +109,7 @@ _PG_init(void)
 	appdb_identity_init();
 
 	DefineCustomStringVariable("appdb.search_language",
-							   "The text search configuration of appdb.search().",
+							   "Sets the text search configuration of appdb.search().",
 							   "One that has no index is slow: appdb.doctor() says how to make one.",
 							   &appdb_search_language,
 							   "english",
@@ -118,7 +118,7 @@ _PG_init(void)
 							   NULL, NULL, NULL);
 
 	DefineCustomIntVariable("appdb.find_max_depth",
-							"How deep a query of appdb.find() may be nested.",
+							"Sets how deep a query of appdb.find() may be nested.",
 							"Rows are at depth 1, what they are related to at 2, and so on.",
 							&appdb_find_max_depth,
 							10, 1, 1000,
@@ -127,7 +127,7 @@ _PG_init(void)
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("appdb.find_max_nodes",
-							"How many relations a query of appdb.find() may name.",
+							"Sets how many relations a query of appdb.find() may name.",
 							NULL,
 							&appdb_find_max_nodes,
 							100, 1, 100000,
@@ -136,7 +136,7 @@ _PG_init(void)
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("appdb.find_max_rows",
-							"How many rows a query of appdb.find() may ask for.",
+							"Sets how many rows a query of appdb.find() may ask for.",
 							"The greatest \"limit\"; where none is given, more rows are an error. 0 is no limit.",
 							&appdb_find_max_rows,
 							100000, 0, 1000000000,
@@ -145,7 +145,7 @@ _PG_init(void)
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("appdb.find_cache_size",
-							"How much memory a session may use to keep the plans of appdb.find().",
+							"Sets how much memory a session may use to keep the plans of appdb.find().",
 							NULL,
 							&appdb_find_cache_size,
 							16384, 0, MAX_KILOBYTES,

@@ -141,7 +141,7 @@ void
 appdb_identity_init(void)
 {
 	DefineCustomStringVariable(USER_ID,
-							   "The user who is asking.",
+							   "Shows the user who is asking.",
 							   "Set by appdb.authenticate() and appdb.impersonate() only; empty for nobody.",
 							   &user_id_setting,
 							   "",
@@ -149,7 +149,7 @@ appdb_identity_init(void)
 							   GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
 							   check_identity, assign_user_id, NULL);
 	DefineCustomStringVariable(SESSION_ID,
-							   "The session by which the user is asking.",
+							   "Shows the session by which the user is asking.",
 							   "Set by appdb.authenticate() only; empty where there is none.",
 							   &session_id_setting,
 							   "",

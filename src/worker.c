@@ -130,7 +130,7 @@ appdb_worker_init(void)
 	BackgroundWorker worker;
 
 	DefineCustomBoolVariable("appdb.worker",
-							 "Does maintenance in the background.",
+							 "Enables maintenance in the background.",
 							 "Only where shared_preload_libraries has appdb. Otherwise, CALL appdb.maintain() now and then.",
 							 &worker_enabled,
 							 true,
@@ -138,7 +138,7 @@ appdb_worker_init(void)
 							 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("appdb.worker_naptime",
-							"Time between two rounds of maintenance.",
+							"Sets the time between two rounds of maintenance.",
 							NULL,
 							&worker_naptime,
 							10, 1, 3600,
