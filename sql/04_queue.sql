@@ -129,6 +129,7 @@ BEGIN
 		HINT = 'Try again, or give another dedupe_key.';
 END
 $$;
+COMMENT ON FUNCTION appdb._enqueue(text, jsonb, text, integer, timestamptz, integer, text, uuid, uuid, text, interval, text, integer, timestamptz, uuid[]) IS 'Internal: appdb.enqueue() with all its options';
 
 CREATE FUNCTION appdb.enqueue_many(
 	kind text,
@@ -170,6 +171,7 @@ BEGIN
 	RETURN tasks;
 END
 $$;
+COMMENT ON FUNCTION appdb._enqueue_many(text, jsonb[], text, integer, timestamptz, integer, uuid, uuid, interval) IS 'Internal: appdb.enqueue_many() by an INSERT';
 
 CREATE FUNCTION appdb.enqueue_many(tasks jsonb)
 	RETURNS uuid[]
@@ -434,7 +436,7 @@ BEGIN
 	RETURN n;
 END
 $$;
-COMMENT ON FUNCTION appdb._bury(uuid[]) IS 'Internal: ends what can not be begun any more, and takes back what a silent worker had';
+COMMENT ON FUNCTION appdb._bury(uuid[]) IS 'Internal: ends what cannot be begun any more, and takes back what a silent worker had';
 
 CREATE FUNCTION appdb._add_error(errors jsonb, attempt integer, worker text, error text)
 	RETURNS jsonb
@@ -502,7 +504,7 @@ END
 $$;
 COMMENT ON FUNCTION appdb._task_dependents(uuid, text) IS 'Internal: lets tasks begin that waited for one, or cancels them';
 
--- Called by the rights of the tables' owner, see _task_await().
+-- The work of _task_await().
 CREATE FUNCTION appdb.__task_await(kind text, parents uuid[])
 	RETURNS integer
 	LANGUAGE plpgsql
@@ -531,7 +533,7 @@ CREATE FUNCTION appdb._task_await(kind text, parents uuid[])
 	RETURNS integer
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_task_as_owner';
-COMMENT ON FUNCTION appdb._task_await(text, uuid[]) IS 'Internal: the same by the rights of the tables'' owner; takes INSERT on appdb.tasks';
+COMMENT ON FUNCTION appdb._task_await(text, uuid[]) IS 'Internal: the same with the rights of the tables'' owner; takes INSERT on appdb.tasks';
 
 -- The error for a worker that shows a ticket which is not the task's any more.
 CREATE FUNCTION appdb._lost(id uuid, ticket integer)
@@ -599,6 +601,7 @@ BEGIN
 	RETURN task.cancel_requested;
 END
 $$;
+COMMENT ON FUNCTION appdb._heartbeat(uuid, integer, interval) IS 'Internal: appdb.heartbeat() as the tables'' owner';
 
 CREATE FUNCTION appdb.progress(id uuid, ticket integer, fraction real, message text DEFAULT NULL)
 	RETURNS boolean
@@ -620,6 +623,7 @@ BEGIN
 	RETURN task.cancel_requested;
 END
 $$;
+COMMENT ON FUNCTION appdb._progress(uuid, integer, real, text) IS 'Internal: appdb.progress() as the tables'' owner';
 
 CREATE FUNCTION appdb.complete(id uuid, ticket integer, result jsonb DEFAULT NULL)
 	RETURNS void
@@ -643,6 +647,7 @@ BEGIN
 	PERFORM appdb._task_end(task.id, 'completed', result, NULL);
 END
 $$;
+COMMENT ON FUNCTION appdb._complete(uuid, integer, jsonb) IS 'Internal: appdb.complete() as the tables'' owner';
 
 CREATE FUNCTION appdb.complete_many(ids uuid[], tickets integer[], results jsonb[] DEFAULT NULL)
 	RETURNS integer
@@ -673,6 +678,7 @@ BEGIN
 	RETURN cardinality(ids);
 END
 $$;
+COMMENT ON FUNCTION appdb._complete_many(uuid[], integer[], jsonb[]) IS 'Internal: appdb.complete_many() as the tables'' owner';
 
 CREATE FUNCTION appdb.fail(id uuid, ticket integer, error text, retry_in interval DEFAULT NULL)
 	RETURNS timestamptz
@@ -701,6 +707,7 @@ BEGIN
 	RETURN appdb._put_back(task.id, again, task.attempts, coalesce(error, 'failed'));
 END
 $$;
+COMMENT ON FUNCTION appdb._fail(uuid, integer, text, interval) IS 'Internal: appdb.fail() as the tables'' owner';
 
 -- A task that is to be done later. In a group with one place it keeps that: what comes after it waits.
 CREATE FUNCTION appdb._put_back(id uuid, run_at timestamptz, attempts integer, error text)
@@ -747,6 +754,7 @@ BEGIN
 	RETURN appdb._put_back(task.id, clock_timestamp() + wait, greatest(task.attempts - 1, 0), NULL);
 END
 $$;
+COMMENT ON FUNCTION appdb._snooze(uuid, integer, interval) IS 'Internal: appdb.snooze() as the tables'' owner';
 
 CREATE FUNCTION appdb.idle(queues text[] DEFAULT '{default}')
 	RETURNS interval
@@ -904,15 +912,6 @@ COMMENT ON COLUMN appdb.task_overview.failed_last_hour IS 'Tasks given up within
 GRANT SELECT ON appdb.task_overview TO PUBLIC;
 
 -- == rights =================================================================
-
-COMMENT ON FUNCTION appdb._enqueue(text, jsonb, text, integer, timestamptz, integer, text, uuid, uuid, text, interval, text, integer, timestamptz, uuid[]) IS 'Internal: appdb.enqueue() with all its options';
-COMMENT ON FUNCTION appdb._enqueue_many(text, jsonb[], text, integer, timestamptz, integer, uuid, uuid, interval) IS 'Internal: appdb.enqueue_many() by an INSERT';
-COMMENT ON FUNCTION appdb._heartbeat(uuid, integer, interval) IS 'Internal: appdb.heartbeat() as the tables'' owner';
-COMMENT ON FUNCTION appdb._progress(uuid, integer, real, text) IS 'Internal: appdb.progress() as the tables'' owner';
-COMMENT ON FUNCTION appdb._complete(uuid, integer, jsonb) IS 'Internal: appdb.complete() as the tables'' owner';
-COMMENT ON FUNCTION appdb._complete_many(uuid[], integer[], jsonb[]) IS 'Internal: appdb.complete_many() as the tables'' owner';
-COMMENT ON FUNCTION appdb._fail(uuid, integer, text, interval) IS 'Internal: appdb.fail() as the tables'' owner';
-COMMENT ON FUNCTION appdb._snooze(uuid, integer, interval) IS 'Internal: appdb.snooze() as the tables'' owner';
 
 REVOKE EXECUTE ON FUNCTION
 	appdb.claim(text[], text, integer, interval),
