@@ -14,6 +14,7 @@
 #include "nodes/parsenodes.h"
 #include "storage/block.h"
 #include "storage/itemptr.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/relcache.h"
 #include "utils/timestamp.h"
@@ -53,7 +54,8 @@ extern void appdb_check_data_owner(Oid caller, Oid owner);
 extern bool appdb_migrating;
 extern void appdb_apply_migrations(void);
 
-/* invalidation.c: what is forgotten when a table changes */
+/* cache.c: what a backend keeps, and when it forgets */
+extern HTAB *appdb_create_cache(const char *name, Size keysize, Size entrysize);
 extern void appdb_register_relcache_callback(RelcacheCallbackFunction callback);
 
 /* uuid.c */
@@ -162,7 +164,8 @@ extern void appdb_deletion_end(Relation rel);
 extern void **appdb_deletion_deleter(Oid relid, MemoryContext *context);
 extern bool appdb_cascading(void);
 
-/* as_owner.c: functions that work as the tables' owner */
+/* as_owner.c: what works as the tables' owner */
+extern void appdb_become(Oid owner, Oid *userid, int *sec_context);
 extern int	appdb_as_owner_depth;
 extern Datum appdb_as_owner(FunctionCallInfo fcinfo);
 

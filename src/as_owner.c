@@ -36,6 +36,18 @@ static Oid	calling_role = InvalidOid;
 PG_FUNCTION_INFO_V1(appdb_as_owner);
 PG_FUNCTION_INFO_V1(appdb__calling_role);
 
+/*
+ * Work with the rights of the owner of a table, as the actions of foreign keys
+ * do; SetUserIdAndSecContext() with what was before ends it, and so does the
+ * abort of a (sub)transaction.
+ */
+void
+appdb_become(Oid owner, Oid *userid, int *sec_context)
+{
+	GetUserIdAndSecContext(userid, sec_context);
+	SetUserIdAndSecContext(owner, *sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+}
+
 /* The function that does the work of another: its name with an underscore. */
 static Oid
 worker_function(Oid function)
@@ -99,8 +111,7 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 							 CALLED_AS_TRIGGER(fcinfo) ? fcinfo->context : NULL, fcinfo->resultinfo);
 	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
 
-	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(owner, save_sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	appdb_become(owner, &save_userid, &save_sec_context);
 	if (appdb_as_owner_depth++ == 0)
 		calling_role = save_userid;
 	PG_TRY();

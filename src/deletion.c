@@ -709,8 +709,7 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 			return;
 	}
 
-	GetUserIdAndSecContext(&userid, &sec_context);
-	SetUserIdAndSecContext(owner, sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	appdb_become(owner, &userid, &sec_context);
 	plan = appdb_link_plan(link, kind, size, link_statement);
 
 	if (IsolationUsesXactSnapshot())

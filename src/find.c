@@ -28,7 +28,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/hsearch.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -221,14 +220,7 @@ make_shape(FindMeta *meta, FindQuery *query, uint64 hash, const char *entity, bo
 	appdb_find_compile(meta, query, entity, one, context, &shape->statement);
 
 	if (shapes == NULL)
-	{
-		HASHCTL		ctl = {0};
-
-		ctl.keysize = sizeof(uint64);
-		ctl.entrysize = sizeof(ShapeEntry);
-		ctl.hcxt = TopMemoryContext;
-		shapes = hash_create("appdb find shapes", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
+		shapes = appdb_create_cache("appdb find shapes", sizeof(uint64), sizeof(ShapeEntry));
 
 	types = palloc((shape->statement.nparams + 1) * sizeof(Oid));
 	for (int i = 0; i < shape->statement.nparams; i++)

@@ -251,9 +251,7 @@ appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 	owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
 	ReleaseSysCache(tup);
 
-	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(owner, save_sec_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_NOFORCE_RLS);
+	appdb_become(owner, &save_userid, &save_sec_context);
 	if (*plan == NULL)
 	{
 		SPIPlanPtr	new = SPI_prepare(sql, nargs, types);

@@ -19,7 +19,6 @@
 #include "commands/trigger.h"
 #include "utils/array.h"
 #include "utils/fmgroids.h"
-#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -288,13 +287,7 @@ appdb_get_links(Relation rel)
 
 	if (cache == NULL)
 	{
-		HASHCTL		ctl;
-
-		memset(&ctl, 0, sizeof(ctl));
-		ctl.keysize = sizeof(Oid);
-		ctl.entrysize = sizeof(LinksEntry);
-		ctl.hcxt = TopMemoryContext;
-		cache = hash_create("appdb links", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		cache = appdb_create_cache("appdb links", sizeof(Oid), sizeof(LinksEntry));
 		appdb_register_relcache_callback(invalidate_links);
 	}
 

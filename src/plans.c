@@ -14,7 +14,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 typedef struct PlanKey
@@ -69,15 +68,7 @@ appdb_link_plan(const AppdbLink *link, int kind, BlockNumber child_size,
 	MemoryContext oldcontext;
 
 	if (plans == NULL)
-	{
-		HASHCTL		ctl;
-
-		memset(&ctl, 0, sizeof(ctl));
-		ctl.keysize = sizeof(PlanKey);
-		ctl.entrysize = sizeof(PlanEntry);
-		ctl.hcxt = TopMemoryContext;
-		plans = hash_create("appdb plans", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
+		plans = appdb_create_cache("appdb plans", sizeof(PlanKey), sizeof(PlanEntry));
 	entry = (PlanEntry *) hash_search(plans, &key, HASH_ENTER, &found);
 	if (!found)
 		entry->plan = NULL;

@@ -24,7 +24,6 @@
 #include "executor/tuptable.h"
 #include "nodes/primnodes.h"
 #include "utils/fmgroids.h"
-#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -209,15 +208,7 @@ appdb_may_have_children(const AppdbLink *link, Relation child, const pg_uuid_t *
 	ScanKeyData keys[MAX_COLUMNS];
 
 	if (probes == NULL)
-	{
-		HASHCTL		ctl;
-
-		memset(&ctl, 0, sizeof(ctl));
-		ctl.keysize = sizeof(Oid);
-		ctl.entrysize = sizeof(Probe);
-		ctl.hcxt = TopMemoryContext;
-		probes = hash_create("appdb probes", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
+		probes = appdb_create_cache("appdb probes", sizeof(Oid), sizeof(Probe));
 	probe = (Probe *) hash_search(probes, &link->constraint, HASH_ENTER, &found);
 	if (!found)
 		probe->generation = 0;

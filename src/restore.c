@@ -259,9 +259,7 @@ lock_operation(Oid relid, Datum id, TimestampTz stamp)
 	if (!OidIsValid(notes) || get_rel_relkind(notes) != RELKIND_RELATION)
 		return;
 	rel = table_open(notes, RowShareLock);
-	GetUserIdAndSecContext(&userid, &sec_context);
-	SetUserIdAndSecContext(rel->rd_rel->relowner,
-						   sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
 	select_rows("SELECT purged_at FROM app_data.deletions "
 				"WHERE deleted_at OPERATOR(pg_catalog.=) $1 ORDER BY id FOR SHARE",
 				TIMESTAMPTZOID, TimestampTzGetDatum(stamp));
@@ -450,9 +448,7 @@ restore_rows(FunctionCallInfo fcinfo, Oid entity, Datum *ids, int nids)
 	SPI_connect();
 	check_row_security(rel, ids, nids);
 
-	GetUserIdAndSecContext(&userid, &sec_context);
-	SetUserIdAndSecContext(rel->rd_rel->relowner,
-						   sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
 
 	lock_rows(relid, ids, nids);
 	restore_in_order(&restore, rel, ids, nids);

@@ -332,10 +332,7 @@ delete_row_by_sql(Relation rel, Datum id)
 	int			rc;
 	bool		deleted;
 
-	GetUserIdAndSecContext(&userid, &sec_context);
-	SetUserIdAndSecContext(rel->rd_rel->relowner,
-						   sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-
+	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
 	sql = psprintf("UPDATE %s SET deleted_at = pg_catalog.now() "
 				   "WHERE id OPERATOR(pg_catalog.=) $1 AND deleted_at IS NULL",
 				   appdb_qualified_name(RelationGetRelid(rel)));

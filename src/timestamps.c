@@ -32,7 +32,6 @@
 #include "nodes/bitmapset.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -264,14 +263,7 @@ get_table(Relation rel)
 
 	if (tables == NULL)
 	{
-		HASHCTL		ctl;
-
-		memset(&ctl, 0, sizeof(ctl));
-		ctl.keysize = sizeof(Oid);
-		ctl.entrysize = sizeof(TableInfo);
-		ctl.hcxt = TopMemoryContext;
-		tables = hash_create("appdb tables with timestamps", 64, &ctl,
-							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		tables = appdb_create_cache("appdb tables with timestamps", sizeof(Oid), sizeof(TableInfo));
 		appdb_register_relcache_callback(invalidate_table);
 	}
 

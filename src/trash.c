@@ -47,13 +47,6 @@ appdb_retention_interval(PG_FUNCTION_ARGS)
 										ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
-static void
-become(Oid owner, Oid *userid, int *sec_context)
-{
-	GetUserIdAndSecContext(userid, sec_context);
-	SetUserIdAndSecContext(owner, *sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-}
-
 static Oid
 table_owner(Oid relid)
 {
@@ -221,7 +214,7 @@ show_table(ReturnSetInfo *rsinfo, Oid relid, const char *label)
 	}
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "appdb trash", ALLOCSET_DEFAULT_SIZES);
-	become(rel->rd_rel->relowner, &userid, &sec_context);
+	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
 	portal = SPI_cursor_open_with_args(NULL,
 									   roots_statement(rel, OidIsValid(notes) &&
 													   pg_class_aclcheck(notes, rel->rd_rel->relowner, ACL_SELECT) == ACLCHECK_OK),
@@ -231,7 +224,7 @@ show_table(ReturnSetInfo *rsinfo, Oid relid, const char *label)
 	{
 		MemoryContext oldcontext;
 
-		become(rel->rd_rel->relowner, &userid, &sec_context);
+		appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
 		SPI_cursor_fetch(portal, true, CHUNK);
 		SetUserIdAndSecContext(userid, sec_context);
 		if (SPI_processed == 0)
@@ -304,7 +297,7 @@ find_children(const AppdbLink *link, const Level *level, Datum deleted_at)
 	appendStringInfoString(&sql, " AND p.id OPERATOR(pg_catalog.=) ANY ($1) AND c.deleted_at OPERATOR(pg_catalog.=) $2");
 	values[0] = PointerGetDatum(construct_array(level->ids, level->nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	values[1] = deleted_at;
-	become(table_owner(link->child), &userid, &sec_context);
+	appdb_become(table_owner(link->child), &userid, &sec_context);
 	rc = SPI_execute_with_args(sql.data, 2, types, values, NULL, true, 0);
 	SetUserIdAndSecContext(userid, sec_context);
 	if (rc != SPI_OK_SELECT)
