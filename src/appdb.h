@@ -170,11 +170,10 @@ extern int	appdb_as_owner_depth;
 extern Datum appdb_as_owner(FunctionCallInfo fcinfo);
 
 /* identity.c: who is asking */
-struct _SPI_plan;
 extern void appdb_identity_init(void);
 extern const pg_uuid_t *appdb_user_id(void);
 extern char *appdb_uuid_text(const pg_uuid_t *uuid);
-extern void appdb_query_as_owner(struct _SPI_plan **plan, const char *table, const char *sql,
+extern void appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 								 int nargs, Oid *types, Datum *values, const char *nulls,
 								 bool read_only);
 
