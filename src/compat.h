@@ -145,6 +145,13 @@
 #define compat_LockHeldByMe(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
+/* a lock that is not to be had is logged on request (18) */
+#if PG_VERSION_NUM >= 180000
+#define compat_ConditionalLockTuple(rel, tid, mode) ConditionalLockTuple(rel, tid, mode, false)
+#else
+#define compat_ConditionalLockTuple(rel, tid, mode) ConditionalLockTuple(rel, tid, mode)
+#endif
+
 /* the search_path that a cached query was analyzed with: 17 has another name */
 #if PG_VERSION_NUM >= 170000
 #define compat_copy_search_path(path) CopySearchPathMatcher(path)

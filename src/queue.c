@@ -478,7 +478,7 @@ appdb_update_task(TaskWriter *writer, ItemPointer tid, TupleTableSlot *slot, Sna
 		{
 			case NOBODY:
 				/* of those who come now, only one goes on: others cannot come between for more than a moment */
-				if (!ConditionalLockTuple(rel, tid, ExclusiveLock))
+				if (!compat_ConditionalLockTuple(rel, tid, ExclusiveLock))
 					return TM_WouldBlock;
 				tuple_locked = true;
 				if (who_is_at(old) == NOBODY)
