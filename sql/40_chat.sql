@@ -108,6 +108,10 @@ CREATE TABLE app_data.messages
 
 CREATE INDEX messages_parent_id_idx
 	ON app_data.messages (parent_id, chat_id, space_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX messages_chat_id_id_idx
+	ON app_data.messages (chat_id, id);
+COMMENT ON INDEX app_data.messages_chat_id_id_idx IS
+	'Serves the messages of a chat, newest first, where a query does not say its space.';
 CREATE INDEX messages_user_id_idx
 	ON app_data.messages (user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX messages_search_idx

@@ -1,4 +1,4 @@
--- The tables of 1.1: full-text search.
+-- The tables of 1.1: full-text search, and the messages of a chat by its id alone.
 SET LOCAL lock_timeout = '10s';
 
 -- == online
@@ -28,3 +28,7 @@ CREATE INDEX CONCURRENTLY notes_search_idx
 		|| array_to_tsvector(ARRAY['space:'::text || space_id::text])));
 COMMENT ON INDEX app_data.notes_search_idx IS
 	'Serves appdb.search(): words, and the space that they are in.';
+CREATE INDEX CONCURRENTLY messages_chat_id_id_idx
+	ON app_data.messages (chat_id, id);
+COMMENT ON INDEX app_data.messages_chat_id_id_idx IS
+	'Serves the messages of a chat, newest first, where a query does not say its space.';

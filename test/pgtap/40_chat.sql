@@ -1,6 +1,6 @@
 -- chat: chats, messages and the files that go with them.
 BEGIN;
-SELECT plan(31);
+SELECT plan(33);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -63,8 +63,12 @@ SELECT results_eq('next_page', $$VALUES ('48'), ('47')$$, 'and those before them
 SET LOCAL enable_seqscan = off;
 SET LOCAL enable_bitmapscan = off;
 CREATE FUNCTION pg_temp.plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query; END $$;
-SELECT ok(bool_or(l ~ 'Index.*Scan Backward using messages_chat_id_space_id_id_key') AND NOT bool_or(l ~ 'Sort'), 'an index has that order')
+SELECT ok(bool_or(l ~ 'Index.*Scan Backward using messages_chat_id_(space_id_id_key|id_idx)') AND NOT bool_or(l ~ 'Sort'), 'an index has that order')
 FROM pg_temp.plan('EXECUTE page') AS l;
+PREPARE chat_page AS SELECT content FROM appdb.messages WHERE chat_id = '00000000-0000-4000-8000-000000000013' ORDER BY id DESC LIMIT 2;
+SELECT results_eq('chat_page', $$VALUES ('50'), ('49')$$, 'the newest messages of a chat without its space');
+SELECT ok(bool_or(l ~ 'Index.*Scan Backward using messages_chat_id_id_idx') AND NOT bool_or(l ~ 'Sort'), 'have an index, too')
+FROM pg_temp.plan('EXECUTE chat_page') AS l;
 
 -- == files with messages ====================================================
 
