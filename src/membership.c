@@ -666,6 +666,8 @@ typedef struct ChatsOfCall
 	MemoryContext context;
 	uint64		generation;
 	CommandId	command;
+	KnownChat	last;			/* of kept_chats: rows come chat by chat, often */
+	uint64		last_generation;
 } ChatsOfCall;
 
 /*
@@ -738,6 +740,7 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 	ChatsOfCall *call = fcinfo->flinfo->fn_extra;
 	Memberships *memberships = get_memberships(call == NULL);
 	KnownChat  *chat = NULL;
+	bool		is_kept;
 
 	if (call == NULL)
 	{
@@ -748,8 +751,13 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 	if (memberships == NULL)
 		return false;
 
+	if (call->last.memberships == memberships->number && call->last_generation == chats_generation &&
+		memcmp(&call->last.id, id, sizeof(pg_uuid_t)) == 0)
+		return call->last.readable && memcmp(&call->last.space, space, sizeof(pg_uuid_t)) == 0;
+
 	if (kept_chats != NULL && !of_message)
 		chat = hash_search(kept_chats, id, HASH_FIND, NULL);
+	is_kept = chat != NULL;
 	if (chat == NULL && call->chats != NULL)
 	{
 		if (call->generation == chats_generation && call->command == GetCurrentCommandId(false))
@@ -810,6 +818,11 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 	{
 		chat->readable = is_readable(chat, memberships);
 		chat->memberships = memberships->number;
+	}
+	if (is_kept)
+	{
+		call->last = *chat;
+		call->last_generation = chats_generation;
 	}
 	return chat->readable && memcmp(&chat->space, space, sizeof(pg_uuid_t)) == 0;
 }
