@@ -778,33 +778,40 @@ DECLARE
 	new_id uuid;
 	old_role text;
 	new_role text;
+	was_live boolean;
+	is_live boolean;
 	t record;
 	locked boolean;
 BEGIN
 	IF me IS NOT NULL AND appdb._directly() THEN
-		IF TG_OP <> 'INSERT' AND OLD.deleted_at IS NULL THEN
-			old_role := OLD.role;
+		was_live := TG_OP <> 'INSERT' AND OLD.deleted_at IS NULL;
+		is_live := TG_OP <> 'DELETE' AND NEW.deleted_at IS NULL;
+		IF TG_OP <> 'INSERT' THEN
 			IF kind = 'organization' THEN
 				old_id := OLD.organization_id;
 			ELSE
 				old_id := OLD.space_id;
 			END IF;
 		END IF;
-		IF TG_OP <> 'DELETE' AND NEW.deleted_at IS NULL THEN
-			new_role := NEW.role;
+		IF TG_OP <> 'DELETE' THEN
 			IF kind = 'organization' THEN
 				new_id := NEW.organization_id;
 			ELSE
 				new_id := NEW.space_id;
 			END IF;
 		END IF;
-		IF old_id IS NOT NULL AND new_id IS NOT NULL THEN
-			IF (OLD.user_id, old_id) IS DISTINCT FROM (NEW.user_id, new_id) THEN
-				RAISE EXCEPTION USING
-					ERRCODE = 'insufficient_privilege',
-					MESSAGE = format('permission denied to give a membership of %s %s to somebody else', kind, old_id),
-					HINT = 'Invite the other: appdb.invite().';
-			END IF;
+		IF TG_OP = 'UPDATE' AND (OLD.user_id, old_id) IS DISTINCT FROM (NEW.user_id, new_id) THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'insufficient_privilege',
+				MESSAGE = format('permission denied to give a membership of %s %s to somebody else', kind, old_id),
+				HINT = 'Invite the other: appdb.invite().';
+		END IF;
+		-- what a deleted one says is what it comes back as: it is not written without asking either
+		IF was_live OR (TG_OP = 'UPDATE' AND NEW.role <> OLD.role) THEN
+			old_role := OLD.role;
+		END IF;
+		IF is_live OR TG_OP = 'INSERT' OR (TG_OP = 'UPDATE' AND NEW.role <> OLD.role) THEN
+			new_role := NEW.role;
 		END IF;
 		IF new_role IS DISTINCT FROM old_role THEN
 			-- who is not to know of it does not lock it either
@@ -813,7 +820,7 @@ BEGIN
 				FROM appdb._tenant_now(CASE kind WHEN 'organization' THEN coalesce(new_id, old_id) END,
 									   CASE kind WHEN 'space' THEN coalesce(new_id, old_id) END, me, locked) AS n;
 				-- everybody may step down and leave
-				IF old_id IS NULL OR OLD.user_id IS DISTINCT FROM me OR appdb._role_rank(new_role) > appdb._role_rank(old_role) THEN
+				IF NOT was_live OR OLD.user_id IS DISTINCT FROM me OR appdb._role_rank(new_role) > appdb._role_rank(old_role) THEN
 					IF appdb._role_rank(t.role) < appdb._role_rank('admin') THEN
 						RAISE EXCEPTION USING
 							ERRCODE = 'insufficient_privilege',
@@ -824,7 +831,7 @@ BEGIN
 					PERFORM appdb._check_rank(t.role, old_role, 'change a member with');
 				END IF;
 			END LOOP;
-			IF old_id IS NULL AND kind = 'organization' THEN
+			IF is_live AND NOT was_live AND kind = 'organization' THEN
 				PERFORM appdb._check_seats(new_id, t.seats, t.members);
 			END IF;
 		END IF;

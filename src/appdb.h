@@ -167,6 +167,7 @@ extern bool appdb_cascading(void);
 /* as_owner.c: what works as the tables' owner */
 extern void appdb_become(Oid owner, Oid *userid, int *sec_context);
 extern int	appdb_as_owner_depth;
+extern bool appdb_called_by_owner;
 extern Datum appdb_as_owner(FunctionCallInfo fcinfo);
 
 /* identity.c: who is asking */

@@ -22,6 +22,7 @@
 #include "catalog/pg_proc.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -29,6 +30,9 @@
 
 /* how many of these functions are under way, one called by another */
 int			appdb_as_owner_depth = 0;
+
+/* was the innermost of them called with the rights that it works with anyway? */
+bool		appdb_called_by_owner = false;
 
 /* who called the outermost of them */
 static Oid	calling_role = InvalidOid;
@@ -82,6 +86,7 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 	Oid			owner;
 	Oid			save_userid;
 	int			save_sec_context;
+	bool		save_called_by_owner = appdb_called_by_owner;
 	Datum		result = (Datum) 0;
 
 	if (worker == NULL)
@@ -114,6 +119,7 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 	appdb_become(owner, &save_userid, &save_sec_context);
 	if (appdb_as_owner_depth++ == 0)
 		calling_role = save_userid;
+	appdb_called_by_owner = has_privs_of_role(save_userid, owner);
 	PG_TRY();
 	{
 		result = FunctionCallInvoke(call);
@@ -121,6 +127,7 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 	PG_FINALLY();
 	{
 		appdb_as_owner_depth--;
+		appdb_called_by_owner = save_called_by_owner;
 	}
 	PG_END_TRY();
 	SetUserIdAndSecContext(save_userid, save_sec_context);

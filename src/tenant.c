@@ -132,10 +132,12 @@ appdb_tenant_now(PG_FUNCTION_ARGS)
  * appdb._directly() returns bool
  *		Asked by a trigger that works as the tables' owner: is its row changed
  *		by a statement of somebody's own, rather than by one of our functions
- *		or by what a deletion or a restore does to children?
+ *		or by what a deletion or a restore does to children?  Those work as
+ *		the tables' owner: what a cast or a trigger of the caller's own does
+ *		within one of them does not.
  */
 Datum
 appdb_directly(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(appdb_as_owner_depth <= 1 && !appdb_cascading());
+	PG_RETURN_BOOL(!appdb_called_by_owner || (appdb_as_owner_depth <= 1 && !appdb_cascading()));
 }

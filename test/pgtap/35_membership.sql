@@ -1,7 +1,7 @@
 -- Memberships and invitations: the functions, as a role that may execute them
 -- and nothing else, and the same rules for statements on the live views.
 BEGIN;
-SELECT plan(208);
+SELECT plan(215);
 
 CREATE ROLE regress_app;
 GRANT USAGE ON SCHEMA appdb TO regress_app;
@@ -281,6 +281,11 @@ FROM (VALUES
 	('Ben', $$UPDATE appdb.members SET user_id = @Eva@ WHERE organization_id = @acme@ AND user_id = @Cem@$$, '42501'),
 	('Eva', $$UPDATE appdb.members SET organization_id = @acme@ WHERE user_id = @Eva@$$, '42501'),
 	('Ann', $$UPDATE app_data.members SET deleted_at = NULL WHERE organization_id = @acme@ AND user_id = @Ann@$$, '42501'),
+	-- what is deleted comes back with what it says
+	('Ben', $$INSERT INTO app_data.members (organization_id, user_id, role, deleted_at) VALUES (@acme@, @Dee@, 'owner', now())$$, '42501'),
+	('Ben', $$UPDATE app_data.members SET role = 'owner' WHERE organization_id = @acme@ AND user_id = @Ann@ AND deleted_at IS NOT NULL$$, '42501'),
+	('Ben', $$UPDATE app_data.members SET user_id = @Eva@ WHERE organization_id = @acme@ AND user_id = @Ann@ AND deleted_at IS NOT NULL$$, '42501'),
+	('Ben', $$UPDATE app_data.members SET role = 'owner', deleted_at = now() WHERE organization_id = @acme@ AND user_id = @Ben@$$, '42501'),
 	('Cem', $$UPDATE appdb.members SET role = 'admin' WHERE organization_id = @acme@ AND user_id = @Cem@$$, '23514'),
 	('Cem', $$DELETE FROM appdb.members WHERE organization_id = @acme@ AND user_id = @Cem@$$, '23514'),
 	('Cem', $$DELETE FROM app_data.members WHERE organization_id = @acme@ AND user_id = @Cem@$$, '23514'),
@@ -385,6 +390,31 @@ ALTER TABLE public.others RENAME TO members;
 CREATE TRIGGER t AFTER DELETE ON public.members FOR EACH ROW EXECUTE FUNCTION appdb.keep_owner();
 SELECT throws_ok('DELETE FROM public.members', '42501', NULL, 'the functions lend no rights to triggers on other tables');
 DROP TABLE public.members;
+
+-- a cast of somebody's own is no part of the function that uses it: what that one may do, it may not
+CREATE TYPE public.trick AS ENUM ('x');
+CREATE FUNCTION public.trick(public.trick) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE (SELECT t.statement FROM public.tried AS t);
+	RETURN 'viewer';
+END
+$$;
+CREATE CAST (public.trick AS text) WITH FUNCTION public.trick(public.trick) AS ASSIGNMENT;
+CREATE TABLE public.tried (statement text);
+CREATE TABLE public.members (id uuid, organization_id uuid, user_id uuid, role public.trick, deleted_at timestamptz);
+CREATE TRIGGER t BEFORE INSERT ON public.members FOR EACH ROW EXECUTE FUNCTION appdb.membership_rank();
+ALTER TABLE public.members OWNER TO regress_dml;
+GRANT SELECT ON public.tried TO regress_dml;
+INSERT INTO appdb.members (organization_id, user_id, role) VALUES (public.kept('acme')::uuid, public.id_of('Eva'), 'admin');
+UPDATE appdb.users SET email_verified = false WHERE name = 'Eva';
+INSERT INTO public.tried VALUES ('UPDATE app_data.members SET role = ''owner'' WHERE user_id = appdb.current_user_id()');
+SELECT throws_ok($$SELECT public.dml('Eva', 'INSERT INTO public.members SELECT NULL, @acme@, @Eva@, ''x''')$$, '42501', NULL, 'to become an owner');
+UPDATE public.tried SET statement = 'UPDATE app_data.users SET email_verified = true WHERE id = appdb.current_user_id()';
+SELECT throws_ok($$SELECT public.dml('Eva', 'INSERT INTO public.members SELECT NULL, @acme@, @Eva@, ''x''')$$, '42501', NULL, 'to verify an address');
+UPDATE public.tried SET statement = 'UPDATE app_data.users SET name = ''Eva'' WHERE id = appdb.current_user_id()';
+SELECT is(public.dml('Eva', 'INSERT INTO public.members SELECT NULL, @acme@, @Eva@, ''x'' RETURNING role'), 'viewer', 'what anybody may it may');
+DROP TABLE public.members;
+DROP CAST (public.trick AS text);
 
 -- == the triggers come back =================================================
 
