@@ -31,6 +31,12 @@ CREATE FUNCTION appdb._tenant_now(
 COMMENT ON FUNCTION appdb._tenant_now(pg_catalog.uuid, pg_catalog.uuid, pg_catalog.uuid, pg_catalog.bool) IS
 	'Internal: how an organization or a space stands, locked or not, and the user''s role, whatever the transaction''s snapshot';
 
+CREATE FUNCTION appdb._now(statement pg_catalog.text, id pg_catalog.uuid, user_id pg_catalog.uuid) RETURNS pg_catalog.uuid[]
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_now';
+COMMENT ON FUNCTION appdb._now(pg_catalog.text, pg_catalog.uuid, pg_catalog.uuid) IS
+	'Internal: carries a statement out on what is committed now, whatever the transaction''s snapshot, and returns the ids that it returns';
+
 CREATE FUNCTION appdb._directly() RETURNS pg_catalog.bool
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'appdb_directly';
@@ -286,9 +292,9 @@ BEGIN
 	END IF;
 
 	-- the last invitation to an address is the one that holds
-	UPDATE app_data.invitations AS i SET status = 'canceled'
-	WHERE lower(i.email) = lower(_invite.email) AND i.status = 'pending' AND i.deleted_at IS NULL
-	  AND (i.organization_id = t.id OR i.space_id = t.id);
+	PERFORM appdb._now(format('UPDATE app_data.invitations AS i SET status = ''canceled''
+		WHERE lower(i.email) = lower(%L) AND i.status = ''pending'' AND i.deleted_at IS NULL
+		  AND (i.organization_id = $1 OR i.space_id = $1) RETURNING i.id', _invite.email), t.id, NULL);
 
 	SELECT n.token, n.token_hash INTO _invite.token, hash FROM appdb._new_token() AS n;
 	until := clock_timestamp() + _invite.lifetime;
@@ -415,7 +421,10 @@ BEGIN
 		IF NOT FOUND THEN
 			PERFORM appdb._check_seats(i.organization_id, t.seats, t.members);
 			INSERT INTO app_data.members AS m (organization_id, user_id, role)
-			VALUES (i.organization_id, me, i.role::app_data.organization_role) RETURNING m.role INTO held;
+			VALUES (i.organization_id, me, i.role::app_data.organization_role)
+			ON CONFLICT (organization_id, user_id) WHERE deleted_at IS NULL DO UPDATE SET role = CASE
+				WHEN appdb._role_rank(m.role::text) < appdb._role_rank(excluded.role::text) THEN excluded.role ELSE m.role END
+			RETURNING m.role INTO held;
 		END IF;
 	ELSE
 		UPDATE app_data.space_members AS m SET role = CASE WHEN appdb._role_rank(m.role::text) < appdb._role_rank(i.role)
@@ -424,7 +433,10 @@ BEGIN
 		RETURNING m.role INTO held;
 		IF NOT FOUND THEN
 			INSERT INTO app_data.space_members AS m (space_id, user_id, role)
-			VALUES (i.space_id, me, i.role::app_data.space_role) RETURNING m.role INTO held;
+			VALUES (i.space_id, me, i.role::app_data.space_role)
+			ON CONFLICT (space_id, user_id) WHERE deleted_at IS NULL DO UPDATE SET role = CASE
+				WHEN appdb._role_rank(m.role::text) < appdb._role_rank(excluded.role::text) THEN excluded.role ELSE m.role END
+			RETURNING m.role INTO held;
 		END IF;
 	END IF;
 	_accept.organization_id := i.organization_id;
@@ -616,12 +628,15 @@ CREATE FUNCTION appdb._end_permissions(user_id pg_catalog.uuid, organization_id 
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	UPDATE app_data.file_permissions AS p SET deleted_at = now()
-	WHERE p.user_id = _end_permissions.user_id AND p.deleted_at IS NULL
-	  AND (p.space_id = _end_permissions.space_id
-		   OR (p.space_id IN (SELECT s.id FROM app_data.spaces AS s WHERE s.organization_id = _end_permissions.organization_id)
-			   AND NOT EXISTS (SELECT FROM app_data.space_members AS m
-							   WHERE m.space_id = p.space_id AND m.user_id = p.user_id AND m.deleted_at IS NULL)));
+	IF space_id IS NOT NULL THEN
+		PERFORM appdb._now('UPDATE app_data.file_permissions AS p SET deleted_at = now()
+			WHERE p.user_id = $2 AND p.deleted_at IS NULL AND p.space_id = $1 RETURNING p.id', space_id, user_id);
+	ELSE
+		PERFORM appdb._now('UPDATE app_data.file_permissions AS p SET deleted_at = now()
+			WHERE p.user_id = $2 AND p.deleted_at IS NULL AND p.space_id IN (SELECT s.id FROM app_data.spaces AS s WHERE s.organization_id = $1)
+			  AND NOT EXISTS (SELECT FROM app_data.space_members AS m WHERE m.space_id = p.space_id AND m.user_id = p.user_id AND m.deleted_at IS NULL)
+			RETURNING p.id', organization_id, user_id);
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION appdb._end_permissions(pg_catalog.uuid, pg_catalog.uuid, pg_catalog.uuid) IS 'Internal: ends what a former member was allowed with single files';
@@ -638,32 +653,37 @@ DECLARE
 	heir uuid;
 BEGIN
 	-- no way back by an older letter
-	UPDATE app_data.invitations AS i SET status = 'canceled' FROM app_data.users AS u
-	WHERE u.id = _end_membership.user_id AND lower(i.email) = lower(u.email) AND i.status = 'pending' AND i.deleted_at IS NULL
-	  AND (i.organization_id = _end_membership.id OR i.space_id = _end_membership.id
-		   OR i.space_id IN (SELECT s.id FROM app_data.spaces AS s WHERE s.organization_id = _end_membership.id));
+	PERFORM appdb._now('UPDATE app_data.invitations AS i SET status = ''canceled'' FROM app_data.users AS u
+		WHERE u.id = $2 AND lower(i.email) = lower(u.email) AND i.status = ''pending'' AND i.deleted_at IS NULL
+		  AND (i.organization_id = $1 OR i.space_id = $1 OR i.space_id IN (SELECT s.id FROM app_data.spaces AS s WHERE s.organization_id = $1))
+		RETURNING i.id', id, user_id);
 	IF kind = 'space' THEN
 		UPDATE app_data.space_members AS m SET deleted_at = now()
 		WHERE m.space_id = _end_membership.id AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL;
 		PERFORM appdb._end_permissions(_end_membership.user_id, NULL, _end_membership.id);
 		RETURN;
 	END IF;
-	SELECT m.user_id INTO heir FROM app_data.members AS m
-	WHERE m.organization_id = _end_membership.id AND m.user_id <> _end_membership.user_id AND m.role = 'owner' AND m.deleted_at IS NULL
-	ORDER BY m.created_at, m.id LIMIT 1;
-	FOR space IN
-		SELECT s.id FROM app_data.spaces AS s JOIN app_data.space_members AS m ON m.space_id = s.id
-		WHERE s.organization_id = _end_membership.id AND s.deleted_at IS NULL
-		  AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL
-		ORDER BY s.id
+	heir := (appdb._now('SELECT m.user_id FROM app_data.members AS m
+		WHERE m.organization_id = $1 AND m.user_id <> $2 AND m.role = ''owner'' AND m.deleted_at IS NULL
+		ORDER BY m.created_at, m.id LIMIT 1', id, user_id))[1];
+	FOREACH space IN ARRAY appdb._now('SELECT s.id FROM app_data.spaces AS s JOIN app_data.space_members AS m ON m.space_id = s.id
+		WHERE s.organization_id = $1 AND s.deleted_at IS NULL AND m.user_id = $2 AND m.deleted_at IS NULL
+		ORDER BY s.id', id, user_id)
 	LOOP
 		PERFORM appdb._tenant_now(NULL, space, NULL, true);
-		IF NOT EXISTS (SELECT FROM app_data.space_members AS m
-					   WHERE m.space_id = space AND m.user_id <> _end_membership.user_id AND m.role = 'owner' AND m.deleted_at IS NULL) THEN
-			UPDATE app_data.space_members AS m SET role = 'owner' WHERE m.space_id = space AND m.user_id = heir AND m.deleted_at IS NULL;
-			IF NOT FOUND THEN
-				INSERT INTO app_data.space_members (space_id, user_id, role) VALUES (space, heir, 'owner');
-			END IF;
+		PERFORM FROM app_data.space_members AS m
+		WHERE m.space_id = space AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL FOR NO KEY UPDATE;
+		IF NOT FOUND THEN
+			-- gone meanwhile, or more recent than the transaction's snapshot
+			CONTINUE WHEN current_setting('transaction_isolation') = 'read committed';
+			RAISE EXCEPTION USING
+				ERRCODE = 'serialization_failure',
+				MESSAGE = 'could not serialize access due to concurrent update';
+		END IF;
+		IF appdb._now('SELECT m.id FROM app_data.space_members AS m
+			WHERE m.space_id = $1 AND m.user_id <> $2 AND m.role = ''owner'' AND m.deleted_at IS NULL LIMIT 1', space, user_id) = '{}' THEN
+			INSERT INTO app_data.space_members (space_id, user_id, role) VALUES (space, heir, 'owner')
+			ON CONFLICT (space_id, user_id) WHERE deleted_at IS NULL DO UPDATE SET role = 'owner';
 		END IF;
 		UPDATE app_data.space_members AS m SET deleted_at = now()
 		WHERE m.space_id = space AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL;

@@ -18,9 +18,12 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(appdb_tenant_now);
+PG_FUNCTION_INFO_V1(appdb_now);
 PG_FUNCTION_INFO_V1(appdb_directly);
 
 static const char *const lock_organization =
@@ -126,6 +129,63 @@ appdb_tenant_now(PG_FUNCTION_ARGS)
 	result = SPI_datumTransfer(HeapTupleGetDatum(heap_form_tuple(desc, values, isnull)), false, -1);
 	SPI_finish();
 	PG_RETURN_DATUM(result);
+}
+
+/*
+ * appdb._now(statement text, organization_or_space_id uuid, user_id uuid) returns uuid[]
+ *		Carry out a statement on what is committed now, with $1 and $2; returns
+ *		the ids that it returns.  Where the transaction's snapshot does not show
+ *		a row that it changes, it fails with a serialization failure.
+ */
+Datum
+appdb_now(PG_FUNCTION_ARGS)
+{
+	Oid			types[2] = {UUIDOID, UUIDOID};
+	Datum		args[2];
+	char		nulls[3] = "  ";
+	SPIPlanPtr	plan;
+	int			rc;
+	Datum	   *ids;
+	ArrayType  *result;
+
+	/* with the rights of the caller it would do no harm, but is of no use either */
+	if (appdb_as_owner_depth == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function appdb._now"),
+				 errdetail("It is for appdb's own functions.")));
+	for (int i = 0; i < 2; i++)
+	{
+		args[i] = PG_GETARG_DATUM(i + 1);
+		if (PG_ARGISNULL(i + 1))
+			nulls[i] = 'n';
+	}
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	plan = SPI_prepare(text_to_cstring(PG_GETARG_TEXT_PP(0)), 2, types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	CommandCounterIncrement();
+	rc = SPI_execute_snapshot(plan, args, nulls, GetLatestSnapshot(),
+							  IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : InvalidSnapshot,
+							  false, true, 0);
+	if (rc < 0 || SPI_tuptable == NULL || SPI_gettypeid(SPI_tuptable->tupdesc, 1) != UUIDOID)
+		elog(ERROR, "appdb._now() takes a statement that returns ids");
+	ids = palloc(sizeof(Datum) * (SPI_processed + 1));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+
+		ids[i] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+		if (isnull)
+			elog(ERROR, "appdb._now() takes a statement that returns ids");
+	}
+	result = construct_array(ids, SPI_processed, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+	result = (ArrayType *) DatumGetPointer(SPI_datumTransfer(PointerGetDatum(result), false, -1));
+	SPI_finish();
+	PG_RETURN_ARRAYTYPE_P(result);
 }
 
 /*
