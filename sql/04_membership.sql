@@ -652,6 +652,17 @@ DECLARE
 	space uuid;
 	heir uuid;
 BEGIN
+	IF kind = 'organization' THEN
+		FOREACH space IN ARRAY appdb._now('SELECT s.id FROM app_data.spaces AS s
+			WHERE s.organization_id = $1 AND s.deleted_at IS NULL
+			  AND (EXISTS (SELECT FROM app_data.space_members AS m WHERE m.space_id = s.id AND m.user_id = $2 AND m.deleted_at IS NULL)
+				   OR EXISTS (SELECT FROM app_data.invitations AS i JOIN app_data.users AS u ON lower(i.email) = lower(u.email)
+							  WHERE i.space_id = s.id AND u.id = $2 AND i.status = ''pending'' AND i.deleted_at IS NULL))
+			ORDER BY s.id', id, user_id)
+		LOOP
+			PERFORM appdb._tenant_now(NULL, space, NULL, true);
+		END LOOP;
+	END IF;
 	-- no way back by an older letter
 	PERFORM appdb._now('UPDATE app_data.invitations AS i SET status = ''canceled'' FROM app_data.users AS u
 		WHERE u.id = $2 AND lower(i.email) = lower(u.email) AND i.status = ''pending'' AND i.deleted_at IS NULL
