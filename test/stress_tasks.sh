@@ -121,8 +121,8 @@ client() {
 		fi
 		kill -9 "$pid" 2>/dev/null && echo >>"$work/killed"
 		wait "$pid" 2>/dev/null
-		# what is no kill, nor a place in a group that is taken since the snapshot of a repeatable read
-		grep -hE 'ERROR|FATAL' "$work/$name.out" | grep -vE 'terminating connection due to administrator command|tasks_group_slot_key' >>"$work/errors"
+		# what is no kill
+		grep -hE 'ERROR|FATAL' "$work/$name.out" | grep -v 'terminating connection due to administrator command' >>"$work/errors"
 	done
 }
 

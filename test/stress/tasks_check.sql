@@ -39,7 +39,7 @@ BEGIN
 	RETURN QUERY SELECT 'begun after it was canceled', min(c.task::text), count(*) FROM stress.canceled c JOIN stress.claims l ON l.task = c.task AND l.at > c.at HAVING count(*) > 0;
 	RETURN QUERY SELECT 'called off, and not canceled', min(c.task::text), count(*) FROM stress.canceled c JOIN app_data.tasks t ON t.id = c.task
 		WHERE c.status = 'canceled' AND t.status <> 'canceled' HAVING count(*) > 0;
-	RETURN QUERY SELECT 'begun after it had expired', min(t.id::text), count(*) FROM app_data.tasks t JOIN stress.claims c ON c.task = t.id AND c.ticket = 1
+	RETURN QUERY SELECT 'begun after it had expired', min(t.id::text), count(*) FROM app_data.tasks t JOIN LATERAL (SELECT c.asked FROM stress.claims c WHERE c.task = t.id ORDER BY c.at LIMIT 1) c ON true
 		WHERE c.asked > t.expires_at HAVING count(*) > 0;
 
 	-- leases
