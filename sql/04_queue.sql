@@ -28,7 +28,7 @@ CREATE FUNCTION appdb.enqueue(
 COMMENT ON FUNCTION appdb.enqueue(text, jsonb, text, integer, timestamptz, integer, text, uuid, uuid, text, interval, text, integer, timestamptz, uuid[]) IS
 'Adds a task, in the caller''s transaction, and returns its id; with a dedupe_key that waits or runs already in the space, the id of that task.
 queue: where workers look; priority: higher first; run_at: not before (default now); max_attempts: then it is dead; backoff: wait after the first failure, doubled each time;
-on_duplicate: ignore (the task that waits stays as it is), replace (it gets what was given now), reschedule (it gets the new run_at): of one that runs nothing changes;
+on_duplicate: ignore (the task that waits stays as it is), replace (it gets what was given now, and all its attempts), reschedule (it gets the new run_at): of one that runs nothing changes;
 group_key, group_limit: no more of the group run at a time; expires_at: canceled if not begun by then; depends_on: begins when all of these tasks are completed, is canceled when one cannot be.
 Takes INSERT on appdb.tasks; replace and reschedule UPDATE. Errors: 23503 no such space, user or task to depend on; 23514 a value out of bounds.';
 
@@ -48,6 +48,7 @@ DECLARE
 	parents uuid[] := ARRAY(SELECT DISTINCT d FROM unnest(_enqueue.depends_on) AS d ORDER BY d);
 	places integer := CASE WHEN _enqueue.group_key IS NOT NULL THEN nullif(_enqueue.group_limit, 1) END;
 	waits integer := 0;
+	waits_in text := _enqueue.queue;
 	added boolean;
 BEGIN
 	IF _enqueue.on_duplicate IS NULL OR _enqueue.on_duplicate NOT IN ('ignore', 'replace', 'reschedule') THEN
@@ -107,18 +108,19 @@ BEGIN
 				ELSIF _enqueue.on_duplicate = 'replace' THEN
 					UPDATE appdb.tasks AS t SET payload = _enqueue.payload, queue = _enqueue.queue, priority = _enqueue.priority, run_at = starts, max_attempts = _enqueue.max_attempts,
 						user_id = _enqueue.user_id, queued = starts <= now() AND waits = 0, parked = false, backoff = nullif(_enqueue.backoff, '10 seconds'), group_key = _enqueue.group_key, group_limit = places,
-						group_slot = CASE WHEN t.group_key = _enqueue.group_key THEN t.group_slot END, expires_at = _enqueue.expires_at, depends_on = nullif(parents, '{}'), waits_for = waits
-					WHERE t.id = task;
+						group_slot = CASE WHEN t.group_key = _enqueue.group_key THEN t.group_slot END, expires_at = _enqueue.expires_at, depends_on = nullif(parents, '{}'), waits_for = waits,
+						attempts = 0, progress = 0, progress_message = NULL, last_error = NULL
+					WHERE t.id = task RETURNING t.queue INTO waits_in;
 				ELSE
 					UPDATE appdb.tasks AS t SET run_at = starts, queued = starts <= now() AND t.waits_for = 0, parked = false
-					WHERE t.id = task RETURNING t.waits_for INTO waits;
+					WHERE t.id = task RETURNING t.waits_for, t.queue INTO waits, waits_in;
 				END IF;
 				added := true;
 			END IF;
 		END IF;
 		IF added THEN
-			IF starts <= now() AND waits = 0 THEN
-				PERFORM appdb._wake(_enqueue.queue);
+			IF starts < now() + interval '1 minute' AND waits = 0 THEN
+				PERFORM appdb._wake(waits_in);
 			END IF;
 			RETURN task;
 		END IF;
@@ -165,7 +167,7 @@ BEGIN
 		RETURNING t.id)
 	-- ids of a session increase
 	SELECT coalesce(array_agg(a.id ORDER BY a.id), '{}') INTO tasks FROM added AS a;
-	IF starts <= now() AND tasks <> '{}' THEN
+	IF starts < now() + interval '1 minute' AND tasks <> '{}' THEN
 		PERFORM appdb._wake(_enqueue_many.queue);
 	END IF;
 	RETURN tasks;
@@ -191,6 +193,11 @@ BEGIN
 			RAISE invalid_parameter_value USING
 				MESSAGE = format('a task has no "%s"', unknown),
 				HINT = 'The members of the objects are the arguments of appdb.enqueue().';
+		END IF;
+		IF jsonb_typeof(task -> 'depends_on') NOT IN ('array', 'null') THEN
+			RAISE invalid_parameter_value USING
+				MESSAGE = format('depends_on cannot be %s', task -> 'depends_on'),
+				HINT = 'It is an array, of ids or of places in the array of tasks.';
 		END IF;
 		ids := ids || appdb.enqueue(
 			task ->> 'kind',
@@ -521,7 +528,8 @@ BEGIN
 				HINT = 'appdb.retry() gives it another chance.';
 		ELSIF parent.status <> 'completed' THEN
 			waits := waits + 1;
-			UPDATE app_data.tasks AS t SET has_dependents = true WHERE t.id = parent.id AND NOT t.has_dependents;
+			-- a new version, if this transaction has not made one: who completes it by a snapshot that does not see the new task is refused
+			UPDATE app_data.tasks AS t SET has_dependents = true WHERE t.id = parent.id AND (NOT t.has_dependents OR t.xmin <> pg_current_xact_id()::xid);
 		END IF;
 	END LOOP;
 	RETURN waits;
@@ -596,6 +604,11 @@ CREATE FUNCTION appdb._heartbeat(id uuid, ticket integer, lease interval)
 DECLARE
 	task record;
 BEGIN
+	IF lease > '0' IS NOT TRUE THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = 'a lease must last for some time',
+			HINT = 'lease is an interval such as 5 minutes: longer than the time between two heartbeats.';
+	END IF;
 	SELECT * INTO task FROM appdb._leased(id, ticket);
 	UPDATE app_data.tasks AS t SET locked_until = clock_timestamp() + lease WHERE t.id = task.id;
 	RETURN task.cancel_requested;
@@ -703,7 +716,7 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	again := clock_timestamp() + coalesce(retry_in,
-		least(task.backoff * power(2, least(task.attempts - 1, 30)), interval '1 day') * (0.9 + 0.2 * random()));
+		least(least(task.backoff, interval '1 day') * power(2, least(task.attempts - 1, 30)), interval '1 day') * (0.9 + 0.2 * random()));
 	RETURN appdb._put_back(task.id, again, task.attempts, coalesce(error, 'failed'));
 END
 $$;
@@ -727,7 +740,7 @@ BEGIN
 	IF task.group_key IS NOT NULL AND task.group_slot IS NULL THEN
 		PERFORM appdb._unpark(task.group_key);
 	END IF;
-	IF again <= clock_timestamp() OR task.group_key IS NOT NULL THEN
+	IF again < clock_timestamp() + interval '1 minute' OR task.group_key IS NOT NULL THEN
 		PERFORM appdb._wake(task.queue);
 	END IF;
 	RETURN again;
@@ -740,7 +753,7 @@ CREATE FUNCTION appdb.snooze(id uuid, ticket integer, wait interval)
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_as_owner';
 COMMENT ON FUNCTION appdb.snooze(uuid, integer, interval) IS
-'Puts a running task back for a while, without counting the attempt. Returns when it is ready again. Errors: 55000 the lease is lost, P0002 no such task.';
+'Puts a running task back for a while, without counting the attempt. Returns when it is ready again; null if it was canceled. Errors: 55000 the lease is lost, P0002 no such task.';
 
 CREATE FUNCTION appdb._snooze(id uuid, ticket integer, wait interval)
 	RETURNS timestamptz
@@ -750,7 +763,14 @@ CREATE FUNCTION appdb._snooze(id uuid, ticket integer, wait interval)
 DECLARE
 	task record;
 BEGIN
+	IF wait IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'wait must not be null';
+	END IF;
 	SELECT * INTO task FROM appdb._leased(id, ticket);
+	IF task.cancel_requested THEN
+		PERFORM appdb._task_end(task.id, 'canceled', NULL, NULL);
+		RETURN NULL;
+	END IF;
 	RETURN appdb._put_back(task.id, clock_timestamp() + wait, greatest(task.attempts - 1, 0), NULL);
 END
 $$;
@@ -764,9 +784,10 @@ COMMENT ON FUNCTION appdb.idle(text[]) IS
 'What a worker calls that got nothing from claim(), after LISTEN appdb_tasks: returns how long it should wait for a notification before it claims again (0: something is ready; at most 30 seconds).
 From then until the session''s next claim(), whoever enqueues in these queues notifies channel appdb_tasks, with the queue as payload. Call it outside of a transaction block, on a connection of the worker''s own.';
 
+-- STABLE: by the snapshot that appdb.idle() has taken after its locks, in a transaction that keeps its own, too.
 CREATE FUNCTION appdb._idle(queues text[], woken boolean)
 	RETURNS interval
-	LANGUAGE plpgsql
+	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off
 	SET enable_bitmapscan = off
@@ -832,7 +853,7 @@ CREATE FUNCTION appdb.retry(id uuid, run_at timestamptz DEFAULT NULL)
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_task_as_owner';
 COMMENT ON FUNCTION appdb.retry(uuid, timestamptz) IS
-'Gives a task another attempt, whatever became of it, now or at run_at; its errors so far are kept. For whoever could enqueue it: its user, editors of its space, servers.
+'Gives a task another attempt, whatever became of it, now or at run_at, and after what it depends on, as far as that is not finished; its errors so far are kept. For whoever could enqueue it: its user, editors of its space, servers.
 Errors: P0002 no such task for the caller, 55000 it is running, 23505 another with its dedupe key waits.';
 
 CREATE FUNCTION appdb._retry(id uuid, run_at timestamptz)
@@ -844,17 +865,27 @@ CREATE FUNCTION appdb._retry(id uuid, run_at timestamptz)
 DECLARE
 	task record;
 	starts timestamptz(3) := date_trunc('milliseconds', coalesce(_retry.run_at, now()));
+	waits integer;
 BEGIN
-	SELECT t.status::text AS status, t.queue INTO task FROM app_data.tasks AS t WHERE t.id = _retry.id AND t.deleted_at IS NULL FOR NO KEY UPDATE;
+	-- what it waits for first, as everywhere: those tasks, then this one, then those that wait for it
+	PERFORM FROM app_data.tasks AS p
+	WHERE p.id = ANY (SELECT unnest(t.depends_on) FROM app_data.tasks AS t WHERE t.id = _retry.id) ORDER BY p.id FOR NO KEY UPDATE;
+	SELECT t.status::text AS status, t.queue, t.depends_on, t.finished_at INTO task FROM app_data.tasks AS t WHERE t.id = _retry.id AND t.deleted_at IS NULL FOR NO KEY UPDATE;
 	IF task.status = 'running' THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('task %s is running', _retry.id),
 			HINT = 'It is tried again by itself if it fails.';
 	END IF;
-	UPDATE app_data.tasks AS t SET status = 'pending', queued = starts <= now() AND t.waits_for = 0, parked = false, run_at = starts, finished_at = NULL, cancel_requested = false, result = NULL,
-		progress = 0, progress_message = NULL, expires_at = NULL, max_attempts = greatest(t.max_attempts, t.attempts + 1)
+	UPDATE app_data.tasks AS p SET has_dependents = true WHERE p.id = ANY (task.depends_on) AND p.status IN ('pending', 'running') AND p.deleted_at IS NULL;
+	GET DIAGNOSTICS waits = ROW_COUNT;
+	UPDATE app_data.tasks AS t SET status = 'pending', queued = starts <= now() AND waits = 0, parked = false, run_at = starts, finished_at = NULL, cancel_requested = false, result = NULL,
+		progress = 0, progress_message = NULL, expires_at = NULL, max_attempts = greatest(t.max_attempts, t.attempts + 1), waits_for = waits
 	WHERE t.id = _retry.id;
-	IF starts <= now() THEN
+	IF task.finished_at IS NOT NULL THEN
+		-- what waits for others besides, waits for this one once more
+		UPDATE app_data.tasks AS t SET waits_for = t.waits_for + 1 WHERE t.depends_on @> ARRAY[_retry.id] AND t.waits_for > 0 AND t.finished_at IS NULL;
+	END IF;
+	IF starts < now() + interval '1 minute' AND waits = 0 THEN
 		PERFORM appdb._wake(task.queue);
 	END IF;
 END
@@ -963,7 +994,7 @@ BEGIN
 		SET cron = EXCLUDED.cron, time_zone = EXCLUDED.time_zone, kind = EXCLUDED.kind, payload = EXCLUDED.payload, queue = EXCLUDED.queue, priority = EXCLUDED.priority,
 			max_attempts = EXCLUDED.max_attempts, missed = EXCLUDED.missed, paused = EXCLUDED.paused, space_id = EXCLUDED.space_id, user_id = EXCLUDED.user_id,
 			-- what is due and not done yet stays so, unless the times are others
-			next_run_at = CASE WHEN (s.cron, s.time_zone, s.paused) = (EXCLUDED.cron, EXCLUDED.time_zone, EXCLUDED.paused) THEN s.next_run_at ELSE EXCLUDED.next_run_at END
+			next_run_at = CASE WHEN (s.cron, s.time_zone, s.paused) = (EXCLUDED.cron, EXCLUDED.time_zone, EXCLUDED.paused) THEN coalesce(s.next_run_at, EXCLUDED.next_run_at) ELSE EXCLUDED.next_run_at END
 	RETURNING s.id INTO id;
 	RETURN id;
 END
@@ -1146,15 +1177,20 @@ BEGIN
 			END LOOP;
 		END;
 		n := n + appdb._unpark_forgotten(batch);
-		-- what waits for tasks that are gone
+		-- what waits for tasks that are gone, or were given another status by hand
 		FOR task IN
-			SELECT t.id FROM app_data.tasks AS t
+			SELECT t.id, t.queue, cardinality(t.depends_on) = (SELECT count(*) FROM app_data.tasks AS p WHERE p.id = ANY (t.depends_on) AND p.status = 'completed') AS done
+			FROM app_data.tasks AS t
 			WHERE t.waits_for > 0 AND t.finished_at IS NULL AND t.deleted_at IS NULL
 				AND (SELECT count(*) FROM app_data.tasks AS p WHERE p.id = ANY (t.depends_on) AND p.deleted_at IS NULL AND p.finished_at IS NULL) = 0
 			ORDER BY t.id LIMIT batch FOR NO KEY UPDATE SKIP LOCKED
 		LOOP
-			UPDATE app_data.tasks AS t SET waits_for = 0 WHERE t.id = task.id;
-			PERFORM appdb._task_end(task.id, 'canceled', NULL, 'a task on which it depends is gone');
+			UPDATE app_data.tasks AS t SET waits_for = 0, queued = task.done AND t.run_at <= clock_timestamp() WHERE t.id = task.id;
+			IF task.done THEN
+				PERFORM appdb._wake(task.queue);
+			ELSE
+				PERFORM appdb._task_end(task.id, 'canceled', NULL, 'a task on which it depends is gone');
+			END IF;
 			n := n + 1;
 		END LOOP;
 	WHEN 'tasks' THEN

@@ -108,6 +108,7 @@ typedef struct QueueMemory
 	TimestampTz hint_until;
 	TimestampTz hint_until_full;	/* later, as long as it leads to enough tasks */
 	TimestampTz next_due;		/* no need to look for due tasks before */
+	TimestampTz seen;			/* the time of the last claim: clocks can be put back */
 	int			nhints;
 	Range		hints[MAX_HINTS];
 } QueueMemory;
@@ -1090,6 +1091,9 @@ claim_from(Claim *claim, const char *queue, Datum queue_datum)
 	claim->queue_datum = queue_datum;
 	claim->memory = memory;
 	claim->now = GetCurrentTimestamp();
+	if (claim->now < memory->seen)
+		memory->hint_until = memory->hint_until_full = memory->next_due = 0;
+	memory->seen = claim->now;
 
 	look_for_due(claim);
 	if (claim->now < memory->hint_until_full && memory->nhints > 0 && !something_urgent(claim))
@@ -1271,7 +1275,10 @@ appdb_idle(PG_FUNCTION_ARGS)
 	rel = appdb_open_tasks();
 	appdb_become_tasks_owner(rel, &userid, &sec_context);
 	table_close(rel, NoLock);
+	/* what is there since we can be woken, also where the transaction keeps its snapshot */
+	PushActiveSnapshot(GetLatestSnapshot());
 	result = OidFunctionCall2(appdb_engine_function("_idle", 2, argtypes), PG_GETARG_DATUM(0), BoolGetDatum(woken));
+	PopActiveSnapshot();
 	SetUserIdAndSecContext(userid, sec_context);
 	return result;
 }

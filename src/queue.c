@@ -14,7 +14,8 @@
  * end of the transaction, without waiting.  Where that fails, a worker waits
  * and a notification is sent.  Where it succeeds, no worker can begin to wait
  * before the task is there to be seen.  So a NOTIFY, which serializes commits,
- * is sent only while somebody waits.
+ * is sent only while somebody waits; at the commit, since a transaction that
+ * has notified cannot be prepared for two-phase commit.
  */
 #include "queue.h"
 
@@ -101,6 +102,7 @@ typedef enum Contender
 TasksInfo	appdb_tasks;
 static bool callback_registered = false;
 static List *waiting = NIL;		/* LOCKTAGs that the session holds, idle */
+static List *to_notify = NIL;	/* queues whose waiting workers the transaction wakes, in TopTransactionContext */
 
 PG_FUNCTION_INFO_V1(appdb_task_as_owner);
 PG_FUNCTION_INFO_V1(appdb_enqueue);
@@ -682,14 +684,43 @@ appdb_set_lock_tag(LOCKTAG *tag, int class, const char *name)
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, class, hash_bytes((const unsigned char *) name, strlen(name)), APPDB_LOCK_SPACE);
 }
 
+static void
+notify_at_commit(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT)
+	{
+		ListCell   *lc;
+
+		foreach(lc, to_notify)
+			Async_Notify(CHANNEL, lfirst(lc));
+	}
+	to_notify = NIL;
+}
+
 void
 appdb_wake_queue(const char *queue)
 {
+	static bool registered = false;
 	LOCKTAG		tag;
+	ListCell   *lc;
+	MemoryContext oldcontext;
 
 	appdb_set_lock_tag(&tag, APPDB_LOCK_WAKE, queue);
-	if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		Async_Notify(CHANNEL, queue);
+	if (LockAcquire(&tag, ShareLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+		return;
+	foreach(lc, to_notify)
+	{
+		if (strcmp(lfirst(lc), queue) == 0)
+			return;
+	}
+	if (!registered)
+	{
+		RegisterXactCallback(notify_at_commit, NULL);
+		registered = true;
+	}
+	oldcontext = MemoryContextSwitchTo(TopTransactionContext);
+	to_notify = lappend(to_notify, pstrdup(queue));
+	MemoryContextSwitchTo(oldcontext);
 }
 
 Datum
@@ -726,7 +757,7 @@ appdb_start_waiting(const char *queue)
 	appdb_set_lock_tag(&tag, APPDB_LOCK_WAKE, queue);
 	foreach(lc, waiting)
 	{
-		if (memcmp(lfirst(lc), &tag, sizeof(LOCKTAG)) == 0)
+		if (memcmp(lfirst(lc), &tag, sizeof(LOCKTAG)) == 0 && compat_LockHeldByMe(&tag, RowExclusiveLock))
 			return true;
 	}
 	oldcontext = MemoryContextSwitchTo(TopMemoryContext);
@@ -898,6 +929,13 @@ start_time(FunctionCallInfo fcinfo, int arg)
 	return TIMESTAMP_NOT_FINITE(t) ? t : appdb_floor_ms(t);
 }
 
+/* before who waits already would look again by himself: for 30 seconds, and as long may the transaction take */
+static bool
+starts_soon(TimestampTz t)
+{
+	return t < GetCurrentTransactionStartTimestamp() + USECS_PER_MINUTE;
+}
+
 static bool
 negative_interval(Datum interval)
 {
@@ -944,7 +982,7 @@ appdb_enqueue(PG_FUNCTION_ARGS)
 				Datum		id;
 
 				write_tasks(rel, &task, &payload, 1, &id);
-				if (task.run_at <= GetCurrentTransactionStartTimestamp())
+				if (starts_soon(task.run_at))
 					appdb_wake_queue(text_to_cstring(DatumGetTextPP(task.queue)));
 				table_close(rel, NoLock);
 				PG_RETURN_DATUM(id);
@@ -995,7 +1033,7 @@ appdb_enqueue_many(PG_FUNCTION_ARGS)
 				if (n > 0)
 				{
 					write_tasks(rel, &task, payloads, n, ids);
-					if (task.run_at <= GetCurrentTransactionStartTimestamp())
+					if (starts_soon(task.run_at))
 						appdb_wake_queue(text_to_cstring(DatumGetTextPP(task.queue)));
 				}
 				table_close(rel, NoLock);

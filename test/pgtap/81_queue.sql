@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(122);
+SELECT plan(142);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -106,6 +106,17 @@ SELECT appdb.enqueue('g', queue => 'g', backoff => '1 h') AS g \gset
 SELECT ticket AS t FROM appdb.claim('{g}', 'w') \gset
 SELECT appdb.fail(:'g', :t, 'x', '5 s') AS again \gset
 SELECT ok(:'again'::timestamptz BETWEEN now() + interval '4 s' AND clock_timestamp() + interval '5 s', 'the worker may say when');
+-- however long the backoff, and however many attempts
+SELECT appdb.enqueue('h', queue => 'h', backoff => '1 year', max_attempts => 100) AS h \gset
+UPDATE app_data.tasks SET attempts = 50 WHERE id = :'h';
+SELECT ticket AS t FROM appdb.claim('{h}', 'w') \gset
+SELECT appdb.fail(:'h', :t, 'x') AS again \gset
+SELECT ok(:'again'::timestamptz BETWEEN now() + interval '21 h' AND clock_timestamp() + interval '27 h', 'a day is the longest wait');
+SELECT appdb.retry(:'h');
+SELECT ticket AS t FROM appdb.claim('{h}', 'w') \gset
+SELECT throws_ok(format('SELECT appdb.snooze(%L, %s, NULL)', :'h', :t), '22004', NULL, 'a wait must be said');
+SELECT throws_ok(format('SELECT appdb.heartbeat(%L, %s, NULL)', :'h', :t), '22023', NULL, 'so must a lease');
+SELECT throws_ok(format('SELECT appdb.heartbeat(%L, %s, %L)', :'h', :t, '0'), '22023', NULL, 'and it lasts for some time');
 
 -- == leases =================================================================
 
@@ -140,6 +151,11 @@ SELECT is(appdb.cancel(:'c2'), 'running', 'what runs goes on');
 SELECT is(appdb.heartbeat(:'c2', :t), true, 'until its worker is told');
 SELECT is(appdb.fail(:'c2', :t, 'stopped'), NULL, 'and stops');
 SELECT is(pg_temp.state(:'c2'), 'canceled f t', 'it is not tried again');
+SELECT appdb.enqueue('c', queue => 'c') AS c3 \gset
+SELECT ticket AS t FROM appdb.claim('{c}', 'w') \gset
+SELECT is(appdb.cancel(:'c3'), 'running', 'one that is called off');
+SELECT is(appdb.snooze(:'c3', :t, '0'), NULL, 'and put back');
+SELECT is(pg_temp.state(:'c3'), 'canceled f t', 'does not begin again');
 SELECT throws_ok($$SELECT appdb.cancel('00000000-0000-4000-8000-0000000000ff')$$, 'P0002', NULL, 'only a task can be canceled');
 SELECT appdb.enqueue('e', queue => 'e', expires_at => now() - interval '1 s') AS e \gset
 SELECT is_empty($$SELECT FROM appdb.claim('{e}', 'w')$$, 'what has expired is not begun');
@@ -156,6 +172,13 @@ SELECT appdb.enqueue('d', queue => 'd', dedupe_key => 'k', on_duplicate => 'resc
 SELECT ticket AS t FROM appdb.claim('{d}', 'w') \gset
 SELECT is(appdb.enqueue('d', '{"n": 4}', queue => 'd', dedupe_key => 'k', on_duplicate => 'replace'), :'d'::uuid, 'one that runs');
 SELECT is(payload, '{"n": 2}', 'stays as it is') FROM appdb.tasks WHERE id = :'d';
+SELECT appdb.enqueue('d', queue => 'd2', dedupe_key => 'k2', max_attempts => 1) AS d2 \gset
+SELECT ticket AS t FROM appdb.claim('{d2}', 'w') \gset
+SELECT appdb.snooze(:'d2', :t, '1 h') IS NOT NULL AS done \gset
+UPDATE app_data.tasks SET attempts = 1, last_error = 'failed', progress = 0.5 WHERE id = :'d2';
+SELECT is(appdb.enqueue('d', queue => 'd2', dedupe_key => 'k2', max_attempts => 1, on_duplicate => 'replace'), :'d2'::uuid, 'what is replaced after an attempt');
+SELECT results_eq($$SELECT attempt, max_attempts FROM appdb.claim('{d2}', 'w')$$, $$VALUES (1, 1)$$, 'has all of them again');
+SELECT results_eq(format('SELECT progress, last_error FROM appdb.task_status(%L)', :'d2'), $$VALUES (0::real, NULL::text)$$, 'as if it were new');
 SELECT throws_ok($$SELECT appdb.enqueue('d', dedupe_key => 'k', on_duplicate => 'forget')$$, '22023', NULL, 'nothing else can be done');
 
 -- == groups =================================================================
@@ -237,6 +260,26 @@ SELECT throws_ok(format('SELECT appdb.enqueue(%L, depends_on => ARRAY[%L::uuid])
 SELECT throws_ok($$SELECT appdb.enqueue('x', depends_on => '{00000000-0000-4000-8000-0000000000ff}')$$, '23503', NULL, 'nor for what never was');
 SELECT lives_ok(format('SELECT appdb.enqueue(%L, queue => %L, depends_on => ARRAY[%L::uuid])', 'child5', 'dep3', (SELECT id FROM appdb.tasks WHERE kind = 'p1')), 'but for what is done');
 SELECT is(pg_temp.kinds('dep3', 10), 'child5', 'and begins at once');
+SELECT throws_ok($$SELECT appdb.enqueue_many('[{"kind": "x"}, {"kind": "y", "depends_on": 0}]')$$, '22023', 'depends_on cannot be 0', 'what it depends on is an array');
+SELECT lives_ok($$SELECT appdb.enqueue_many('[{"kind": "x", "depends_on": null}]')$$, 'or nothing');
+-- one that is tried again waits again
+SELECT m[1] AS p6, m[2] AS child6 FROM appdb.enqueue_many('[{"kind": "p6", "queue": "dep6"}, {"kind": "child6", "queue": "dep6", "depends_on": [0]}]') AS m \gset
+SELECT is(appdb.cancel(:'child6'), 'canceled', 'what waits for another is canceled');
+SELECT appdb.retry(:'child6');
+SELECT is(pg_temp.kinds('dep6', 10), 'p6', 'and tried again: it waits as before');
+SELECT appdb.complete(:'p6', 1);
+SELECT is(pg_temp.kinds('dep6', 10), 'child6', 'until that is done');
+SELECT m[1] AS p7, m[2] AS p8, m[3] AS child7 FROM appdb.enqueue_many('[{"kind": "p7", "queue": "dep7"}, {"kind": "p8", "queue": "dep7"}, {"kind": "child7", "queue": "dep7", "depends_on": [0, 1]}]') AS m \gset
+SELECT is(pg_temp.kinds('dep7', 10), 'p7 p8', 'of two that it waits for');
+SELECT appdb.complete(:'p7', 1);
+SELECT appdb.retry(:'p7');
+SELECT is(pg_temp.kinds('dep7', 10), 'p7', 'one is done, and again');
+SELECT appdb.complete(:'p7', 2);
+SELECT is(pg_temp.kinds('dep7', 10), NULL, 'which does not count for the other');
+-- by hand
+UPDATE appdb.tasks SET status = 'completed' WHERE id = :'p8';
+SELECT is(appdb._maintain('leases', 10), 1::bigint, 'where it is completed by hand');
+SELECT is(pg_temp.kinds('dep7', 10), 'child7', 'maintenance lets begin what waits for it');
 
 -- == complete_many ==========================================================
 
