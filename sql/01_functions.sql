@@ -162,32 +162,39 @@ BEGIN
 	COMMENT ON TRIGGER appdb_token_hash ON app_data.sessions IS
 		'token_hash is that of the token, where there is one';
 
-	-- inserting a message cannot make a cycle except on purpose, and chats are long: only moving is looked at
-	CREATE OR REPLACE TRIGGER appdb_forbid_cycles
-		AFTER UPDATE ON app_data.messages
-		FOR EACH ROW WHEN (NEW.parent_id IS NOT NULL AND NEW.parent_id IS DISTINCT FROM OLD.parent_id)
-		EXECUTE FUNCTION appdb.forbid_cycles('parent_id', 'space_id');
-	COMMENT ON TRIGGER appdb_forbid_cycles ON app_data.messages IS
-		'No message is moved below itself';
+	-- domains that the application does not need may have been dropped
+	IF to_regclass('app_data.messages') IS NOT NULL THEN
+		-- inserting a message cannot make a cycle except on purpose, and chats are long: only moving is looked at
+		CREATE OR REPLACE TRIGGER appdb_forbid_cycles
+			AFTER UPDATE ON app_data.messages
+			FOR EACH ROW WHEN (NEW.parent_id IS NOT NULL AND NEW.parent_id IS DISTINCT FROM OLD.parent_id)
+			EXECUTE FUNCTION appdb.forbid_cycles('parent_id', 'space_id');
+		COMMENT ON TRIGGER appdb_forbid_cycles ON app_data.messages IS
+			'No message is moved below itself';
+	END IF;
 
-	CREATE OR REPLACE TRIGGER appdb_forbid_cycles
-		AFTER UPDATE ON app_data.folders
-		FOR EACH ROW WHEN (NEW.parent_id IS NOT NULL AND NEW.parent_id IS DISTINCT FROM OLD.parent_id)
-		EXECUTE FUNCTION appdb.forbid_cycles('parent_id', 'space_id');
-	COMMENT ON TRIGGER appdb_forbid_cycles ON app_data.folders IS
-		'No folder is moved below itself, whatever runs at once';
-	CREATE OR REPLACE TRIGGER appdb_forbid_cycles_insert
-		AFTER INSERT ON app_data.folders
-		FOR EACH ROW WHEN (NEW.parent_id IS NOT NULL)
-		EXECUTE FUNCTION appdb.forbid_cycles('parent_id', 'space_id');
-	COMMENT ON TRIGGER appdb_forbid_cycles_insert ON app_data.folders IS
-		'No folders are made that are below each other';
+	IF to_regclass('app_data.folders') IS NOT NULL THEN
+		CREATE OR REPLACE TRIGGER appdb_forbid_cycles
+			AFTER UPDATE ON app_data.folders
+			FOR EACH ROW WHEN (NEW.parent_id IS NOT NULL AND NEW.parent_id IS DISTINCT FROM OLD.parent_id)
+			EXECUTE FUNCTION appdb.forbid_cycles('parent_id', 'space_id');
+		COMMENT ON TRIGGER appdb_forbid_cycles ON app_data.folders IS
+			'No folder is moved below itself, whatever runs at once';
+		CREATE OR REPLACE TRIGGER appdb_forbid_cycles_insert
+			AFTER INSERT ON app_data.folders
+			FOR EACH ROW WHEN (NEW.parent_id IS NOT NULL)
+			EXECUTE FUNCTION appdb.forbid_cycles('parent_id', 'space_id');
+		COMMENT ON TRIGGER appdb_forbid_cycles_insert ON app_data.folders IS
+			'No folders are made that are below each other';
+	END IF;
 
-	CREATE OR REPLACE TRIGGER appdb_reference
-		BEFORE INSERT OR UPDATE OF reference_id, organization_id, user_id ON app_data.subscriptions
-		FOR EACH ROW EXECUTE FUNCTION appdb.subscription_reference();
-	COMMENT ON TRIGGER appdb_reference ON app_data.subscriptions IS
-		'reference_id is organization_id or user_id';
+	IF to_regclass('app_data.subscriptions') IS NOT NULL THEN
+		CREATE OR REPLACE TRIGGER appdb_reference
+			BEFORE INSERT OR UPDATE OF reference_id, organization_id, user_id ON app_data.subscriptions
+			FOR EACH ROW EXECUTE FUNCTION appdb.subscription_reference();
+		COMMENT ON TRIGGER appdb_reference ON app_data.subscriptions IS
+			'reference_id is organization_id or user_id';
+	END IF;
 
 	-- where roles come from
 	FOR own IN SELECT * FROM (VALUES
@@ -201,33 +208,37 @@ BEGIN
 		EXECUTE format('COMMENT ON TRIGGER appdb_membership ON app_data.%I IS %L', own.name,
 					   'Every backend forgets the roles that it has kept');
 	END LOOP;
-	CREATE OR REPLACE TRIGGER appdb_readers
-		AFTER UPDATE ON app_data.chats
-		FOR EACH ROW WHEN (OLD.visibility IS DISTINCT FROM NEW.visibility OR OLD.user_id IS DISTINCT FROM NEW.user_id
-						  OR OLD.space_id IS DISTINCT FROM NEW.space_id)
-		EXECUTE FUNCTION appdb.membership_changed('chats');
-	COMMENT ON TRIGGER appdb_readers ON app_data.chats IS
-		'Every backend forgets which chats are private';
-	CREATE OR REPLACE TRIGGER appdb_readers_gone
-		AFTER DELETE ON app_data.chats
-		FOR EACH ROW EXECUTE FUNCTION appdb.membership_changed('chats');
-	COMMENT ON TRIGGER appdb_readers_gone ON app_data.chats IS
-		'Every backend forgets which chats are private';
-	ALTER TABLE app_data.chats ENABLE ALWAYS TRIGGER appdb_readers;
-	ALTER TABLE app_data.chats ENABLE ALWAYS TRIGGER appdb_readers_gone;
+	IF to_regclass('app_data.chats') IS NOT NULL THEN
+		CREATE OR REPLACE TRIGGER appdb_readers
+			AFTER UPDATE ON app_data.chats
+			FOR EACH ROW WHEN (OLD.visibility IS DISTINCT FROM NEW.visibility OR OLD.user_id IS DISTINCT FROM NEW.user_id
+							  OR OLD.space_id IS DISTINCT FROM NEW.space_id)
+			EXECUTE FUNCTION appdb.membership_changed('chats');
+		COMMENT ON TRIGGER appdb_readers ON app_data.chats IS
+			'Every backend forgets which chats are private';
+		CREATE OR REPLACE TRIGGER appdb_readers_gone
+			AFTER DELETE ON app_data.chats
+			FOR EACH ROW EXECUTE FUNCTION appdb.membership_changed('chats');
+		COMMENT ON TRIGGER appdb_readers_gone ON app_data.chats IS
+			'Every backend forgets which chats are private';
+		ALTER TABLE app_data.chats ENABLE ALWAYS TRIGGER appdb_readers;
+		ALTER TABLE app_data.chats ENABLE ALWAYS TRIGGER appdb_readers_gone;
 
-	CREATE OR REPLACE TRIGGER appdb_author_visibility
-		BEFORE UPDATE OF visibility ON app_data.chats
-		FOR EACH ROW WHEN (OLD.visibility IS DISTINCT FROM NEW.visibility)
-		EXECUTE FUNCTION appdb.keep_author();
-	COMMENT ON TRIGGER appdb_author_visibility ON app_data.chats IS
-		'Who can read a chat is for its author and admins to change';
-	CREATE OR REPLACE TRIGGER appdb_permissions
-		AFTER INSERT OR DELETE OR UPDATE OF space_id, file_id, user_id, permission, expires_at, deleted_at ON app_data.file_permissions
-		FOR EACH ROW EXECUTE FUNCTION appdb.membership_changed('files');
-	COMMENT ON TRIGGER appdb_permissions ON app_data.file_permissions IS
-		'Every backend forgets who may do what with single files';
-	ALTER TABLE app_data.file_permissions ENABLE ALWAYS TRIGGER appdb_permissions;
+		CREATE OR REPLACE TRIGGER appdb_author_visibility
+			BEFORE UPDATE OF visibility ON app_data.chats
+			FOR EACH ROW WHEN (OLD.visibility IS DISTINCT FROM NEW.visibility)
+			EXECUTE FUNCTION appdb.keep_author();
+		COMMENT ON TRIGGER appdb_author_visibility ON app_data.chats IS
+			'Who can read a chat is for its author and admins to change';
+	END IF;
+	IF to_regclass('app_data.file_permissions') IS NOT NULL THEN
+		CREATE OR REPLACE TRIGGER appdb_permissions
+			AFTER INSERT OR DELETE OR UPDATE OF space_id, file_id, user_id, permission, expires_at, deleted_at ON app_data.file_permissions
+			FOR EACH ROW EXECUTE FUNCTION appdb.membership_changed('files');
+		COMMENT ON TRIGGER appdb_permissions ON app_data.file_permissions IS
+			'Every backend forgets who may do what with single files';
+		ALTER TABLE app_data.file_permissions ENABLE ALWAYS TRIGGER appdb_permissions;
+	END IF;
 
 	-- what the engine itself keeps is as easily lost
 	FOR own IN SELECT * FROM (VALUES ('schema_version'), ('pending'), ('managed'), ('deletions'), ('unlinked'), ('legal_holds'), ('access')) v (name) LOOP
@@ -239,20 +250,24 @@ BEGIN
 
 	PERFORM appdb._attach_membership();
 
-	-- of a row of the live view, which only exists now: not members
-	CREATE OR REPLACE FUNCTION appdb.path(appdb.folders) RETURNS text
-		LANGUAGE sql STABLE PARALLEL SAFE
-		AS 'SELECT appdb.folder_path($1.id)';
-	COMMENT ON FUNCTION appdb.path(appdb.folders) IS
-		'The names of the folder and of all above it, from the top, with slashes between';
+	IF to_regclass('appdb.folders') IS NOT NULL THEN
+		-- of a row of the live view, which only exists now: not members
+		CREATE OR REPLACE FUNCTION appdb.path(appdb.folders) RETURNS text
+			LANGUAGE sql STABLE PARALLEL SAFE
+			AS 'SELECT appdb.folder_path($1.id)';
+		COMMENT ON FUNCTION appdb.path(appdb.folders) IS
+			'The names of the folder and of all above it, from the top, with slashes between';
+	END IF;
 
-	-- whoever sets a status by hand need not know what goes with it
-	CREATE OR REPLACE TRIGGER appdb_task_state
-		BEFORE INSERT OR UPDATE OF status ON app_data.tasks
-		FOR EACH ROW WHEN ((NEW.status IN ('completed', 'canceled', 'dead')) IS DISTINCT FROM (NEW.finished_at IS NOT NULL AND NOT NEW.queued))
-		EXECUTE FUNCTION appdb.task_state();
-	COMMENT ON TRIGGER appdb_task_state ON app_data.tasks IS
-		'A task that is finished is not in the queue, and says when it was';
+	IF to_regclass('app_data.tasks') IS NOT NULL THEN
+		-- whoever sets a status by hand need not know what goes with it
+		CREATE OR REPLACE TRIGGER appdb_task_state
+			BEFORE INSERT OR UPDATE OF status ON app_data.tasks
+			FOR EACH ROW WHEN ((NEW.status IN ('completed', 'canceled', 'dead')) IS DISTINCT FROM (NEW.finished_at IS NOT NULL AND NOT NEW.queued))
+			EXECUTE FUNCTION appdb.task_state();
+		COMMENT ON TRIGGER appdb_task_state ON app_data.tasks IS
+			'A task that is finished is not in the queue, and says when it was';
+	END IF;
 
 	-- what roles were given of the functions; manage() sees to tables and views
 	FOR own IN

@@ -184,7 +184,10 @@ BEGIN
 
 	RETURN QUERY
 		SELECT 'advice', s.entity::text, format('it has no search index for language %s: appdb.search() reads the whole table', s.language), s.statement
-		FROM appdb._search_indexes_missing() s ORDER BY 2;
+		FROM appdb._search_indexes_missing() s
+		-- an upgrade that is under way makes them
+		WHERE NOT EXISTS (SELECT FROM appdb._pending() p WHERE p.kind IN ('migration', 'index'))
+		ORDER BY 2;
 
 	-- who sees what
 	RETURN QUERY
@@ -376,6 +379,9 @@ BEGIN
 			   'CALL appdb.purge();'
 		FROM appdb.trash t WHERE t.purge_at < now() - interval '1 day'
 		HAVING count(*) > 0;
+	IF to_regclass('app_data.tasks') IS NULL THEN
+		RETURN;
+	END IF;
 	RETURN QUERY
 		SELECT 'warning', 'tasks', format('%s tasks have lost their worker more than an hour ago: nobody maintains the queue', count(*)),
 			   'CALL appdb.maintain();  -- from cron, or let the background worker do it: shared_preload_libraries = ''appdb'''

@@ -1118,11 +1118,13 @@ BEGIN
 			'WHEN (OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL) EXECUTE FUNCTION appdb.end_access()', entity);
 		EXECUTE format('COMMENT ON TRIGGER appdb_end_access ON %s IS ''Permissions for single files end with the membership''', entity);
 	END LOOP;
-	CREATE OR REPLACE TRIGGER appdb_invitation_rules
-		BEFORE INSERT OR UPDATE ON app_data.invitations
-		FOR EACH ROW EXECUTE FUNCTION appdb.invitation_rules();
-	COMMENT ON TRIGGER appdb_invitation_rules ON app_data.invitations IS
-		'An invitation is answered once, in time, and by whom it was sent to';
+	IF to_regclass('app_data.invitations') IS NOT NULL THEN
+		CREATE OR REPLACE TRIGGER appdb_invitation_rules
+			BEFORE INSERT OR UPDATE ON app_data.invitations
+			FOR EACH ROW EXECUTE FUNCTION appdb.invitation_rules();
+		COMMENT ON TRIGGER appdb_invitation_rules ON app_data.invitations IS
+			'An invitation is answered once, in time, and by whom it was sent to';
+	END IF;
 	CREATE OR REPLACE TRIGGER appdb_space_rules
 		BEFORE INSERT OR UPDATE ON app_data.spaces
 		FOR EACH ROW WHEN (appdb.current_user_id() IS NOT NULL) EXECUTE FUNCTION appdb.space_rules();

@@ -129,7 +129,7 @@ BEGIN
 			   CASE WHEN p.rows > 0 THEN format('%s rows', p.rows)
 					WHEN p.running = worker AND s.kind = 'index' THEN
 						(SELECT format('%s, %s of %s blocks, %s of %s rows', i.phase, i.blocks_done, i.blocks_total, i.tuples_done, i.tuples_total)
-						 FROM pg_stat_progress_create_index i WHERE i.pid = worker) END,
+						 FROM pg_stat_progress_create_index i WHERE i.pid = worker AND i.phase IS NOT NULL) END,
 			   p.attempts, p.error, p.started_at, s.statement
 		FROM app_data.pending p JOIN appdb._online_steps() s ON s.version = p.version AND s.step = p.step
 		ORDER BY string_to_array(p.version, '.')::int[], p.step;

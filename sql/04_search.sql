@@ -64,6 +64,7 @@ CREATE FUNCTION appdb._search_indexes_missing(
 	RETURNS SETOF pg_catalog.record
 	LANGUAGE sql STABLE ROWS 1
 	SET search_path = pg_catalog, pg_temp
+	SET quote_all_identifiers = off
 AS $$
 	SELECT c.oid::regclass, l.language,
 		   format('CREATE INDEX CONCURRENTLY %I ON %s USING gin ((%s));',
@@ -123,6 +124,7 @@ CREATE FUNCTION appdb.__search(
 	RETURNS pg_catalog.jsonb
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
+	SET quote_all_identifiers = off
 	SET client_min_messages = warning
 AS $$
 DECLARE

@@ -53,6 +53,7 @@ extern void appdb_check_data_owner(Oid caller, Oid owner);
 /* migrate.c: changes of the tables from version to version */
 extern bool appdb_migrating;
 extern void appdb_apply_migrations(void);
+extern char *appdb_tables_version(void);
 
 /* cache.c: what a backend keeps, and when it forgets */
 extern HTAB *appdb_create_cache(const char *name, Size keysize, Size entrysize);

@@ -366,8 +366,7 @@ appdb_install(PG_FUNCTION_ARGS)
 static void
 is_current(void *arg)
 {
-	*(bool *) arg = strcmp(appdb_text_of("SELECT version FROM app_data.schema_version"),
-						   appdb_text_of("SELECT appdb.version()")) == 0;
+	*(bool *) arg = strcmp(appdb_tables_version(), appdb_text_of("SELECT appdb.version()")) == 0;
 }
 
 /*

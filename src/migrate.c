@@ -64,6 +64,7 @@ typedef struct OnlineStep
 	Node	   *parsetree;
 	const char *kind;
 	RangeVar   *entity;			/* or NULL */
+	RangeVar   *about;			/* the relation without which there is nothing to be done, or NULL */
 	const char *object;			/* name of the index or constraint, or NULL */
 } OnlineStep;
 
@@ -79,6 +80,7 @@ typedef struct OnlineRun
 	OnlineStep *step;
 	const char *error;			/* to be recorded */
 	int64		rows;			/* of the last batch */
+	bool		missing;		/* what the step is about */
 } OnlineRun;
 
 PG_FUNCTION_INFO_V1(appdb__online_steps);
@@ -112,6 +114,7 @@ step_of(RawStmt *raw, const char *script, OnlineStep *step)
 	step->parsetree = raw->stmt;
 	step->kind = "statement";
 	step->entity = NULL;
+	step->about = NULL;
 	step->object = NULL;
 	if (IsA(raw->stmt, IndexStmt))
 	{
@@ -149,6 +152,10 @@ step_of(RawStmt *raw, const char *script, OnlineStep *step)
 		step->kind = "backfill";
 		step->entity = ((DeleteStmt *) raw->stmt)->relation;
 	}
+	else if (IsA(raw->stmt, CommentStmt) && ((CommentStmt *) raw->stmt)->objtype == OBJECT_INDEX)
+		step->about = makeRangeVarFromNameList(castNode(List, ((CommentStmt *) raw->stmt)->object));
+	if (step->entity != NULL && !IsA(raw->stmt, DropStmt))
+		step->about = step->entity;
 }
 
 /* The statements of an online part, as OnlineSteps. */
@@ -248,6 +255,20 @@ unlock_session(void)
 
 /* == in one transaction =================================================== */
 
+/* The version of the tables, as their owner and with SPI connected. */
+char *
+appdb_tables_version(void)
+{
+	appdb_run_sql("SELECT version FROM app_data.schema_version");
+	if (SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s.schema_version\" has " UINT64_FORMAT " rows instead of one: the version of the tables is not known",
+						APPDB_DATA_SCHEMA, SPI_processed),
+				 errhint("appdb.doctor() says how to put it right.")));
+	return text_value(0, 1);
+}
+
 static void
 migration_context(void *arg)
 {
@@ -264,7 +285,7 @@ void
 appdb_apply_migrations(void)
 {
 	char	   *engine = appdb_text_of("SELECT appdb.version()");
-	char	   *version = appdb_text_of("SELECT version FROM app_data.schema_version");
+	char	   *version = appdb_tables_version();
 
 	if (strcmp(version, engine) != 0 && !lock_migrations(false))
 		ereport(ERROR,
@@ -393,8 +414,7 @@ next_step(void *arg)
 
 	run->step = NULL;
 	SPI_connect();
-	if (strcmp(appdb_text_of("SELECT version FROM app_data.schema_version"),
-			   appdb_text_of("SELECT appdb.version()")) != 0)
+	if (strcmp(appdb_tables_version(), appdb_text_of("SELECT appdb.version()")) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the tables in schema \"%s\" are not migrated to the version of the engine", APPDB_DATA_SCHEMA),
@@ -644,6 +664,17 @@ set_lock_timeout(int ms)
 	commit_transaction();
 }
 
+/* Is what the step is about gone?  Its owner may do without a built-in table. */
+static void
+find_relation(void *arg)
+{
+	OnlineRun  *run = arg;
+
+	run->missing = run->step->about != NULL && !OidIsValid(RangeVarGetRelid(run->step->about, NoLock, true));
+	if (run->missing)
+		finish_step(run);
+}
+
 /* Do one step, again and again while locks are not to be had. */
 static void
 run_step(OnlineRun *run, int attempts)
@@ -655,6 +686,15 @@ run_step(OnlineRun *run, int attempts)
 
 	ereport(NOTICE,
 			(errmsg("version %s, step %d (%d left): %s", run->version, run->number, run->left, run->step->statement)));
+
+	in_transaction(run, find_relation);
+	if (run->missing)
+	{
+		ereport(NOTICE,
+				(errmsg("there is no relation \"%s.%s\": the step is left out",
+						run->step->about->schemaname, run->step->about->relname)));
+		return;
+	}
 
 	/*
 	 * What is done to an index concurrently waits for transactions that began

@@ -61,6 +61,13 @@ for role in "$super" appdb_test_owner; do
 				run_psql -d postgres -c 'DROP DATABASE IF EXISTS target_copy' -c 'CREATE DATABASE target_copy TEMPLATE target' >/dev/null 2>&1 ||
 					PGUSER=$super run_psql -d postgres -c 'DROP DATABASE IF EXISTS target_copy' -c "CREATE DATABASE target_copy OWNER $role TEMPLATE target"
 				works target_copy "$what: before the migration"
+				# doctor() says what is to be done first; what the migration makes is no advice yet
+				is "$what: before the migration, doctor()" "$(run_psql target_copy -c "SELECT problem, fix FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" \
+					"the tables are at version $old, the engine at $version|SELECT appdb.migrate();"
+				is "$what: before the migration, search()" "$(run_psql target_copy -c "SELECT entity, title FROM appdb.search('found', ARRAY['notes']) EXCEPT SELECT 'notes', title FROM appdb.notes" \
+					-c "INSERT INTO appdb.notes (space_id, title) VALUES ('00000000-0000-7000-8000-000000000021', 'Zebras are found') RETURNING title" \
+					-c "SELECT title FROM appdb.search('zebra')")" "$(printf 'Zebras are found\nZebras are found')"
+				run_psql target_copy -c "SET appdb.allow_drop = on" -c "DELETE FROM app_data.notes WHERE title = 'Zebras are found'" >/dev/null
 				step "$what: migrate, once it has been used" run_psql target_copy -c 'SELECT appdb.migrate()' -c 'CALL appdb.migrate_online()'
 				PGUSER=$super run_psql -d postgres -c 'DROP DATABASE target_copy'
 			fi

@@ -42,6 +42,18 @@ for role in "$super" appdb_test_owner; do
 		same "$what: the catalogs of a fresh installation" "$work/fresh" "$work/upgraded"
 		say_drops "$work/upgraded" "$work/fresh" "$what: no function is left behind"
 
+		# whoever needs no subscriptions, files or tasks has dropped these tables
+		new_database target old
+		step "$what: dropped tables" run_psql target -c 'SET appdb.allow_drop = on' \
+			-c 'DROP TABLE app_data.subscriptions, app_data.file_permissions, app_data.message_files, app_data.files, app_data.notes, app_data.folders, app_data.schedules, app_data.tasks, app_data.invitations CASCADE'
+		step "$what: dropped tables: update" run_psql target -c 'ALTER EXTENSION appdb UPDATE'
+		step "$what: dropped tables: migrate_online" run_psql target -c 'CALL appdb.migrate_online()'
+		is "$what: dropped tables: nothing is pending, and all is well" "$(run_psql target -c 'SELECT count(*) FROM appdb.pending()' \
+			-c "SELECT object, problem FROM appdb.doctor() WHERE object NOT LIKE 'setting %'" -c "SELECT count(*) FROM appdb.search('x')")" "$(printf '0\n0')"
+		step "$what: dropped tables: attach again" run_psql target -c 'SET appdb.allow_drop = on' -c 'DROP EXTENSION appdb CASCADE' -c 'CREATE EXTENSION appdb'
+		PGUSER=$super run_psql -d target -c 'SET appdb.allow_drop = on' -c 'DELETE FROM app_data.schema_version' >/dev/null
+		like "$what: tables of no version" "$(run_psql target -c 'SELECT appdb.migrate()' 2>&1)" 'schema_version" has 0 rows.*appdb\.doctor\(\)'
+
 		# with rows and additions
 		step "$what: rows and additions" run_psql old -f test/fixture.sql -f test/additions.sql
 		questions old >"$work/questions"
