@@ -228,21 +228,17 @@ CREATE FUNCTION appdb._sync_view(entity pg_catalog.regclass, view pg_catalog.nam
 AS $$
 DECLARE
 	view_oid oid := to_regclass(format('appdb.%I', view));
-	old_name name;
+	new_names name[] := '{}';
 	col record;
 BEGIN
+	-- by way of names that nobody has, for columns that swap their names
 	FOR col IN SELECT * FROM appdb._renamed_columns(entity, view_oid) LOOP
-		-- by way of a name that nobody has, for columns that swap their names
+		new_names := new_names || col.new_name;
 		EXECUTE format('ALTER VIEW appdb.%I RENAME COLUMN %I TO %I', view, col.old_name,
-					   'appdb_rename_' || col.new_name);
+					   'appdb_rename_' || cardinality(new_names));
 	END LOOP;
-	FOR old_name IN
-		SELECT a.attname FROM pg_attribute a
-		WHERE a.attrelid = view_oid AND a.attnum > 0 AND NOT a.attisdropped
-		  AND starts_with(a.attname, 'appdb_rename_')
-	LOOP
-		EXECUTE format('ALTER VIEW appdb.%I RENAME COLUMN %I TO %I', view, old_name,
-					   substr(old_name, length('appdb_rename_') + 1));
+	FOR n IN 1 .. cardinality(new_names) LOOP
+		EXECUTE format('ALTER VIEW appdb.%I RENAME COLUMN %I TO %I', view, 'appdb_rename_' || n, new_names[n]);
 	END LOOP;
 
 	EXECUTE format('CREATE OR REPLACE VIEW appdb.%I WITH (security_invoker = true) AS SELECT %s FROM %s t%s',

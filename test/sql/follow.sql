@@ -43,6 +43,15 @@ SELECT title, content, rank FROM appdb.article;
 DELETE FROM appdb.article RETURNING title;
 SELECT title, deleted_at IS NOT NULL AS deleted FROM article;
 
+-- names as long as names can be
+ALTER TABLE article ADD COLUMN a2345678901234567890123456789012345678901234567890123456789012 integer, ADD COLUMN short text;
+ALTER TABLE article RENAME COLUMN a2345678901234567890123456789012345678901234567890123456789012 TO "b 345678901234567890123456789012345678901234567890123456789äüö";
+SELECT attname FROM pg_attribute WHERE attrelid = 'appdb.article'::regclass AND attnum > 7 ORDER BY attnum;
+ALTER TABLE article RENAME COLUMN short TO "ÄÖÜäöüÄÖÜäöüÄÖÜäöüÄÖÜäöüÄÖÜäöü";
+SELECT attname FROM pg_attribute WHERE attrelid = 'appdb.article'::regclass AND attnum > 7 ORDER BY attnum;
+ALTER TABLE article DROP COLUMN "b 345678901234567890123456789012345678901234567890123456789äüö" CASCADE;
+ALTER TABLE article DROP COLUMN "ÄÖÜäöüÄÖÜäöüÄÖÜäöüÄÖÜäöüÄÖÜäöü" CASCADE;
+
 -- no foreign key without an index goes unnoticed
 SET client_min_messages = notice;
 ALTER TABLE article ADD COLUMN chat_id uuid REFERENCES app_data.chats (id);
