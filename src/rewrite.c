@@ -23,7 +23,7 @@
  * - The command is reported as DELETE.
  *
  * Where the library is loaded later than the statement is parsed, or the view
- * has triggers for DELETE that are not ours, the view's INSTEAD OF trigger
+ * has rules or triggers that are not ours, the view's INSTEAD OF trigger
  * (soft_delete.c) does the same row by row.
  */
 #include "appdb.h"
@@ -43,6 +43,7 @@
 #include "parser/analyze.h"
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
+#include "rewrite/prs2lock.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/builtins.h"
@@ -182,6 +183,21 @@ returning_mutator(Node *node, ReturningContext *context)
 
 /* ---- after parse analysis ---- */
 
+/*
+ * Would an UPDATE of the view be more, or something else, than one of its base
+ * table, or a DELETE more than its triggers do?
+ */
+static bool
+has_rules(Relation view)
+{
+	for (int i = 0; view->rd_rules != NULL && i < view->rd_rules->numLocks; i++)
+	{
+		if (view->rd_rules->rules[i]->event != CMD_SELECT)
+			return true;
+	}
+	return view->trigdesc->trig_update_instead_row;
+}
+
 static void
 rewrite_delete(Query *query)
 {
@@ -197,7 +213,7 @@ rewrite_delete(Query *query)
 
 	/* the parser has locked it */
 	view = table_open(rte->relid, NoLock);
-	if (appdb_is_live_view(view))
+	if (appdb_is_live_view(view) && !has_rules(view))
 	{
 		deleted_at = get_attnum(rte->relid, "deleted_at");
 		id = get_attnum(rte->relid, "id");
