@@ -158,6 +158,7 @@ _PG_init(void)
 	MarkGUCPrefixReserved("appdb");
 
 	appdb_rewrite_init();
+	appdb_deletion_init();
 	appdb_copy_init();
 }
 

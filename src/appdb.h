@@ -151,7 +151,7 @@ extern bool appdb_may_see(Relation rel, HeapTuple tuple, AppdbPolicies **policie
 						  MemoryContext context);
 
 /* deletion.c: operations that delete rows softly */
-extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id);
+extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id, bool named);
 extern void appdb_undeletion_row(Relation rel, TimestampTz stamp, const pg_uuid_t *id);
 extern bool appdb_is_restoring(void);
 extern bool appdb_restoring_child(Relation rel, const pg_uuid_t *id, TimestampTz *stamp);
@@ -159,6 +159,7 @@ extern void appdb_note_unlinked(const AppdbLink *link, TimestampTz deleted_at,
 								const pg_uuid_t *child_id, const pg_uuid_t *parent_id);
 extern void appdb_restore_begin(AppdbRestore *restore);
 extern void appdb_restore_end(AppdbRestore *restore);
+extern void appdb_deletion_init(void);
 extern void appdb_deletion_begin(Relation rel);
 extern void appdb_deletion_part(Oid relid);
 extern void appdb_deletion_end(Relation rel);

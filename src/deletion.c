@@ -7,7 +7,11 @@
  * the statements that this one causes in other tables.  All its rows get the
  * same deleted_at, its stamp; no two operations of a backend share one.
  *
- * Triggers before and after each statement frame it.  For each row that it
+ * Triggers before and after each statement frame it.  (Where several UPDATEs
+ * of one table are parts of one statement, PostgreSQL fires the triggers before
+ * the first and after the last of them only; if that does not name deleted_at,
+ * then none of ours.  So the first row begins what no trigger has begun, and
+ * the end of the statement ends what none has ended.)  For each row that it
  * deletes, the row's BEFORE trigger (timestamps.c) comes to
  * appdb_deletion_row(), which notes the row's id if its table has children: 16
  * bytes a row, in a context that is freed at the end of the statement or by
@@ -38,6 +42,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "executor/execdesc.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -59,6 +64,7 @@ typedef struct Deletion
 	struct Deletion *outer;
 	SubTransactionId subid;
 	Oid			relid;			/* the table that the statement names */
+	QueryDesc  *query;			/* the statement, if known */
 	struct Deletion *whole;		/* the statement that this is a part of */
 	bool		queued;			/* follow its foreign keys later, in a cascade */
 	TimestampTz stamp;
@@ -115,6 +121,12 @@ static Cascade *cascades = NULL;
 
 static TimestampTz last_stamp = 0;
 
+/* the statement that is being executed, if it began since we are loaded */
+static QueryDesc *running_query = NULL;
+
+static ExecutorRun_hook_type prev_ExecutorRun_hook = NULL;
+static ExecutorFinish_hook_type prev_ExecutorFinish_hook = NULL;
+
 /* the restore under way, or NULL */
 static AppdbRestore *current_restore = NULL;
 
@@ -151,6 +163,9 @@ abort_subxact(SubXactEvent event, SubTransactionId mySubid,
 static void
 end_xact(XactEvent event, void *arg)
 {
+	/* never commit half of an operation */
+	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) && deletions != NULL)
+		elog(ERROR, "deletion from table \"%s\" has not ended", get_rel_name(deletions->relid));
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PARALLEL_PRE_COMMIT ||
 		event == XACT_EVENT_PRE_PREPARE)
 		return;
@@ -174,8 +189,8 @@ new_stamp(void)
 /*
  * A statement that may delete rows of a table begins.
  */
-void
-appdb_deletion_begin(Relation rel)
+static void
+begin_deletion(Oid relid)
 {
 	static bool registered = false;
 	bool		queued;
@@ -190,7 +205,7 @@ appdb_deletion_begin(Relation rel)
 	}
 
 	/* a cascade's own statement; one in a subtransaction can be undone alone */
-	queued = cascades != NULL && cascades->about == RelationGetRelid(rel) &&
+	queued = cascades != NULL && cascades->about == relid &&
 		cascades->subid == GetCurrentSubTransactionId();
 	if (queued)
 		cascades->about = InvalidOid;
@@ -201,7 +216,8 @@ appdb_deletion_begin(Relation rel)
 	deletion->context = context;
 	deletion->outer = deletions;
 	deletion->subid = GetCurrentSubTransactionId();
-	deletion->relid = RelationGetRelid(rel);
+	deletion->relid = relid;
+	deletion->query = running_query;
 	deletion->queued = queued;
 	deletion->stamp = cascades ? cascades->stamp : 0;
 	if (next_whole != NULL && next_whole->relid == deletion->relid)
@@ -212,12 +228,18 @@ appdb_deletion_begin(Relation rel)
 	}
 	if (queued)
 		deletion->restoring = cascades->restoring;
-	else if (current_restore != NULL && current_restore->about == RelationGetRelid(rel))
+	else if (current_restore != NULL && current_restore->about == relid)
 	{
 		deletion->restoring = current_restore->stamp;
 		current_restore->about = InvalidOid;
 	}
 	deletions = deletion;
+}
+
+void
+appdb_deletion_begin(Relation rel)
+{
+	begin_deletion(RelationGetRelid(rel));
 }
 
 /*
@@ -348,14 +370,22 @@ lock_row(Deletion *deletion, Relation rel, HeapTuple tuple)
 
 /*
  * A row is about to be deleted: it is locked against UPDATE already, since a
- * BEFORE trigger sees it.  Returns the stamp to give it, or 0 if row
- * security does not let the caller delete it.
+ * BEFORE trigger sees it.  "named": its statement names deleted_at.  Returns the
+ * stamp to give it, or 0 if row security does not let the caller delete it.
  */
 TimestampTz
-appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id)
+appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id, bool named)
 {
 	Deletion   *deletion = find_deletion(rel);
 
+	/* the triggers before the statement have fired for another part of it */
+	if (unlikely(deletion == NULL) && named)
+	{
+		begin_deletion(rel->rd_rel->relispartition ?
+					   llast_oid(get_partition_ancestors(RelationGetRelid(rel))) :
+					   RelationGetRelid(rel));
+		deletion = deletions;
+	}
 	if (unlikely(deletion == NULL))
 	{
 		/* a table that has no statement triggers, and needs none */
@@ -863,19 +893,13 @@ appdb_restore_end(AppdbRestore *restore)
 }
 
 /*
- * The statement has ended: do to children what the foreign keys say.
+ * A statement has ended: do to children what the foreign keys say.
  */
-void
-appdb_deletion_end(Relation rel)
+static void
+end_deletion(Deletion **place)
 {
-	Deletion   *deletion;
-	Deletion  **place = &deletions;
+	Deletion   *deletion = *place;
 	uint64		nrows;
-
-	while ((deletion = *place) != NULL && deletion->relid != RelationGetRelid(rel))
-		place = &deletion->outer;
-	if (deletion == NULL)
-		elog(ERROR, "no deletion from table \"%s\" is under way", RelationGetRelationName(rel));
 
 	/* rows deleted from now on, by what we cause, are of other statements */
 	*place = deletion->outer;
@@ -911,6 +935,73 @@ appdb_deletion_end(Relation rel)
 		}
 	}
 	MemoryContextDelete(deletion->context);
+}
+
+void
+appdb_deletion_end(Relation rel)
+{
+	Deletion  **place = &deletions;
+
+	while (*place != NULL && (*place)->relid != RelationGetRelid(rel))
+		place = &(*place)->outer;
+	/* none where the trigger before the statement did not fire, and there were no rows */
+	if (*place != NULL)
+		end_deletion(place);
+}
+
+/* ---- the statement as a whole ---- */
+
+static void
+appdb_ExecutorRun(QueryDesc *queryDesc, ScanDirection direction, uint64 count
+				  compat_ExecutorRun_once_decl)
+{
+	QueryDesc  *outer = running_query;
+
+	running_query = queryDesc;
+	PG_TRY();
+	{
+		if (prev_ExecutorRun_hook)
+			prev_ExecutorRun_hook(queryDesc, direction, count compat_ExecutorRun_once_arg);
+		else
+			standard_ExecutorRun(queryDesc, direction, count compat_ExecutorRun_once_arg);
+	}
+	PG_FINALLY();
+	{
+		running_query = outer;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * The triggers after the statement fire in here.
+ */
+static void
+appdb_ExecutorFinish(QueryDesc *queryDesc)
+{
+	Deletion  **place;
+
+	if (prev_ExecutorFinish_hook)
+		prev_ExecutorFinish_hook(queryDesc);
+	else
+		standard_ExecutorFinish(queryDesc);
+
+	for (;;)
+	{
+		for (place = &deletions; *place != NULL && (*place)->query != queryDesc;)
+			place = &(*place)->outer;
+		if (likely(*place == NULL))
+			break;
+		end_deletion(place);
+	}
+}
+
+void
+appdb_deletion_init(void)
+{
+	prev_ExecutorRun_hook = ExecutorRun_hook;
+	ExecutorRun_hook = appdb_ExecutorRun;
+	prev_ExecutorFinish_hook = ExecutorFinish_hook;
+	ExecutorFinish_hook = appdb_ExecutorFinish;
 }
 
 /*

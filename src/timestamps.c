@@ -24,6 +24,7 @@
 #include "appdb.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -649,7 +650,9 @@ set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
 				 errmsg("a row of table \"%s\" has no id of type uuid", appdb_table_name(RelationGetRelid(rel))),
 				 errtablecol(rel, id)));
 	/* this may run SQL: "table" can change under us afterwards */
-	stamp = appdb_deletion_row(rel, old, DatumGetUUIDP(key));
+	stamp = appdb_deletion_row(rel, old, DatumGetUUIDP(key),
+							   bms_is_member(deleted_at - FirstLowInvalidHeapAttributeNumber,
+											 trigdata->tg_updatedcols));
 	if (stamp == 0)
 		return NULL;
 	return set_time(trigdata, new, deleted_at, change->deleted_at, stamp, false);

@@ -337,6 +337,50 @@ DROP TRIGGER along ON sd.b;
 DROP TRIGGER before ON sd.b;
 
 --
+-- a statement of several parts: some delete, others change rows of the same table, before and after
+--
+CALL sd.fill();
+WITH gone AS (DELETE FROM appdb.sd_a WHERE n = 1 RETURNING n), changed AS (UPDATE appdb.sd_a SET n = 20 WHERE n = 2 RETURNING n)
+SELECT (SELECT n FROM gone) AS gone, (SELECT n FROM changed) AS changed;
+SELECT * FROM sd.states();
+WITH gone AS (DELETE FROM appdb.sd_a WHERE n = 3 RETURNING n), changed AS (UPDATE appdb.sd_a SET n = 20 WHERE n = 20 RETURNING n)
+SELECT (SELECT n FROM changed) AS changed, (SELECT n FROM gone) AS gone;
+SELECT * FROM sd.states();
+WITH gone AS (DELETE FROM appdb.sd_a WHERE n = 4 RETURNING n) UPDATE appdb.sd_a SET n = a.n FROM gone, sd.a a WHERE sd_a.id = a.id AND a.n > gone.n;
+WITH changed AS (UPDATE appdb.sd_a SET n = 20 WHERE n = 20 RETURNING n) DELETE FROM appdb.sd_a USING changed WHERE sd_a.n = 5;
+WITH gone AS (UPDATE sd.a SET deleted_at = now() WHERE n = 6 RETURNING n), none AS (UPDATE sd.a SET n = 0 WHERE false RETURNING n) SELECT (SELECT n FROM gone), (SELECT n FROM none);
+SELECT * FROM sd.states();
+-- all of them each one operation, with nothing left over
+SELECT rows FROM app_data.deletions WHERE deleted_at IN (SELECT a.deleted_at FROM sd.a) ORDER BY deleted_at;
+-- one that fails half-way
+DO $$
+BEGIN
+	WITH gone AS (DELETE FROM appdb.sd_a WHERE n = 7 RETURNING n), changed AS (UPDATE appdb.sd_a SET n = 1 / (n - 8) WHERE n = 8 RETURNING n)
+	SELECT FROM gone, changed;
+EXCEPTION WHEN division_by_zero THEN
+	DELETE FROM appdb.sd_a WHERE n = 9;
+END $$;
+SELECT n FROM appdb.sd_a ORDER BY n;
+SELECT * FROM sd.states();
+
+--
+-- rules and triggers that somebody has put on a live view do what they say for a DELETE, and for no UPDATE that it is in truth
+--
+CALL sd.fill();
+CREATE TABLE sd.notes (note text);
+CREATE RULE note AS ON DELETE TO appdb.sd_a DO ALSO INSERT INTO sd.notes VALUES ('delete ' || old.n);
+CREATE RULE other AS ON UPDATE TO appdb.sd_a DO ALSO INSERT INTO sd.notes VALUES ('update ' || old.n);
+DELETE FROM appdb.sd_a WHERE n = 1 RETURNING n;
+SELECT * FROM sd.notes;
+DROP RULE note ON appdb.sd_a;
+DROP RULE other ON appdb.sd_a;
+CREATE FUNCTION sd.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER keep INSTEAD OF UPDATE ON appdb.sd_a FOR EACH ROW EXECUTE FUNCTION sd.keep();
+DELETE FROM appdb.sd_a WHERE n = 2 RETURNING n;
+DROP TRIGGER keep ON appdb.sd_a;
+SELECT * FROM sd.states();
+
+--
 -- a child table that is managed later, when its parent's foreign keys are known already
 --
 CALL sd.fill();
