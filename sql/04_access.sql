@@ -200,7 +200,8 @@ AS $$
 	('subscriptions', 'select', 'user_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''admin'')', NULL),
 
 	('tasks', 'select', 'user_id = appdb.current_user_id() OR appdb.is_member(space_id)', NULL),
-	('tasks', 'insert', NULL, '(user_id = appdb.current_user_id() AND space_id IS NULL) OR appdb.has_role(space_id, ''editor'')'),
+	-- none that runs already: it would take a place in a group, which others wait for
+	('tasks', 'insert', NULL, '((user_id = appdb.current_user_id() AND space_id IS NULL) OR appdb.has_role(space_id, ''editor'')) AND status = ''pending'' AND group_slot IS NULL'),
 
 	-- what runs by itself, under a name that is unique for all, is the server's to write
 	('schedules', 'select', 'user_id = appdb.current_user_id() OR appdb.is_member(space_id)', NULL)

@@ -18,7 +18,7 @@ CREATE FUNCTION appdb.authenticate(token pg_catalog.text, for_session pg_catalog
 COMMENT ON FUNCTION appdb.authenticate(pg_catalog.text, pg_catalog.bool) IS
 'Signs in by a session token until the end of the transaction; returns the user. Writes nothing: works on a standby.
 token: as appdb.sign_in() returned it, or as a client has stored it in sessions; for_session: until the connection ends instead (not behind a pooler).
-Errors: 28000 for a token that is unknown or expired, or whose user is deleted; nobody is signed in then.';
+Errors: 28000 for a token that is unknown or expired, or whose user is deleted. The rollback, of the transaction or to a savepoint, brings back who was signed in before.';
 
 CREATE FUNCTION appdb.impersonate(user_id pg_catalog.uuid, for_session pg_catalog.bool DEFAULT false) RETURNS pg_catalog.uuid
 	LANGUAGE c VOLATILE

@@ -51,6 +51,9 @@ static const pg_uuid_t *session_id = NULL;
 /* are we setting them now? */
 static bool unlocked = false;
 
+/* has an identity been asked for until the connection ends? */
+static bool has_session_identity = false;
+
 PG_FUNCTION_INFO_V1(appdb_current_user_id);
 PG_FUNCTION_INFO_V1(appdb_current_session_id);
 PG_FUNCTION_INFO_V1(appdb_authenticate);
@@ -196,6 +199,7 @@ set_identity_for(const pg_uuid_t *user, const pg_uuid_t *session, GucAction acti
 static void
 set_identity(const pg_uuid_t *user, const pg_uuid_t *session, bool for_session)
 {
+	has_session_identity = has_session_identity || for_session;
 	set_identity_for(user, session, for_session ? GUC_ACTION_SET : GUC_ACTION_LOCAL);
 }
 
@@ -660,7 +664,7 @@ appdb_sign_out(PG_FUNCTION_ARGS)
 						 1, types, &value, NULL, false);
 	found = (SPI_processed > 0);
 	SPI_finish();
-	set_identity(NULL, NULL, false);
+	set_identity(NULL, NULL, has_session_identity);
 	PG_RETURN_BOOL(found);
 }
 
@@ -688,6 +692,6 @@ appdb_sign_out_everywhere(PG_FUNCTION_ARGS)
 						 1, types, &value, NULL, false);
 	n = SPI_processed;
 	SPI_finish();
-	set_identity(NULL, NULL, false);
+	set_identity(NULL, NULL, has_session_identity);
 	PG_RETURN_INT64((int64) n);
 }

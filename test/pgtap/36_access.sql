@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(83);
+SELECT plan(86);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -206,6 +206,14 @@ SELECT is(public.told(2, format(statement, there)), public.told(2, format(statem
 FROM (VALUES
 	('nobody makes a stranger a member', 'INSERT INTO appdb.space_members (space_id, user_id) VALUES (public.u(11), %L)', public.u(7))) v (what, statement, there);
 SELECT is(public.act(2, 'SELECT count(*) FROM appdb.users WHERE id = public.u(7)'), '0', 'whom they would see then');
+
+-- == tasks ==================================================================
+
+SELECT is(public.act(3, $$INSERT INTO appdb.tasks (kind, space_id, group_key) VALUES ('x', public.u(11), 'g')$$), '1', 'an editor enqueues a task of a group');
+SELECT matches(public.act(3, $$INSERT INTO appdb.tasks (kind, space_id, group_key, status, locked_until) VALUES ('x', public.u(11), 'g', 'running', now() + interval '1 year')$$),
+	'^42501 new row violates row-level security', 'but none that runs already');
+SELECT matches(public.act(3, $$INSERT INTO appdb.tasks (kind, space_id, group_key, group_slot) VALUES ('x', public.u(11), 'g', 1)$$),
+	'^42501 new row violates row-level security', 'nor one with a place, which another waits for');
 
 -- == functions that answer ==================================================
 

@@ -131,6 +131,20 @@ SELECT appdb.sign_out_everywhere();
 COMMIT;
 RESET ROLE;
 SELECT count(*) FROM app_data.sessions;
+-- where it was to hold until the connection ends
+SELECT token AS t FROM appdb.sign_in('00000000-0000-7000-8000-00000000000b') \gset
+SELECT appdb.authenticate(:'t', for_session => true);
+BEGIN;
+SELECT appdb.sign_out();
+SELECT appdb.current_user_id();
+ROLLBACK;
+SELECT appdb.current_user_id();
+SELECT appdb.sign_out();
+SELECT appdb.current_user_id();
+SELECT token AS t FROM appdb.sign_in('00000000-0000-7000-8000-00000000000b') \gset
+SELECT appdb.authenticate(:'t', for_session => true);
+SELECT appdb.sign_out_everywhere();
+SELECT appdb.current_user_id();
 -- a deleted user is nobody
 SELECT token AS t FROM appdb.sign_in('00000000-0000-7000-8000-00000000000b') \gset
 DELETE FROM appdb.users WHERE name = 'Bob';
