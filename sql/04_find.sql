@@ -63,7 +63,7 @@ CREATE FUNCTION appdb.find(entity pg_catalog.text, query pg_catalog.json DEFAULT
 	AS 'MODULE_PATHNAME', 'appdb_find';
 COMMENT ON FUNCTION appdb.find(pg_catalog.text, pg_catalog.json) IS
 'Rows of a live view with what they are related to, as a JSON array, by one SQL statement and with the caller''s rights.
-entity: the live view; query: {"columns", "with", "where", "orderBy", "limit", "offset", "count", "cursor", "after", "before", "distinct", "extras", "deleted", "case"}, see docs/find.md.';
+entity: the live view; query: {"columns", "with", "where", "orderBy", "limit", "offset", "count", "cursor", "after", "before", "distinct", "extras", "deleted", "case", "numbers"}, see docs/find.md.';
 
 CREATE FUNCTION appdb.find(entity pg_catalog.text, query_text pg_catalog.text) RETURNS pg_catalog.json
 	LANGUAGE c STABLE
@@ -247,7 +247,7 @@ BEGIN
 					   'before', '{"type": ["string", "null"]}'::jsonb,
 					   'distinct', jsonb_build_object('anyOf', jsonb_build_array(jsonb_build_object('type', 'boolean'),
 						   jsonb_build_object('type', 'array', 'minItems', 1, 'items', jsonb_build_object('enum', to_jsonb(e.columns)))))) END
-				   || CASE WHEN k.kind = 'root' THEN '{"case": {"enum": ["camel", "snake"]}}'::jsonb ELSE '{}' END
+				   || CASE WHEN k.kind = 'root' THEN '{"case": {"enum": ["camel", "snake"]}, "numbers": {"enum": ["number", "string"]}}'::jsonb ELSE '{}' END
 				   || CASE WHEN k.kind = 'through' THEN '{"through": {"type": ["boolean", "object"]}}'::jsonb ELSE '{}' END)
 		FROM e, (VALUES ('root'), ('many'), ('through'), ('one')) k (kind)
 		UNION ALL

@@ -106,6 +106,7 @@ typedef struct FindExtra
 {
 	char	   *name;
 	char	   *camel;
+	Oid			type;			/* of a domain: what it is over */
 } FindExtra;
 
 typedef struct FindEntity

@@ -45,6 +45,7 @@ typedef struct Compiler
 	FindQuery  *query;
 	MemoryContext context;		/* of the statement */
 	bool		camel;
+	bool		exact;			/* numbers as strings */
 	int			aliases;
 	int			nodes;
 	int			nparams;
@@ -1001,7 +1002,7 @@ compile_cursor(Compiler *c, FindNode *node, FindEntity *entity, List *orders, bo
 
 static const char *const root_keys[] = {
 	"columns", "with", "where", "orderBy", "limit", "offset", "count", "cursor", "after", "before",
-	"distinct", "extras", "deleted", "case", NULL
+	"distinct", "extras", "deleted", "case", "numbers", NULL
 };
 static const char *const many_keys[] = {
 	"columns", "with", "where", "orderBy", "limit", "offset", "count", "cursor", "after", "before",
@@ -1016,7 +1017,7 @@ static const char *const one_keys[] = {
 };
 static const char *const first_keys[] = {
 	"columns", "with", "where", "orderBy", "offset", "count", "cursor", "after", "before",
-	"extras", "deleted", "case", NULL
+	"extras", "deleted", "case", "numbers", NULL
 };
 static const char *const join_keys[] = {"columns", "where", NULL};
 static const char *const count_keys[] = {"where", NULL};
@@ -1109,6 +1110,17 @@ typedef struct Output
 	List	   *keys;
 	List	   *values;
 } Output;
+
+/* a value as it is returned: some readers of JSON know no integers above 2^53, and no decimals */
+static const char *
+value_sql(Compiler *c, Oid type, const char *sql)
+{
+	if (c->exact && (type == INT8OID || type == NUMERICOID))
+		return psprintf("%s::pg_catalog.text", sql);
+	if (c->exact && (type == INT8ARRAYOID || type == NUMERICARRAYOID))
+		return psprintf("%s::pg_catalog.text[]", sql);
+	return sql;
+}
 
 static void
 add_output(Output *output, FindNode *node, const char *sql, const char *key)
@@ -1473,7 +1485,8 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 	/* what is returned of each */
 	initStringInfo(&laterals);
 	for (int i = -1; (i = bms_next_member(chosen, i)) >= 0;)
-		add_output(&output, node, level_column(&level, entity->columns[i].name), shown(c, &entity->columns[i]));
+		add_output(&output, node, value_sql(c, entity->columns[i].type, level_column(&level, entity->columns[i].name)),
+				   shown(c, &entity->columns[i]));
 	if (extras != NULL)
 	{
 		List	   *known = NIL;
@@ -1503,7 +1516,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 			if (child->type == FIND_FALSE)
 				continue;
 			add_output(&output, child,
-					   level_expression(&level, psprintf("appdb.%s(%s)", quote_identifier(extra->name), base),
+					   level_expression(&level, value_sql(c, extra->type, psprintf("appdb.%s(%s)", quote_identifier(extra->name), base)),
 										psprintf("appdb x%d", child->index)),
 					   shown(c, extra));
 		}
@@ -1515,7 +1528,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 		Output		join_output = {0};
 
 		for (int i = -1; (i = bms_next_member(join_columns, i)) >= 0;)
-			add_output(&join_output, through, column_sql(join, join_entity->columns[i].name),
+			add_output(&join_output, through, value_sql(c, join_entity->columns[i].type, column_sql(join, join_entity->columns[i].name)),
 					   shown(c, &join_entity->columns[i]));
 		add_output(&output, through, level_expression(&level, row_sql(&join_output), "appdb through"), "_through");
 	}
@@ -1673,6 +1686,7 @@ appdb_find_compile(FindMeta *meta, FindQuery *query, const char *entity_name, bo
 	Compiler	c = {0};
 	FindNode   *node = query->root;
 	FindNode   *naming;
+	FindNode   *numbers;
 	FindNode   *limit;
 	FindEntity *entity = NULL;
 	StringInfoData rows;
@@ -1695,6 +1709,14 @@ appdb_find_compile(FindMeta *meta, FindQuery *query, const char *entity_name, bo
 			(strcmp(naming->string, "camel") != 0 && strcmp(naming->string, "snake") != 0))
 			invalid(naming, "\"camel\" or \"snake\" expected", NULL);
 		c.camel = strcmp(naming->string, "camel") == 0;
+	}
+	numbers = appdb_find_get(node, "numbers");
+	if (numbers != NULL)
+	{
+		if (numbers->type != FIND_STRING ||
+			(strcmp(numbers->string, "number") != 0 && strcmp(numbers->string, "string") != 0))
+			invalid(numbers, "\"number\" or \"string\" expected", NULL);
+		c.exact = strcmp(numbers->string, "string") == 0;
 	}
 
 	for (int i = 0; i < meta->nentities && entity == NULL; i++)

@@ -236,12 +236,13 @@ load(void)
 		MemoryContextSwitchTo(oldcontext);
 	}
 
-	read_rows("SELECT e.view, e.name FROM appdb._find_extras() e");
+	read_rows("SELECT e.view, e.name, e.type FROM appdb._find_extras() e");
 	nrows = SPI_processed;
 	for (uint64 row = 0; row < nrows; row++)
 	{
 		char	   *view = field(&all, row, 1);
 		char	   *name = field(&all, row, 2);
+		Oid			type = getBaseType(oid_field(&all, row, 3));
 		int			of = entity_by_name(meta, view);
 
 		if (of < 0)
@@ -253,6 +254,7 @@ load(void)
 		else
 			entity->extras = repalloc(entity->extras, (entity->nextras + 1) * sizeof(FindExtra));
 		entity->extras[entity->nextras].name = pstrdup(name);
+		entity->extras[entity->nextras].type = type;
 		entity->extras[entity->nextras++].camel = camel_case(name);
 		MemoryContextSwitchTo(oldcontext);
 	}

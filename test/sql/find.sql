@@ -353,6 +353,19 @@ SELECT c, pg_temp.tags(c) FROM (VALUES
 -- one shape, whatever the list
 SELECT count(*) FROM appdb.explain_find('find_tags', '{"where": {"texts": {"arrayContains": ["a", "b", "c"]}}}') l WHERE l LIKE '%$1 = ''{a,b,c}''::pg_catalog.text[]%';
 
+-- == numbers ================================================================
+CREATE TABLE app_data.find_numbers (
+	id uuid PRIMARY KEY, big bigint, price numeric, bigs bigint[], prices numeric[], small int, real float8, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+SELECT appdb.manage('app_data.find_numbers');
+INSERT INTO appdb.find_numbers (big, price, bigs, prices, small, real) VALUES (9007199254740993, 0.10, '{9007199254740993,NULL}', '{1.10,NaN}', 7, 0.5), (NULL, 'NaN', NULL, '{}', NULL, NULL);
+SELECT appdb.find('find_numbers', '{"columns": ["big", "price", "bigs", "prices", "small", "real"], "orderBy": "id"}');
+SELECT appdb.find('find_numbers', '{"columns": ["big", "price", "bigs", "prices", "small", "real"], "orderBy": "id", "numbers": "string", "count": true}');
+SELECT appdb.find('find_numbers', '{"columns": ["big"], "orderBy": {"big": "desc nulls last"}, "limit": 1, "numbers": "string", "where": {"big": {"gte": "9007199254740993"}}}');
+SELECT appdb.find('find_numbers', '{"columns": ["big"], "distinct": true, "orderBy": "big", "numbers": "string"}'), appdb.find('find_numbers', '{"columns": ["big"], "orderBy": "big", "numbers": "number"}');
+CREATE FUNCTION appdb.find_twice(appdb.find_numbers) RETURNS bigint LANGUAGE sql STABLE RETURN $1.big * 2;
+SELECT appdb.find_one('find_numbers', '{"columns": [], "extras": ["find_twice"], "orderBy": "id", "numbers": "string"}');
+SELECT pg_temp.refused('{"numbers": "text"}', 'users');
+
 -- == types and names of others ==============================================
 -- a type with operators of its own, in which "B" comes after "a"
 CREATE EXTENSION citext;
