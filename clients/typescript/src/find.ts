@@ -36,7 +36,7 @@ type Join<E extends Es, N extends keyof E, R> = R extends keyof Through<E, N> ? 
 type Direction = 'asc' | 'desc' | `${'asc' | 'desc'} nulls ${'first' | 'last'}` | { direction?: 'asc' | 'desc'; nulls?: 'first' | 'last' }
 
 /** values as JSON and Dates have them */
-type Value<T> = T extends Date ? Date | string : T extends number ? number | bigint | string : T extends Uint8Array ? Uint8Array | string : T
+type Value<T> = T extends Date ? Date | string : T extends number | bigint ? number | bigint | string : T extends Uint8Array ? Uint8Array | string : T
 
 type Comparisons<T> = {
   eq?: T; ne?: T; gt?: T; gte?: T; lt?: T; lte?: T
@@ -203,9 +203,10 @@ export type Result<E extends Es, N extends keyof E, Q> = Rows<Q, Row<E, N, Q>>
 /** what the generator says: which columns have to be converted, and where relations lead */
 export type Meta = { readonly [entity: string]: { readonly convert: { readonly [column: string]: string }; readonly relations: { readonly [name: string]: string | readonly [string, string] } } }
 
-/** A query as JSON: Dates and bigints have no JSON of their own. */
+/** A query as JSON: Dates and bigints have no JSON of their own. What JSON would turn into null, or leave out of a condition, is refused: it would be another question. */
 export function toJson(query: object): string {
-  return JSON.stringify({ ...query, case: 'camel' }, function (this: Record<string, unknown>, key: string, value: unknown) {
+  check(query, '$', false)
+  return JSON.stringify({ ...query, case: 'camel', numbers: 'string' }, function (this: Record<string, unknown>, key: string, value: unknown) {
     const given = this[key]
     if (typeof given === 'bigint') return given.toString()
     if (given instanceof Uint8Array) return `\\x${Buffer.from(given).toString('hex')}`
@@ -213,13 +214,22 @@ export function toJson(query: object): string {
   })
 }
 
+function check(value: unknown, path: string, condition: boolean): void {
+  if (value === undefined && condition) throw new TypeError(`undefined at ${path}: leave the condition out, or say null`)
+  if ((typeof value === 'number' && !Number.isFinite(value)) || (value instanceof Date && Number.isNaN(value.getTime()))) throw new TypeError(`${value} at ${path}`)
+  if (typeof value !== 'object' || value === null || value instanceof Date || value instanceof Uint8Array) return
+  for (const [key, inner] of Object.entries(value)) check(inner, Array.isArray(value) ? `${path}[${key}]` : `${path}.${key}`, condition || (key === 'where' && inner !== undefined))
+}
+
 const convert: Record<string, (value: string) => unknown> = {
   date: (value) => new Date(value),
   utc: (value) => new Date(`${value}Z`),
   bytes: (value) => Buffer.from(value.slice(2), 'hex'),
+  bigint: BigInt,
+  number: Number,
 }
 
-/** Gives rows the types that they have: Dates and bytes, in place. */
+/** Gives rows the types that they have: Dates, bytes and bigints, in place. */
 export function revive(meta: Meta, entity: string, query: Record<string, any> | true | undefined, result: unknown): unknown {
   if (result === null || result === undefined) return null
   if (Array.isArray(result)) {

@@ -53,12 +53,20 @@ await test(named('an insert needs no ids and times; every type comes back as it 
   same((await owner.select().from(samples).where(eq(samples.createdAt, createdAt)))[0]!.id, id, 'a row is found by its own Date')
   same((await owner.select().from(samples).where(eq(samples.bytes, given.bytes)))[0]!.id, id, 'and by its bytes')
   same((await owner.select().from(samples).where(and(eq(samples.big, given.big), inArray(samples.mood, ['so so']))))[0]!.id, id, 'and by a bigint and an enum')
-  // what JSON cannot hold is said in the types: bigint and numeric are numbers there
-  const found = (await findOne(owner, 'samples', { where: { id }, extras: ['samplesTwice'] }))!
-  const { big, price, samplesTwice, lasts, ...others } = found
-  same({ ...others, big: 0n, price: '', lasts: '' }, { ...row!, big: 0n, price: '', lasts: '' }, 'find()')
-  same([typeof big, price, samplesTwice], ['number', 1234567890.5, -14])
+  // what JavaScript's numbers cannot hold is exact: bigint and numeric
+  const found = (await findOne(owner, 'samples', { where: { id, big: given.big, price: '1234567890.50' }, extras: ['samplesTwice'] }))!
+  const { samplesTwice, lasts, ...others } = found
+  same({ ...others, lasts: '' }, { ...row!, lasts: '' }, 'find()')
+  same([found.big, found.price, samplesTwice], [9223372036854775807n, '1234567890.50', -14])
   await owner.delete(samples).where(eq(samples.id, id))
+})
+
+await test(named('find() refuses what JSON would turn into another question'), async () => {
+  for (const [where, at] of [[{ id: undefined }, 'undefined at $.where.id'], [{ OR: [{ title: 'x' }, { title: { like: undefined } }] }, 'undefined at $.where.OR[1].title.like'],
+    [{ createdAt: new Date('no date') }, 'Invalid Date at $.where.createdAt'], [{ messages: { inputTokens: Number('many') } }, 'NaN at $.where.messages.inputTokens']] as any[])
+    same(await thrown(() => find(owner, 'chats', { where })), ` ${at}${at.startsWith('undefined') ? ': leave the condition out, or say null' : ''}\n`)
+  same(await thrown(() => find(owner, 'chats', { with: { messages: { where: { role: undefined } } } } as any)), ' undefined at $.with.messages.where.role: leave the condition out, or say null\n')
+  yes((await find(owner, 'chats', { limit: undefined, where: undefined, columns: ['id'] } as any)).length > 0, 'what is no condition may be undefined')
 })
 
 await test(named('tables and types whose names the modules use themselves'), async () => {
@@ -100,7 +108,7 @@ for (const [table, { relations }] of Object.entries(entities) as [keyof typeof e
       const found = (await find(owner, table, { orderBy: 'id', with: { [name]: many ? { orderBy: 'id' } : true } } as any)) as any[]
       const read = await related(owner, (table as string) === 'date' ? 'dateTable' : table, name, many)
       same(plain(read), plain(found), name)
-      // whole rows, but for what JSON does to bigint and numeric
+      // whole rows, but for what JSON does to bigint and numeric in Drizzle 0.45
       if (table !== 'samples' && (relations[name] as string) !== 'samples') same(read, found, name)
       pairs += found.filter((r) => (Array.isArray(r[name]) ? r[name].length > 0 : r[name])).length
     }

@@ -75,7 +75,7 @@ export async function results() {
     Is<typeof through, { id: string; spaces: { name: string; _through: { role: 'viewer' | 'editor' | 'admin' | 'owner' } }[] }[]>,
     Is<typeof paged, { id: string; _cursor: string }[]>,
     Is<typeof extras, { id: string; path: string | null }[]>,
-    Is<typeof own, { big: number; price: number | null; bytes: Uint8Array | null; zoned: Date[] | null; mood: 'happy' | "it's" | 'so so'; samplesTwice: number | null }[]>,
+    Is<typeof own, { big: bigint; price: string | null; bytes: Uint8Array | null; zoned: Date[] | null; mood: 'happy' | "it's" | 'so so'; samplesTwice: number | null }[]>,
     Is<typeof inner, { messages: { rows: { id: string }[]; count: number } }[]>,
     Is<(typeof reused)[number]['id'], string>,
   ]> = null!

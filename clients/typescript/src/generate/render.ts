@@ -251,13 +251,13 @@ export const other = (type: string) => customType<{ data: string; driverData: st
     for (const e of all) {
       const columns = e.columns.map((c) => {
         const t = typeOf(e, c)
-        return `    ${key(camel(c.name))}: ${array(t.found, c.dimensions)}${c.notNull ? '' : ' | null'}\n`
+        return `    ${key(camel(c.name))}: ${array(t.type, c.dimensions)}${c.notNull ? '' : ' | null'}\n`
       })
       const rels = relationsOf(e.name)
       const one = rels.filter((r) => r.kind === 'one').map((r) => `${key(camel(r.name))}: ${quote(camel(r.to))}`)
       const many = rels.filter((r) => r.kind === 'many').map((r) => `${key(camel(r.name))}: ${quote(camel(r.to))}`)
       const through = rels.filter((r) => r.kind === 'many-through').map((r) => `${key(camel(r.name))}: [${quote(camel(r.to))}, ${quote(camel(r.through!))}]`)
-      const extras = e.extras.map((x) => `${key(camel(x.name))}: ${array(columnType(e.name, { ...x, enum: false, json: null }, 'number').found, x.dimensions)} | null`)
+      const extras = e.extras.map((x) => `${key(camel(x.name))}: ${array(columnType(e.name, { ...x, enum: false, json: null }, 'number').type, x.dimensions)} | null`)
       const object = (items: string[]) => items.length === 0 ? '{}' : `{ ${items.join('; ')} }`
       types.push(`  ${key(camel(e.name))}: {\n    columns: {\n${columns.map((c) => '  ' + c).join('')}    }\n    one: ${object(one)}\n    many: ${object(many)}\n    through: ${object(through)}\n    extras: ${object(extras)}\n  }\n`)
       const convert = e.columns.flatMap((c) => { const t = typeOf(e, c); return t.convert ? [`${key(camel(c.name))}: ${quote(t.convert)}`] : [] })

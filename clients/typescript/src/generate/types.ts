@@ -9,7 +9,7 @@ const exactNumbers = new Set(['accounts.expires_at', 'files.size_bytes'])
 export type BigintMode = 'bigint' | 'number'
 
 /** How find() has to convert what JSON holds: nothing said, as it is. */
-export type Convert = 'date' | 'utc' | 'bytes'
+export type Convert = 'date' | 'utc' | 'bytes' | 'bigint' | 'number'
 
 export interface ColumnType {
   /** what Drizzle calls it: the builder's name, and its options */
@@ -19,10 +19,8 @@ export interface ColumnType {
   from: 'pg-core' | 'schemas' | 'enum'
   /** what is after the call: ".$type<…>()" */
   rest: string
-  /** as in Drizzle's rows */
+  /** in Drizzle's rows, and in those of find() */
   type: string
-  /** in rows of find(), where that is something else */
-  found: string
   convert?: Convert
   /** in Kysely's rows, and what may be inserted */
   select: string
@@ -33,7 +31,7 @@ const strings = new Set(['uuid', 'text', 'inet', 'cidr', 'macaddr', 'macaddr8'])
 
 export function columnType(entity: string, column: Pick<Column, 'name' | 'type' | 'typeSchema' | 'typeName' | 'enum' | 'json'>, bigint: BigintMode, enumValues?: string[]): ColumnType {
   const of = (builder: string, type: string, more: Partial<ColumnType> = {}): ColumnType => ({
-    builder, options: '', from: 'pg-core', rest: '', type, found: more.type ?? type, select: type, insert: type, ...more,
+    builder, options: '', from: 'pg-core', rest: '', type, select: type, insert: type, ...more,
   })
   const modifiers = /\(([^)]*)\)/.exec(column.type)?.[1]
   const precision = modifiers === undefined ? '' : `precision: ${modifiers}`
@@ -54,11 +52,11 @@ export function columnType(entity: string, column: Pick<Column, 'name' | 'type' 
       case 'float8': return of('doublePrecision', 'number')
       case 'int8': {
         const mode = exactNumbers.has(`${entity}.${column.name}`) ? 'number' : bigint
-        return of('bigint', mode, { options: `{ mode: '${mode}' }`, found: 'number', select: 'string', insert: 'string | number | bigint' })
+        return of('bigint', mode, { options: `{ mode: '${mode}' }`, convert: mode, select: 'string', insert: 'string | number | bigint' })
       }
       case 'numeric': {
         const [p, s] = modifiers?.split(',') ?? []
-        return of('numeric', 'string', { options: options(p ? `precision: ${p}` : '', s && s !== '0' ? `scale: ${s}` : ''), found: 'number', insert: 'string | number' })
+        return of('numeric', 'string', { options: options(p ? `precision: ${p}` : '', s && s !== '0' ? `scale: ${s}` : ''), insert: 'string | number' })
       }
       case 'varchar': return of('varchar', 'string', { options: options(modifiers ? `length: ${modifiers}` : '') })
       case 'bpchar': return of('char', 'string', { options: options(modifiers ? `length: ${modifiers}` : '') })

@@ -418,7 +418,7 @@ export const entities = {
     relations: { activeOrganization: 'organizations', user: 'users' },
   },
   accounts: {
-    convert: { accessTokenExpiresAt: 'date', refreshTokenExpiresAt: 'date', createdAt: 'date', updatedAt: 'date', deletedAt: 'date' },
+    convert: { accessTokenExpiresAt: 'date', refreshTokenExpiresAt: 'date', expiresAt: 'number', createdAt: 'date', updatedAt: 'date', deletedAt: 'date' },
     relations: { user: 'users' },
   },
   verifications: {
@@ -454,7 +454,7 @@ export const entities = {
     relations: { children: 'messages', messageFiles: 'messageFiles', files: ['files', 'messageFiles'], author: 'users', chat: 'chats', parent: 'messages', space: 'spaces' },
   },
   files: {
-    convert: { createdAt: 'date', updatedAt: 'date', deletedAt: 'date' },
+    convert: { sizeBytes: 'number', createdAt: 'date', updatedAt: 'date', deletedAt: 'date' },
     relations: { messageFiles: 'messageFiles', permissions: 'filePermissions', messages: ['messages', 'messageFiles'], sharedWith: ['users', 'filePermissions'], space: 'spaces', uploader: 'users' },
   },
   filePermissions: {
