@@ -318,6 +318,31 @@ add_param(Compiler *c, StringInfo out, FindNode *node, Oid type, int part)
 	appendStringInfo(out, "$%d", c->nparams);
 }
 
+/* the operator of that name that came with a type, for two values of it (citext has its own LIKE), or InvalidOid */
+static Oid
+own_operator(Oid typeoid, const char *name)
+{
+	HeapTuple	typetup = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typeoid));
+	HeapTuple	tup;
+	Form_pg_type type;
+	Oid			result = InvalidOid;
+
+	if (!HeapTupleIsValid(typetup))
+		elog(ERROR, "cache lookup failed for type %u", typeoid);
+	type = (Form_pg_type) GETSTRUCT(typetup);
+	tup = SearchSysCache4(OPERNAMENSP, PointerGetDatum(name), ObjectIdGetDatum(typeoid), ObjectIdGetDatum(typeoid),
+						  ObjectIdGetDatum(type->typnamespace));
+	if (HeapTupleIsValid(tup))
+	{
+		/* and not one that somebody else has put there */
+		if (((Form_pg_operator) GETSTRUCT(tup))->oprowner == type->typowner)
+			result = ((Form_pg_operator) GETSTRUCT(tup))->oid;
+		ReleaseSysCache(tup);
+	}
+	ReleaseSysCache(typetup);
+	return result;
+}
+
 static void
 append_operator(StringInfo out, Oid opno)
 {
@@ -463,6 +488,7 @@ compile_operator(Compiler *c, FindNode *node, int which, FindColumn *column, con
 			{
 				char		category;
 				bool		preferred;
+				Oid			opno;
 
 				get_type_category_preferred(column->type, &category, &preferred);
 				if (category != TYPCATEGORY_STRING)
@@ -470,6 +496,14 @@ compile_operator(Compiler *c, FindNode *node, int which, FindColumn *column, con
 										   column->name, format_type_be(column->type)), NULL);
 				if (node->type != FIND_STRING)
 					invalid(node, "string expected", NULL);
+				opno = column->type == TEXTOID ? InvalidOid : own_operator(column->type, operators[which].op);
+				if (OidIsValid(opno))
+				{
+					appendStringInfoString(out, sql);
+					append_operator(out, opno);
+					add_param(c, out, node, column->type, -1);
+					break;
+				}
 				appendStringInfo(out, "%s%s OPERATOR(pg_catalog.%s) ", sql,
 								 column->type == TEXTOID ? "" : "::pg_catalog.text", operators[which].op);
 				add_param(c, out, node, TEXTOID, -1);

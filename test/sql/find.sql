@@ -375,6 +375,8 @@ SELECT appdb.manage('app_data.find_words');
 INSERT INTO appdb.find_words (word, contains) VALUES ('a', true), ('B', false), ('c', NULL);
 SELECT appdb.find('find_words', json_build_object('columns', '["word"]'::json, 'orderBy', 'word', 'after', w ->> '_cursor'))
 	FROM json_array_elements(appdb.find('find_words', '{"columns": ["word"], "orderBy": "word", "cursor": true}')) w;
+SELECT c, appdb.find('find_words', json_build_object('columns', '["word"]'::json, 'where', json_build_object('word', c::json))) FROM (VALUES
+	('"A"'), ('{"in": ["A", "b"]}'), ('{"like": "A%"}'), ('{"notLike": "A%"}'), ('{"ilike": "b"}'), ('{"gt": "A", "lt": "C"}')) v (c);
 -- a column whose name is that of an operator: its conditions are of different shapes
 SELECT c, appdb.find('find_words', json_build_object('columns', '["word"]'::json, 'where', c::json)) FROM (VALUES
 	('{"contains": true}'), ('{"contains": false}'), ('{"contains": null}'), ('{"contains": "yes"}')) v (c);
