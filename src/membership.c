@@ -276,8 +276,7 @@ load_memberships(Memberships *memberships, const pg_uuid_t *user)
 	organizations = make_table("appdb organizations", sizeof(Membership), context);
 
 	push_snapshot_of_now();
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	appdb_query_as_owner(&plan, "space_members",
 						 "WITH o AS MATERIALIZED ("
 						 "  SELECT m.organization_id AS id, m.role::pg_catalog.text AS role FROM app_data.members m "
@@ -549,8 +548,7 @@ load_files(Memberships *memberships)
 	files_signal_relid = find_signal("legal_holds");
 	generation = files_generation;
 	push_snapshot_of_now();
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	appdb_query_as_owner(&plan, "file_permissions",
 						 "SELECT p.file_id, p.permission::pg_catalog.text, p.expires_at::pg_catalog.timestamptz, p.space_id "
 						 "FROM app_data.file_permissions p "
@@ -684,8 +682,7 @@ load_chat(const pg_uuid_t *id, bool of_message, KnownChat *chat)
 
 	memset(chat, 0, sizeof(*chat));
 	push_snapshot_of_now();
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	SPI_connect();
 	appdb_query_as_owner(&plans[of_message], "chats",
 						 of_message ?
 						 "SELECT c.space_id, c.user_id, c.visibility::pg_catalog.text OPERATOR(pg_catalog.=) 'private' "
