@@ -56,8 +56,8 @@ BEGIN
 	END IF;
 	RETURN QUERY
 		SELECT 'warning', 'schema app_data',
-			   format('%s of the last upgrade remain to be done beside load (appdb.pending())%s',
-					  CASE count(*) WHEN 1 THEN '1 step' ELSE count(*) || ' steps' END, ', the last attempt failed: ' || max(p.error)),
+			   format(CASE count(*) WHEN 1 THEN '%s step of the last upgrade remains' ELSE '%s steps of the last upgrade remain' END
+					  || ' to be done beside load (appdb.pending())%s', count(*), ', the last attempt failed: ' || max(p.error)),
 			   'CALL appdb.migrate_online();'
 		FROM app_data.pending p HAVING count(*) > 0;
 
@@ -182,12 +182,17 @@ BEGIN
 		  AND (t.relnamespace = data_schema OR t.oid IN (SELECT m.entity FROM appdb._managed_tables() m))
 		ORDER BY 2, c.conname;
 
-	RETURN QUERY
-		SELECT 'advice', s.entity::text, format('it has no search index for language %s: appdb.search() reads the whole table', s.language), s.statement
-		FROM appdb._search_indexes_missing() s
-		-- an upgrade that is under way makes them
-		WHERE NOT EXISTS (SELECT FROM appdb._pending() p WHERE p.kind IN ('migration', 'index'))
-		ORDER BY 2;
+	BEGIN
+		RETURN QUERY
+			SELECT 'advice', s.entity::text, format('it has no search index for language %s: appdb.search() reads the whole table', s.language), s.statement
+			FROM appdb._search_indexes_missing() s
+			-- an upgrade that is under way makes them
+			WHERE NOT EXISTS (SELECT FROM appdb._pending() p WHERE p.kind IN ('migration', 'index'))
+			ORDER BY 2;
+	EXCEPTION WHEN undefined_object THEN
+		RETURN QUERY SELECT 'error', 'setting appdb.search_language', SQLERRM || ': appdb.search() cannot be used',
+			format('ALTER DATABASE %I RESET appdb.search_language;  -- or the name of a configuration in pg_ts_config', current_database());
+	END;
 
 	-- who sees what
 	RETURN QUERY

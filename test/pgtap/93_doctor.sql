@@ -48,6 +48,18 @@ UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'appdb'; UPDATE app_d
 SELECT pg_temp.finds(format('error | extension appdb | its functions are of version 0.9, its library of %s | ALTER EXTENSION appdb UPDATE;', appdb._library_version()), 'functions older than the library');
 ROLLBACK TO start;
 
+SET LOCAL appdb.search_language = 'klingon';
+SELECT pg_temp.finds(format('error | setting appdb.search_language | appdb.search_language is "klingon", which is no text search configuration: appdb.search() cannot be used | ALTER DATABASE %I RESET appdb.search_language;  -- or the name of a configuration in pg_ts_config', current_database()), 'a language that nobody knows');
+ROLLBACK TO start;
+DROP INDEX app_data.notes_search_idx;
+SELECT matches(f, '^advice . app_data.notes . it has no search index for language english') FROM pg_temp.found() f;
+SET LOCAL quote_all_identifiers = on;
+SELECT is((SELECT count(*) FROM pg_temp.found() f WHERE f ~ 'search index'), 1::bigint, 'and the other indexes are found, whatever the settings');
+RESET quote_all_identifiers;
+INSERT INTO app_data.pending (version, step) SELECT s.version, s.step FROM appdb._online_steps() s WHERE s.object = 'notes_search_idx';
+SELECT pg_temp.finds('warning | schema app_data | 1 step of the last upgrade remains to be done beside load (appdb.pending()) | CALL appdb.migrate_online();', 'an index that an upgrade will make is no advice');
+ROLLBACK TO start;
+
 -- == objects ================================================================
 
 ALTER EXTENSION appdb ADD TABLE app_data.notes;
