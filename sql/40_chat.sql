@@ -73,7 +73,7 @@ COMMENT ON INDEX app_data.chats_space_id_id_key IS
 
 SELECT appdb.manage('app_data.chats', label => 'title', relations => '{"user_id": {"name": "author"}}');
 
--- A model's message grows while it streams, and nothing indexed changes with it: some room in the pages keeps those updates HOT.
+-- Some room in the pages keeps changes HOT that no index sees: of a message's status, say, or of its tokens. Those of its text are in the index for searches.
 CREATE TABLE app_data.messages
 (
 	id            uuid PRIMARY KEY,
