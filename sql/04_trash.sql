@@ -35,6 +35,79 @@ CREATE FUNCTION appdb._deleted_with(entity pg_catalog.regclass, id pg_catalog.uu
 	AS 'MODULE_PATHNAME', 'appdb__deleted_with';
 COMMENT ON FUNCTION appdb._deleted_with(pg_catalog.regclass, pg_catalog.uuid, pg_catalog.timestamptz) IS 'Internal: how many rows were deleted with a row, below it';
 
+-- The foreign keys that deletions follow, with the condition that ties the row
+-- c to its parent p.
+CREATE FUNCTION appdb._cascade_links(
+	OUT child pg_catalog.regclass, OUT parent pg_catalog.regclass, OUT condition pg_catalog.text, OUT on_delete pg_catalog.text)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE sql STABLE ROWS 50
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT c.entity, p.entity,
+		   (SELECT string_agg(format('c.%I = p.%I', u.c, u.p), ' AND ') FROM unnest(r.columns, r.to_columns) u (c, p)),
+		   r.on_delete
+	FROM appdb._relations() r
+	JOIN appdb._managed_tables() c ON c.view = r."from"
+	JOIN appdb._managed_tables() p ON p.view = r."to"
+	WHERE r.kind = 'one' AND 'id' = ANY (r.to_columns)
+	  AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped)
+	  AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped)
+$$;
+COMMENT ON FUNCTION appdb._cascade_links() IS 'Internal: the foreign keys that deletions follow';
+
+-- Of the rows of an operation that wait for their parents, and of what went
+-- with them below, those whose deleted parents are all among these: they are in
+-- circles, or below such, and come back only together.
+CREATE FUNCTION appdb._restore_circles(
+	waiting_in pg_catalog.regclass[], waiting pg_catalog.uuid[], deleted_at pg_catalog.timestamptz,
+	OUT entity pg_catalog.regclass, OUT ids pg_catalog.uuid[])
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE plpgsql ROWS 5
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tables regclass[] := waiting_in;
+	rows uuid[] := waiting;
+	first int := 1;
+	last int;
+	link record;
+	found_ids uuid[];
+	removed bool := true;
+BEGIN
+	WHILE first <= cardinality(rows) LOOP
+		last := cardinality(rows);
+		FOR link IN SELECT * FROM appdb._cascade_links() l WHERE l.parent = ANY (tables[first:last]) AND l.on_delete = 'cascade' LOOP
+			EXECUTE format('SELECT array_agg(DISTINCT c.id) FROM %s c JOIN %s p ON %s WHERE p.id = ANY ($1) AND c.deleted_at = $2 AND NOT c.id = ANY ($3)',
+						   link.child, link.parent, link.condition)
+			INTO found_ids
+			USING ARRAY(SELECT m.i FROM unnest(tables[first:last], rows[first:last]) m (t, i) WHERE m.t = link.parent), deleted_at,
+				  ARRAY(SELECT m.i FROM unnest(tables, rows) m (t, i) WHERE m.t = link.child);
+			tables := tables || array_fill(link.child, ARRAY[COALESCE(cardinality(found_ids), 0)]);
+			rows := rows || found_ids;
+		END LOOP;
+		first := last + 1;
+	END LOOP;
+
+	WHILE removed LOOP
+		removed := false;
+		FOR link IN SELECT * FROM appdb._cascade_links() l WHERE l.child = ANY (tables) AND l.on_delete <> 'set null' LOOP
+			EXECUTE format('SELECT array_agg(c.id) FROM %s c JOIN %s p ON %s WHERE c.id = ANY ($1) AND p.deleted_at IS NOT NULL AND NOT p.id = ANY ($2)',
+						   link.child, link.parent, link.condition)
+			INTO found_ids
+			USING ARRAY(SELECT m.i FROM unnest(tables, rows) m (t, i) WHERE m.t = link.child),
+				  ARRAY(SELECT m.i FROM unnest(tables, rows) m (t, i) WHERE m.t = link.parent);
+			CONTINUE WHEN found_ids IS NULL;
+			removed := true;
+			SELECT COALESCE(array_agg(m.t), '{}'), COALESCE(array_agg(m.i), '{}') INTO tables, rows
+			FROM unnest(tables, rows) m (t, i) WHERE NOT (m.t = link.child AND m.i = ANY (found_ids));
+		END LOOP;
+	END LOOP;
+
+	RETURN QUERY SELECT m.t, array_agg(m.i) FROM unnest(tables, rows) m (t, i) GROUP BY m.t ORDER BY m.t::text;
+END
+$$;
+COMMENT ON FUNCTION appdb._restore_circles(pg_catalog.regclass[], pg_catalog.uuid[], pg_catalog.timestamptz) IS 'Internal: rows that come back only together';
+
 -- The rows that were deleted themselves, not with a parent, as far as the
 -- caller may read them.
 CREATE FUNCTION appdb._trash(

@@ -134,14 +134,27 @@ typedef struct AppdbRestore
 	Oid			root_relid;		/* the rows that were asked for, in order */
 	Datum	   *roots;
 	int			nroots;
+	bool		circular;		/* these are all of a circle: they are each other's parents */
+	struct HTAB *waiting;		/* rows whose parents may come back yet */
 	Oid			relid;			/* the last row that came back */
 	pg_uuid_t	id;
 	List	   *counts;			/* of AppdbRestoreCount */
 	MemoryContext context;
 } AppdbRestore;
 
+/* what becomes of a row that would come back under a deleted parent */
+typedef enum AppdbComeback
+{
+	APPDB_REFUSED,
+	APPDB_WAITS,				/* for its parent, which may come back with it */
+	APPDB_PASSES,				/* to the operation that deleted the parent */
+	APPDB_COMES					/* with its parent: they are of one circle */
+} AppdbComeback;
+
 extern bool appdb_restore_asked(const AppdbRestore *restore, Oid relid, const pg_uuid_t *id);
 extern void appdb_restore_count(AppdbRestore *restore, Oid relid, uint64 nrows);
+extern void appdb_restore_waits(AppdbRestore *restore, Oid relid, const pg_uuid_t *id);
+extern void appdb_restore_came(AppdbRestore *restore, Oid relid, const pg_uuid_t *id);
 
 /* policy.c: row security where the executor does not see to it */
 typedef struct AppdbPolicies AppdbPolicies;
@@ -154,7 +167,7 @@ extern bool appdb_may_see(Relation rel, HeapTuple tuple, AppdbPolicies **policie
 extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id, bool named);
 extern void appdb_undeletion_row(Relation rel, TimestampTz stamp, const pg_uuid_t *id);
 extern bool appdb_is_restoring(void);
-extern bool appdb_restoring_child(Relation rel, const pg_uuid_t *id, TimestampTz *stamp);
+extern AppdbComeback appdb_comeback(Relation rel, const pg_uuid_t *id, TimestampTz parent_deleted_at);
 extern void appdb_note_unlinked(const AppdbLink *link, TimestampTz deleted_at,
 								const pg_uuid_t *child_id, const pg_uuid_t *parent_id);
 extern void appdb_restore_begin(AppdbRestore *restore);

@@ -435,26 +435,34 @@ appdb_undeletion_row(Relation rel, TimestampTz stamp, const pg_uuid_t *id)
 	deletion->nrows++;
 	if (appdb_get_links(rel)->nchildren > 0)
 		remember_id(deletion, id);
+	appdb_restore_came(current_restore, deletion->relid, id);
 	current_restore->relid = RelationGetRelid(rel);
 	current_restore->id = *id;
 }
 
 /*
- * Is this row coming back because its parent does?  Then from which operation?
+ * What becomes of a row that would come back, but has a deleted parent?
  */
-bool
-appdb_restoring_child(Relation rel, const pg_uuid_t *id, TimestampTz *stamp)
+AppdbComeback
+appdb_comeback(Relation rel, const pg_uuid_t *id, TimestampTz parent_deleted_at)
 {
 	Deletion   *deletion;
+	bool		asked;
 
 	if (current_restore == NULL)
-		return false;
+		return APPDB_REFUSED;
 	deletion = find_deletion(rel);
-	if (deletion == NULL || deletion->restoring == 0 ||
-		appdb_restore_asked(current_restore, deletion->relid, id))
-		return false;
-	*stamp = deletion->restoring;
-	return true;
+	if (deletion == NULL || deletion->restoring == 0)
+		return APPDB_REFUSED;
+	asked = appdb_restore_asked(current_restore, deletion->relid, id);
+	if (parent_deleted_at != deletion->restoring)
+		return asked ? APPDB_REFUSED : APPDB_PASSES;
+	if (asked && current_restore->circular)
+		return APPDB_COMES;
+	if (asked && current_restore->waiting == NULL)
+		return APPDB_REFUSED;
+	appdb_restore_waits(current_restore, deletion->relid, id);
+	return APPDB_WAITS;
 }
 
 bool

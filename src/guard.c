@@ -229,7 +229,7 @@ typedef struct Forgotten
  * A row that comes back forgets a deleted parent that would have been
  * forgotten with mode "set null"; one that comes back with a parent ("child_id"
  * is its id) stays deleted, from now on with the other parent.  Nothing is left
- * to do (the result is NULL) if that is to come back itself.
+ * to do (the result is NULL) if that may come back itself: see restore.c.
  */
 static HeapTuple
 check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
@@ -255,7 +255,7 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 		int			column;
 		Datum		value;
 		bool		null;
-		TimestampTz stamp;
+		AppdbComeback comeback;
 
 		if (i >= links->nparents)
 			break;
@@ -270,8 +270,14 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 				continue;
 		}
 		link = links->parents[i];
+		/* who is its own parent brings that back */
+		if (undeleted && child_id != NULL && link.parent == link.child &&
+			memcmp(DatumGetPointer(id), child_id, UUID_LEN) == 0)
+			continue;
 		if (parent_is_live(&link, id, &deleted_at))
 			continue;
+		comeback = undeleted && child_id != NULL && link.mode != APPDB_SET_NULL ?
+			appdb_comeback(rel, child_id, DatumGetTimestampTz(deleted_at)) : APPDB_REFUSED;
 
 		if (undeleted && link.mode == APPDB_SET_NULL)
 		{
@@ -286,10 +292,12 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 			null = true;
 			newtup = heap_modify_tuple_by_cols(newtup, desc, 1, &column, &value, &null);
 		}
-		else if (undeleted && child_id != NULL && appdb_restoring_child(rel, child_id, &stamp))
+		else if (comeback == APPDB_COMES)
+			continue;
+		else if (comeback == APPDB_WAITS)
+			return NULL;
+		else if (comeback == APPDB_PASSES)
 		{
-			if (DatumGetTimestampTz(deleted_at) == stamp)
-				return NULL;
 			/* other parents do not matter */
 			column = link.child_deleted_at;
 			value = deleted_at;

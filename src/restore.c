@@ -7,7 +7,10 @@
  * the children that have the same, level by level, while the restore is under
  * way.  A row comes back only under live parents (guard.c).  A child that has
  * another parent, deleted meanwhile, stays deleted and passes to that parent's
- * operation, as if that had come first.
+ * operation, as if that had come first.  One whose other parent was deleted by
+ * the same operation waits for that: if it comes back, so does the child, from
+ * there.  What still waits in the end may be in a circle of rows that are each
+ * other's parents: those come back together.
  *
  * Nobody can purge in between: who purges marks the operation in
  * app_data.deletions first, and we lock that note.
@@ -27,12 +30,15 @@
 #include "funcapi.h"
 #include "lib/qunique.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -72,6 +78,42 @@ appdb_restore_count(AppdbRestore *restore, Oid relid, uint64 nrows)
 	count->nrows = nrows;
 	restore->counts = lappend(restore->counts, count);
 	MemoryContextSwitchTo(oldcontext);
+}
+
+/* ---- rows that wait for their parents ---- */
+
+typedef struct WaitingRow
+{
+	Oid			relid;
+	pg_uuid_t	id;
+} WaitingRow;
+
+static HTAB *
+make_waiting(void)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = ctl.entrysize = sizeof(WaitingRow);
+	ctl.hcxt = CurrentMemoryContext;
+	return hash_create("appdb restore", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+void
+appdb_restore_waits(AppdbRestore *restore, Oid relid, const pg_uuid_t *id)
+{
+	WaitingRow	row = {relid, *id};
+
+	if (restore->waiting != NULL)
+		(void) hash_search(restore->waiting, &row, HASH_ENTER, NULL);
+}
+
+void
+appdb_restore_came(AppdbRestore *restore, Oid relid, const pg_uuid_t *id)
+{
+	WaitingRow	row = {relid, *id};
+
+	if (restore->waiting != NULL && hash_get_num_entries(restore->waiting) > 0)
+		(void) hash_search(restore->waiting, &row, HASH_REMOVE, NULL);
 }
 
 /*
@@ -281,30 +323,105 @@ lock_operation(Oid relid, Datum id, TimestampTz stamp)
 }
 
 /*
+ * Bring rows of one table back, and what went with them as far as it can.
+ */
+static void
+bring_back(AppdbRestore *restore, Oid relid, Datum *ids, int nids)
+{
+	Oid			types[] = {UUIDARRAYOID, TIMESTAMPTZOID};
+	Datum		values[] = {uuid_array(ids, nids), TimestampTzGetDatum(restore->stamp)};
+	char	   *sql = psprintf("UPDATE %s SET deleted_at = NULL WHERE id OPERATOR(pg_catalog.=) ANY ($1) "
+							   "AND deleted_at OPERATOR(pg_catalog.=) $2", appdb_qualified_name(relid));
+	int			rc;
+
+	restore->root_relid = restore->about = relid;
+	restore->roots = ids;
+	restore->nroots = nids;
+	rc = SPI_execute_with_args(sql, 2, types, values, NULL, false, 0);
+	if (rc != SPI_OK_UPDATE)
+		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
+}
+
+/*
+ * Bring back what waits in circles.
+ */
+static void
+bring_back_circles(AppdbRestore *restore)
+{
+	Oid			argtypes[] = {REGCLASSARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID};
+	int			n = (int) hash_get_num_entries(restore->waiting);
+	Datum	   *tables = palloc(sizeof(Datum) * n);
+	Datum	   *ids = palloc(sizeof(Datum) * n);
+	Datum		values[3];
+	HASH_SEQ_STATUS status;
+	WaitingRow *row;
+	SPITupleTable *circles;
+	int			rc;
+
+	/* an engine of an older version does not have it */
+	if (!OidIsValid(LookupFuncName(list_make2(makeString(APPDB_SCHEMA), makeString("_restore_circles")),
+								   lengthof(argtypes), argtypes, true)))
+		return;
+	n = 0;
+	hash_seq_init(&status, restore->waiting);
+	while ((row = hash_seq_search(&status)) != NULL)
+	{
+		tables[n] = ObjectIdGetDatum(row->relid);
+		ids[n++] = UUIDPGetDatum(&row->id);
+	}
+	values[0] = PointerGetDatum(construct_array(tables, n, REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT));
+	values[1] = uuid_array(ids, n);
+	values[2] = TimestampTzGetDatum(restore->stamp);
+	rc = SPI_execute_with_args("SELECT c.entity, c.ids FROM appdb._restore_circles($1, $2, $3) c",
+							   lengthof(argtypes), argtypes, values, NULL, false, 0);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
+
+	circles = SPI_tuptable;
+	restore->circular = true;
+	for (uint64 i = 0; i < circles->numvals; i++)
+	{
+		bool		isnull;
+		Oid			relid = DatumGetObjectId(SPI_getbinval(circles->vals[i], circles->tupdesc, 1, &isnull));
+		Relation	rel = table_open(relid, RowExclusiveLock);
+		Oid			userid;
+		int			sec_context;
+
+		deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(circles->vals[i], circles->tupdesc, 2, &isnull)),
+						  UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &ids, NULL, &n);
+		qsort(ids, n, sizeof(Datum), compare_ids);
+		appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+		bring_back(restore, relid, ids, n);
+		SetUserIdAndSecContext(userid, sec_context);
+		table_close(rel, NoLock);
+	}
+	restore->circular = false;
+}
+
+/*
  * Bring rows of one operation back, and what went with them.
  */
 static void
 restore_group(AppdbRestore *restore, Oid relid, Datum *ids, int nids, TimestampTz stamp)
 {
-	Oid			types[] = {UUIDARRAYOID};
-	Datum		values[] = {uuid_array(ids, nids)};
-	int			rc;
-	char	   *sql = psprintf("UPDATE %s SET deleted_at = NULL WHERE id OPERATOR(pg_catalog.=) ANY ($1)",
-							   appdb_qualified_name(relid));
 	MemoryContext context = CurrentMemoryContext;
 
 	lock_operation(relid, ids[0], stamp);
 	restore->stamp = stamp;
-	restore->root_relid = relid;
-	restore->roots = ids;
-	restore->nroots = nids;
 	restore->relid = InvalidOid;
+	restore->waiting = make_waiting();
 	appdb_restore_begin(restore);
 	PG_TRY();
 	{
-		rc = SPI_execute_with_args(sql, 1, types, values, NULL, false, 0);
-		if (rc != SPI_OK_UPDATE)
-			elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
+		bring_back(restore, relid, ids, nids);
+		if (hash_get_num_entries(restore->waiting) > 0)
+		{
+			bring_back_circles(restore);
+			hash_destroy(restore->waiting);
+			restore->waiting = NULL;
+			/* whose parents have not come back: the guard says which */
+			bring_back(restore, relid, ids, nids);
+		}
 	}
 	PG_CATCH();
 	{

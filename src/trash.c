@@ -98,7 +98,8 @@ roots_statement(Relation rel, bool notes)
 			continue;
 		appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s p WHERE ", appdb_qualified_name(link.parent));
 		append_link(&sql, &link);
-		appendStringInfoString(&sql, " AND p.deleted_at OPERATOR(pg_catalog.=) c.deleted_at)");
+		appendStringInfo(&sql, " AND p.deleted_at OPERATOR(pg_catalog.=) c.deleted_at%s)",
+						 link.parent == link.child ? " AND p.id OPERATOR(pg_catalog.<>) c.id" : "");
 	}
 	return sql.data;
 }

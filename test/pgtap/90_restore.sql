@@ -1,6 +1,6 @@
 -- restore: what comes back, what does not, and who may.
 BEGIN;
-SELECT plan(104);
+SELECT plan(119);
 SET client_min_messages = warning;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -314,6 +314,59 @@ DELETE FROM appdb.marks;
 SELECT is(pg_temp.restored('appdb.marks', 81), 'marks 1', 'that belongs to who may read nothing else');
 DELETE FROM appdb.folders WHERE name = 'top';
 SELECT is(pg_temp.restored('appdb.folders', 59), 'app_data.folders 3, app_data.notes 1, marks 1', 'also below others');
+ROLLBACK TO start;
+
+-- == circles ================================================================
+
+-- groups: of a folder; each has a next one and a first one (of a ring, or itself), and a leader among its people
+CREATE TABLE public.rings (id uuid PRIMARY KEY, note_id uuid REFERENCES app_data.notes (id), first_id uuid REFERENCES public.rings (id), next_id uuid REFERENCES public.rings (id), leader_id uuid,
+	created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+CREATE TABLE public.people (id uuid PRIMARY KEY, ring_id uuid REFERENCES public.rings (id), name text, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+ALTER TABLE public.rings ADD FOREIGN KEY (leader_id) REFERENCES public.people (id);
+SELECT lives_ok($$SELECT appdb.manage('public.rings'), appdb.manage('public.people')$$, 'tables whose rows can be in circles');
+CREATE PROCEDURE pg_temp.ring() LANGUAGE plpgsql AS $$
+BEGIN
+	SET LOCAL session_replication_role = replica;
+	DELETE FROM people;
+	DELETE FROM rings;
+	RESET session_replication_role;
+	-- 101 is of a note, and its own first; 102 follows it, and both are in a ring with 103; below it 104, of its own people
+	INSERT INTO appdb.rings (id, note_id, first_id) VALUES (pg_temp.id(101), pg_temp.id(61), pg_temp.id(101));
+	INSERT INTO appdb.rings (id, first_id) SELECT pg_temp.id(n), pg_temp.id(101) FROM generate_series(102, 104) n;
+	UPDATE appdb.rings r SET next_id = pg_temp.id(n.b) FROM (VALUES (101, 102), (102, 103), (103, 101), (104, 103)) n (a, b) WHERE r.id = pg_temp.id(n.a);
+	INSERT INTO appdb.people (id, ring_id, name) VALUES (pg_temp.id(111), pg_temp.id(104), 'Ann'), (pg_temp.id(112), pg_temp.id(101), 'Ben');
+	UPDATE appdb.rings SET leader_id = pg_temp.id(111) WHERE id = pg_temp.id(104);
+END $$;
+CREATE FUNCTION pg_temp.gone() RETURNS text[] LANGUAGE sql AS
+$$ SELECT ARRAY(SELECT right(x.id::text, 3) FROM (SELECT id, deleted_at FROM rings UNION ALL SELECT id, deleted_at FROM people) x WHERE deleted_at IS NOT NULL ORDER BY 1) $$;
+CALL pg_temp.ring();
+DELETE FROM appdb.rings WHERE id = pg_temp.id(101);
+SELECT is(pg_temp.gone(), '{101,102,103,104,111,112}', 'a row takes all of its circle');
+SELECT is(pg_temp.restored('appdb.rings', 101), 'people 2, rings 4', 'and brings it back');
+DELETE FROM appdb.people WHERE name = 'Ann';
+SELECT is(pg_temp.gone(), '{104,111}', 'one whose child is its parent');
+SELECT is(pg_temp.restored('appdb.people', 111), 'people 1, rings 1', 'comes back with that');
+DELETE FROM appdb.notes WHERE id = pg_temp.id(61);
+SELECT is(pg_temp.gone(), '{101,102,103,104,111,112}', 'a circle below another row goes with that');
+SELECT throws_like($$SELECT * FROM appdb.restore('appdb.rings', '00000000-0000-4000-8000-000000000103')$$, '%its parent in table%is deleted', 'not back without it');
+SELECT throws_like($$SELECT * FROM appdb.restore('appdb.rings', ARRAY[pg_temp.id(103), pg_temp.id(102)])$$, '%its parent in table%is deleted', 'nor half of it');
+SELECT is(pg_temp.restored('appdb.notes', 61), 'app_data.notes 1, people 2, rings 4', 'but with it');
+-- what is in a circle, and has a parent that was deleted otherwise, goes to that
+INSERT INTO appdb.rings (id) VALUES (pg_temp.id(105));
+UPDATE appdb.people SET ring_id = pg_temp.id(105) WHERE name = 'Ann';
+DELETE FROM appdb.notes WHERE id = pg_temp.id(61);
+DELETE FROM appdb.rings WHERE id = pg_temp.id(105);
+SELECT is(pg_temp.restored('appdb.notes', 61), 'app_data.notes 1, people 1, rings 3', 'what was deleted with another row before does not come back');
+SELECT is(pg_temp.gone(), '{104,105,111}', 'and what needs it neither');
+SELECT is(pg_temp.restored('appdb.rings', 105), 'people 1, rings 2', 'until that does');
+SELECT is(pg_temp.gone(), '{}', 'then all are there');
+-- one that is its own parent is in the trash, and comes back, also by an UPDATE of the base table
+DELETE FROM appdb.people;
+UPDATE appdb.rings SET next_id = NULL WHERE id = pg_temp.id(101);
+DELETE FROM appdb.rings WHERE id = pg_temp.id(101);
+SELECT is((SELECT rows_with_it FROM appdb.trash WHERE id = pg_temp.id(101)), 2::bigint, 'what is its own parent is in the trash');
+UPDATE rings SET deleted_at = NULL, next_id = NULL WHERE id = pg_temp.id(101);
+SELECT is(pg_temp.gone(), '{102,103,104,111,112}', 'a row does not wait for itself');
 ROLLBACK TO start;
 
 SELECT is_empty('SELECT * FROM app_data.deletions', 'and nothing of all that happened');
