@@ -13,7 +13,8 @@
  * not wait for a purge, of which there is one at a time.
  *
  * What fails is tried again after twice as long each time, up to ten minutes;
- * what has taken long and found nothing to do rests fifty times as long.
+ * what has taken long and found nothing to do rests fifty times as long.  All
+ * of that goes by a clock that nobody puts back: see ticks().
  *
  * The worker acts with the rights of the tables' owner, batch by batch, each a
  * transaction.  Purging deleted rows, once an hour, is a session of the owner's.
@@ -36,6 +37,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "portability/instr_time.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -78,10 +80,10 @@ static const char *const steps[] = {"schedules", "leases", "tasks", "sessions", 
 typedef struct DatabaseState
 {
 	Oid			oid;
-	TimestampTz without;		/* when it was seen not to have the extension */
-	TimestampTz not_before[NSTEPS];	/* when a step is due again, if not in the next round */
+	int64		without;		/* when it was seen not to have the extension */
+	int64		not_before[NSTEPS];	/* when a step is due again, if not in the next round */
 	int			failures[NSTEPS];	/* how often it has failed in a row */
-	TimestampTz purged;			/* when deleted rows were purged */
+	int64		purged;			/* when deleted rows were purged */
 	Oid			purge_by;		/* the role to do it now, or InvalidOid */
 } DatabaseState;
 
@@ -100,6 +102,16 @@ static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 PGDLLEXPORT void appdb_launcher_main(Datum arg);
 PGDLLEXPORT void appdb_worker_main(Datum arg);
 PGDLLEXPORT void appdb_purge_main(Datum arg);
+
+/* milliseconds since some time; the same for all processes */
+static int64
+ticks(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return 1 + (int64) INSTR_TIME_GET_MILLISEC(now);
+}
 
 static void
 shmem_request(void)
@@ -225,7 +237,7 @@ typedef struct Running
 {
 	BackgroundWorkerHandle *handle;	/* or NULL */
 	Oid			database;
-	TimestampTz since;
+	int64		since;
 } Running;
 
 static Running maintenance;
@@ -266,7 +278,7 @@ start_worker(Running *worker, const char *function, Oid database, Oid role)
 	memcpy(registration.bgw_extra, &role, sizeof(Oid));
 	registration.bgw_notify_pid = MyProcPid;
 	worker->database = database;
-	worker->since = GetCurrentTimestamp();
+	worker->since = ticks();
 	/* no free slot: next time */
 	if (!RegisterDynamicBackgroundWorker(&registration, &worker->handle))
 		worker->handle = NULL;
@@ -290,7 +302,7 @@ look_after(Running *worker, long longest)
 {
 	if (is_running(worker) &&
 		(is_wanted_alone(worker->database) ||
-		 (longest > 0 && TimestampDifferenceExceeds(worker->since, GetCurrentTimestamp(), longest))))
+		 (longest > 0 && ticks() - worker->since >= longest)))
 		TerminateBackgroundWorker(worker->handle);
 }
 
@@ -300,11 +312,11 @@ look_after(Running *worker, long longest)
 static void
 wait_for(Running *worker, long ms)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	int64		end = ticks() + ms;
 
 	while (worker == NULL || is_running(worker))
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		int64		now = ticks();
 		long		timeout = LOOK_FOR_DROP_MS;
 		int			events;
 
@@ -312,7 +324,7 @@ wait_for(Running *worker, long ms)
 		{
 			if (now >= end || ConfigReloadPending)
 				break;
-			timeout = TimestampDifferenceMilliseconds(now, end);
+			timeout = end - now;
 			if (is_running(&purge))
 				timeout = Min(timeout, LOOK_FOR_DROP_MS);
 		}
@@ -358,8 +370,7 @@ appdb_launcher_main(Datum arg)
 				Oid			database = lfirst_oid(lc);
 				DatabaseState *state = database_state(database);
 
-				if (state->without != 0 &&
-					!TimestampDifferenceExceeds(state->without, GetCurrentTimestamp(), LOOK_AGAIN_MS))
+				if (state->without != 0 && ticks() - state->without < LOOK_AGAIN_MS)
 					continue;
 				state->purge_by = InvalidOid;
 				start_worker(&maintenance, "appdb_worker_main", database, InvalidOid);
@@ -367,7 +378,7 @@ appdb_launcher_main(Datum arg)
 				if (OidIsValid(state->purge_by) && !is_running(&purge))
 				{
 					/* which may take long: nobody waits for it */
-					state->purged = GetCurrentTimestamp();
+					state->purged = ticks();
 					start_worker(&purge, "appdb_purge_main", database, state->purge_by);
 				}
 			}
@@ -537,18 +548,18 @@ appdb_worker_main(Datum arg)
 {
 	Oid			database = DatumGetObjectId(arg);
 	DatabaseState *state;
-	TimestampTz end;
+	int64		end;
 
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	own_settings();
-	end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_PASS_MS);
+	end = ticks() + LONGEST_PASS_MS;
 
 	state = database_state(database);
 	if (!has_extension())
 	{
-		state->without = GetCurrentTimestamp();
+		state->without = ticks();
 		proc_exit(0);
 	}
 	state->without = 0;
@@ -557,35 +568,35 @@ appdb_worker_main(Datum arg)
 	{
 		char	   *what = psprintf("appdb: %s", steps[i]);
 		char	   *sql = psprintf("SELECT appdb._maintain('%s', %d)", steps[i], BATCH);
-		TimestampTz begin = GetCurrentTimestamp();
-		TimestampTz now;
+		int64		begin = ticks();
+		int64		now;
 		int64		n;
 
 		if (begin < state->not_before[i])
 			continue;
 		do
 			n = in_transaction(what, run_statement, sql);
-		while (n >= BATCH && GetCurrentTimestamp() < end);
-		now = GetCurrentTimestamp();
+		while (n >= BATCH && ticks() < end);
+		now = ticks();
 		if (n >= 0)
 		{
 			state->failures[i] = 0;
-			state->not_before[i] = n > 0 ? 0 : Min(now + REST_FACTOR * (now - begin), TimestampTzPlusMilliseconds(now, LONGEST_REST_MS));
+			state->not_before[i] = n > 0 ? 0 : now + Min(REST_FACTOR * (now - begin), LONGEST_REST_MS);
 		}
 		else
 		{
 			int64		wait = worker_naptime * INT64CONST(1000) << Min(state->failures[i], 10);
 
 			state->failures[i]++;
-			state->not_before[i] = TimestampTzPlusMilliseconds(now, Min(wait, LONGEST_BACKOFF_MS));
+			state->not_before[i] = now + Min(wait, LONGEST_BACKOFF_MS);
 		}
 	}
 	state->purge_by = InvalidOid;
-	if (state->purged == 0 || TimestampDifferenceExceeds(state->purged, GetCurrentTimestamp(), PURGE_EVERY_MS))
+	if (state->purged == 0 || ticks() - state->purged >= PURGE_EVERY_MS)
 	{
 		state->purge_by = owner_who_can_log_in();
 		if (!OidIsValid(state->purge_by))
-			state->purged = GetCurrentTimestamp();
+			state->purged = ticks();
 	}
 	proc_exit(0);
 }
