@@ -288,20 +288,42 @@ CREATE FUNCTION appdb._claim_due(queue text, batch integer)
 	SET enable_bitmapscan = off
 	AS $$
 DECLARE
-	n integer;
-BEGIN
-	UPDATE app_data.tasks AS t SET queued = true
-	WHERE t.id = ANY (ARRAY(
+	ids uuid[] := ARRAY(
 		SELECT d.id FROM app_data.tasks AS d
 		WHERE d.queue = _claim_due.queue AND d.run_at <= clock_timestamp() AND NOT d.queued AND NOT d.parked AND d.finished_at IS NULL AND d.waits_for = 0
-		ORDER BY d.run_at LIMIT batch FOR NO KEY UPDATE SKIP LOCKED));
-	GET DIAGNOSTICS n = ROW_COUNT;
+		ORDER BY d.run_at LIMIT batch FOR NO KEY UPDATE SKIP LOCKED);
+	task_id uuid;
+	n integer;
+BEGIN
+	BEGIN
+		UPDATE app_data.tasks AS t SET queued = true WHERE t.id = ANY (ids);
+		GET DIAGNOSTICS n = ROW_COUNT;
+	EXCEPTION
+		WHEN transaction_rollback OR lock_not_available THEN
+			RAISE;
+		WHEN OTHERS THEN
+			-- one by one: what a trigger does not let in does not keep the others
+			n := 0;
+			FOREACH task_id IN ARRAY ids LOOP
+				BEGIN
+					UPDATE app_data.tasks AS t SET queued = true WHERE t.id = task_id;
+					n := n + 1;
+				EXCEPTION
+					WHEN transaction_rollback OR lock_not_available THEN
+						RAISE;
+					WHEN OTHERS THEN
+						RAISE WARNING USING
+							MESSAGE = format('task %s cannot be put into its queue', task_id),
+							DETAIL = SQLERRM;
+				END;
+			END LOOP;
+	END;
 	RETURN n;
 END
 $$;
 COMMENT ON FUNCTION appdb._claim_due(text, integer) IS 'Internal: puts tasks whose time has come into their queue';
 
--- One claimed task, where triggers of the user's have to fire.
+-- One claimed task, where triggers of the user's have to fire. One that they do not let begin does not keep others from it.
 CREATE FUNCTION appdb._claim_one(id uuid, ticket integer, next_ticket integer, worker text, until timestamptz, slot integer)
 	RETURNS boolean
 	LANGUAGE plpgsql
@@ -318,6 +340,14 @@ BEGIN
 		errors = CASE t.status WHEN 'running' THEN appdb._add_error(t.errors, t.attempts, t.locked_by, 'its worker went silent') ELSE t.errors END
 	WHERE t.id = _claim_one.id AND t.ticket = _claim_one.ticket AND t.finished_at IS NULL AND t.deleted_at IS NULL;
 	RETURN FOUND;
+EXCEPTION
+	WHEN transaction_rollback OR lock_not_available THEN
+		RAISE;
+	WHEN OTHERS THEN
+		RAISE WARNING USING
+			MESSAGE = format('task %s cannot be claimed', _claim_one.id),
+			DETAIL = SQLERRM;
+		RETURN false;
 END
 $$;
 COMMENT ON FUNCTION appdb._claim_one(uuid, integer, integer, text, timestamptz, integer) IS 'Internal: claims a task by an UPDATE, so that triggers fire';
@@ -411,7 +441,7 @@ $$;
 COMMENT ON FUNCTION appdb._unpark_forgotten(integer) IS 'Internal: lets groups go on of which nothing is in the queue';
 
 -- Tasks that cannot be begun any more: expired, or lost with their last attempt.
-CREATE FUNCTION appdb._bury(ids uuid[])
+CREATE FUNCTION appdb._bury_all(ids uuid[])
 	RETURNS integer
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -441,6 +471,38 @@ BEGIN
 		n := n + 1;
 	END LOOP;
 	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION appdb._bury_all(uuid[]) IS 'Internal: ends what cannot be begun any more, and takes back what a silent worker had: all or nothing';
+
+CREATE FUNCTION appdb._bury(ids uuid[])
+	RETURNS integer
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	task_id uuid;
+	n integer := 0;
+BEGIN
+	RETURN appdb._bury_all(ids);
+EXCEPTION
+	WHEN transaction_rollback OR lock_not_available THEN
+		RAISE;
+	WHEN OTHERS THEN
+		-- one by one: what cannot be changed does not keep the others
+		FOREACH task_id IN ARRAY ids LOOP
+			BEGIN
+				n := n + appdb._bury_all(ARRAY[task_id]);
+			EXCEPTION
+				WHEN transaction_rollback OR lock_not_available THEN
+					RAISE;
+				WHEN OTHERS THEN
+					RAISE WARNING USING
+						MESSAGE = format('task %s cannot be taken back from its silent worker, or canceled', task_id),
+						DETAIL = SQLERRM;
+			END;
+		END LOOP;
+		RETURN n;
 END
 $$;
 COMMENT ON FUNCTION appdb._bury(uuid[]) IS 'Internal: ends what cannot be begun any more, and takes back what a silent worker had';
@@ -1150,7 +1212,6 @@ CREATE FUNCTION appdb._maintain(step text, batch integer)
 DECLARE
 	n bigint := 0;
 	ids uuid[];
-	task_id uuid;
 	task record;
 BEGIN
 	CASE step
@@ -1162,20 +1223,7 @@ BEGIN
 			SELECT t.id FROM app_data.tasks AS t
 			WHERE t.expires_at < clock_timestamp() AND t.expires_at IS NOT NULL AND t.finished_at IS NULL AND t.status = 'pending' AND t.deleted_at IS NULL
 			ORDER BY t.expires_at LIMIT batch);
-		BEGIN
-			n := appdb._bury(ids);
-		EXCEPTION WHEN OTHERS THEN
-			-- one by one: what cannot be changed does not keep the others
-			FOREACH task_id IN ARRAY ids LOOP
-				BEGIN
-					n := n + appdb._bury(ARRAY[task_id]);
-				EXCEPTION WHEN OTHERS THEN
-					RAISE WARNING USING
-						MESSAGE = format('task %s cannot be taken back from its silent worker', task_id),
-						DETAIL = SQLERRM;
-				END;
-			END LOOP;
-		END;
+		n := appdb._bury(ids);
 		n := n + appdb._unpark_forgotten(batch);
 		-- what waits for tasks that are gone, or were given another status by hand
 		FOR task IN
@@ -1225,6 +1273,7 @@ BEGIN
 			MESSAGE = 'batch must be at least 1',
 			HINT = 'It is the number of rows that one transaction changes.';
 	END IF;
+	PERFORM appdb._see_all_rows();
 	FOREACH step IN ARRAY ARRAY['schedules', 'leases', 'tasks', 'sessions', 'verifications', 'invitations'] LOOP
 		LOOP
 			n := appdb._maintain(step, batch);

@@ -544,6 +544,27 @@ COMMENT ON FUNCTION appdb._purge_notes(pg_catalog.timestamptz) IS 'Internal: for
 
 -- Waits for those who restore just now; from then on nobody brings back what
 -- was deleted before.
+-- The owner of the tables sees no rows of those whose row security is forced, and would do nothing, and say nothing.
+CREATE FUNCTION appdb._see_all_rows()
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	forced regclass;
+BEGIN
+	SELECT c.oid INTO forced FROM pg_class c
+	WHERE c.relnamespace = 'app_data'::regnamespace AND c.relforcerowsecurity AND row_security_active(c.oid) ORDER BY c.relname LIMIT 1;
+	IF FOUND THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('row security hides rows of "%s" from role "%s"', forced, current_user),
+			DETAIL = 'It is forced, also on the owner.',
+			HINT = format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, or call this as a role with BYPASSRLS.', forced);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION appdb._see_all_rows() IS 'Internal: refuses maintenance to a role that would not see what there is to do';
+
 CREATE FUNCTION appdb._purge_begin(cutoff pg_catalog.timestamptz)
 	RETURNS void
 	LANGUAGE plpgsql
@@ -595,6 +616,7 @@ BEGIN
 	END IF;
 	cutoff := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) older_than;
 
+	PERFORM appdb._see_all_rows();
 	PERFORM appdb._purge_begin(cutoff);
 	COMMIT;
 

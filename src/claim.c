@@ -277,6 +277,29 @@ first_row(Claim *claim, ScanKey keys, int nkeys)
 /* == groups =============================================================== */
 
 /*
+ * No more of this group in this claim.
+ */
+static void
+block_group(Claim *claim, const char *group, bool full)
+{
+	BlockedGroup *blocked;
+
+	if (claim->blocked == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(((BlockedGroup *) NULL)->key);
+		ctl.entrysize = sizeof(BlockedGroup);
+		ctl.hcxt = CurrentMemoryContext;
+		claim->blocked = hash_create("appdb groups without a place", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	}
+	blocked = hash_search(claim->blocked, group, HASH_ENTER, NULL);
+	blocked->length = strlen(group);
+	blocked->full = full;
+	claim->last_blocked = blocked;
+}
+
+/*
  * Find a place in a group.  False: there is none, or somebody else is filling
  * them.
  */
@@ -341,19 +364,7 @@ find_place(Claim *claim, const char *group, int32 limit, int32 *place)
 			return true;
 	}
 
-	if (claim->blocked == NULL)
-	{
-		HASHCTL		ctl = {0};
-
-		ctl.keysize = sizeof(((BlockedGroup *) NULL)->key);
-		ctl.entrysize = sizeof(BlockedGroup);
-		ctl.hcxt = CurrentMemoryContext;
-		claim->blocked = hash_create("appdb groups without a place", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	}
-	blocked = hash_search(claim->blocked, group, HASH_ENTER, NULL);
-	blocked->length = strlen(group);
-	blocked->full = found;
-	claim->last_blocked = blocked;
+	block_group(claim, group, found);
 	return false;
 }
 
@@ -625,7 +636,12 @@ take(Claim *claim)
 			return false;
 	}
 	else if (!update_by_function(claim, ticket, place))
+	{
+		/* if a trigger does not let it begin, it is the group's next all the same */
+		if (place != 0)
+			block_group(claim, TextDatumGetCString(task_value(claim->slot, T_GROUP_KEY, &isnull)), false);
 		return false;
+	}
 
 	for (int i = 0; i < (int) lengthof(result_columns); i++)
 		values[i] = task_value(claim->slot, result_columns[i], &nulls[i]);

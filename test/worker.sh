@@ -88,6 +88,10 @@ like "in a transaction block it cannot" "$(q -c "BEGIN" -c "CALL appdb.maintain(
 PGUSER=appdb_owner DB=owned work_to_do
 is "the owner of the tables can" "$(PGUSER=appdb_owner DB=owned q -c "SET client_min_messages = warning" -c "CALL appdb.maintain()")" ""
 is "and it is done there" "$(DB=owned q -c "$done_work")" t
+PGUSER=appdb_owner DB=owned q -c "ALTER TABLE app_data.tasks FORCE ROW LEVEL SECURITY"
+like "not where row security hides from it what there is to do" "$(PGUSER=appdb_owner DB=owned q -c "CALL appdb.maintain()")" 'row security hides rows of "app_data.tasks" from role "appdb_owner"'
+like "nor is there a purge" "$(PGUSER=appdb_owner DB=owned q -c "CALL appdb.purge()")" 'row security hides rows'
+PGUSER=appdb_owner DB=owned q -c "ALTER TABLE app_data.tasks NO FORCE ROW LEVEL SECURITY"
 DB=postgres q -c "CREATE ROLE appdb_stranger LOGIN"
 like "a stranger cannot" "$(PGUSER=appdb_stranger DB=owned q -c "CALL appdb.maintain()")" "permission denied for procedure maintain"
 like "nor claim" "$(PGUSER=appdb_stranger DB=owned q -c "SELECT * FROM appdb.claim()")" "permission denied for function claim"

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(142);
+SELECT plan(150);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -307,6 +307,27 @@ SELECT pg_temp.kinds('u');
 SELECT pg_temp.silence(:'u1');
 SELECT is(pg_temp.kinds('u') || ' ' || pg_temp.state(:'u1'), 'u running t f 1', 'one that is taken from a silent worker keeps its place in its group');
 SELECT is(errors #>> '{0,error}', 'its worker went silent', 'and it is noted why') FROM appdb.tasks WHERE id = :'u1';
+-- one that fails keeps only those from being done that it fails for
+CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.kind = 'bad' THEN RAISE 'refused'; END IF; RETURN NEW; END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION pg_temp.refuse();
+SET client_min_messages = error;
+SELECT count(appdb.enqueue(k, queue => 'ready')) AS done FROM unnest('{bad,good}'::text[]) AS k \gset
+SELECT is(pg_temp.kinds('ready', 10), 'good', 'a task whose trigger fails keeps no others from being claimed');
+SELECT count(appdb.enqueue(k, queue => 'due', run_at => clock_timestamp() + interval '1 ms')) AS done FROM unnest('{bad,good}'::text[]) AS k \gset
+SELECT pg_sleep(0.005);
+SELECT is(pg_temp.kinds('due', 10), 'good', 'nor from coming into the queue');
+SELECT count(appdb.enqueue(k, queue => 'over', expires_at => now() - interval '1 s')) AS done FROM unnest('{bad,over}'::text[]) AS k \gset
+SELECT is(pg_temp.kinds('over', 10), NULL, 'nor from being canceled');
+SELECT is(status::text, 'canceled', 'that is done') FROM appdb.tasks WHERE kind = 'over';
+SELECT count(appdb.enqueue(k, queue => 'grouped', group_key => g)) AS done FROM (VALUES ('bad', 'b'), ('behind', 'b'), ('behind', 'b'), ('other', 'o')) AS v (k, g) \gset
+SELECT is(pg_temp.kinds('grouped', 10), 'other', 'in a group, those that come after it wait');
+SELECT throws_ok($$UPDATE app_data.tasks SET progress = 0.1 WHERE queue = 'ready' AND kind = 'bad'$$, 'P0001', 'refused', 'it is the trigger');
+SELECT appdb.enqueue('silent', queue => 'silent') AS silent \gset
+SELECT pg_temp.kinds('silent');
+SELECT pg_temp.silence(:'silent');
+SELECT is(appdb._maintain('leases', 1000) > 0, true, 'maintenance does what it can');
+SELECT is(pg_temp.state(:'silent'), 'pending t f', 'for the others');
+RESET client_min_messages;
 
 SELECT * FROM finish();
 ROLLBACK;
