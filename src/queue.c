@@ -705,7 +705,9 @@ appdb_wake_queue(const char *queue)
 	MemoryContext oldcontext;
 
 	appdb_set_lock_tag(&tag, APPDB_LOCK_WAKE, queue);
-	if (LockAcquire(&tag, ShareLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+	/* a session that waits itself notifies anyway: a transaction with a lock that the session has, too, cannot be prepared */
+	if (!compat_LockHeldByMe(&tag, RowExclusiveLock) &&
+		LockAcquire(&tag, ShareLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
 		return;
 	foreach(lc, to_notify)
 	{
