@@ -66,13 +66,14 @@ class Task:
             self.canceled.set()
 
     def beat(self, done):
-        with psycopg.connect(autocommit=True) as conn:
-            while not done.wait(LEASE / 3):
-                try:
+        try:
+            with psycopg.connect(autocommit=True) as conn:
+                while not done.wait(LEASE / 3):
                     self.note(conn, "SELECT appdb.heartbeat(%s, %s, make_interval(secs => %s))", LEASE)
-                except LOST:
-                    self.canceled.set()
-                    return
+        except psycopg.Error as error:
+            # another worker has it, or will: nobody prolongs the lease any more
+            print(error, file=sys.stderr)
+            self.canceled.set()
 
     def run(self):
         done = threading.Event()
@@ -100,8 +101,12 @@ def main():
     with psycopg.connect(autocommit=True) as conn:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())
+        # a notification can also come together with the result of a statement
+        notified = threading.Event()
+        conn.add_notify_handler(lambda _: notified.set())
         conn.execute("LISTEN appdb_tasks")
         while not stopping.is_set():
+            notified.clear()
             tasks = conn.execute(
                 "SELECT id, ticket, kind, payload FROM appdb.claim(%s, %s, 1, make_interval(secs => %s))", (QUEUES, NAME, LEASE)
             ).fetchall()
@@ -112,17 +117,12 @@ def main():
             if "--once" in sys.argv:
                 break
             wait = conn.execute("SELECT appdb.idle(%s)", (QUEUES,)).fetchone()[0].total_seconds()
-            wait_for_notification(conn, wait)
-
-
-def wait_for_notification(conn, seconds):
-    # one second at a time, to see whether we shall stop
-    while seconds > 0 and not stopping.is_set():
-        ready, _, _ = select.select([conn.fileno()], [], [], min(seconds, 1))
-        if ready:
-            conn.execute("SELECT 1")  # takes in what has arrived
-            return
-        seconds -= 1
+            # one second at a time, to see whether we shall stop
+            while wait > 0 and not stopping.is_set() and not notified.is_set():
+                ready, _, _ = select.select([conn.fileno()], [], [], min(wait, 1))
+                if ready:
+                    conn.execute("SELECT 1")  # takes in what has arrived
+                wait -= 1
 
 
 if __name__ == "__main__":

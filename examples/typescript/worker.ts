@@ -47,13 +47,16 @@ const isLost = (error: any) => error.code === '55000' || error.code === 'P0002'
 
 async function run(task: Task) {
 	const abort = new AbortController()
+	let until = Date.now() + leaseSeconds * 1000
 	const beat = setInterval(async () => {
+		const now = Date.now()
 		try {
 			const [{ canceled }] = await sql<[{ canceled: boolean }]>`SELECT appdb.heartbeat(${task.id}, ${task.ticket}, ${lease}) AS canceled`
+			until = now + leaseSeconds * 1000
 			if (canceled) abort.abort()
 		} catch (error) {
-			// otherwise the next one may do
-			if (isLost(error)) abort.abort()
+			// otherwise the next one may do, unless the lease has ended
+			if (isLost(error) || Date.now() >= until) abort.abort()
 		}
 	}, leaseSeconds * 1000 / 3)
 	try {
