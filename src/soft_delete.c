@@ -142,8 +142,11 @@ lock_row(Deleter *deleter, Datum id)
 			(void) slot_getattr(slot, deleter->deleted_at, &isnull);
 			return isnull;
 		case TM_SelfModified:
-			/* this statement has deleted it before, or a trigger was there first */
-			if (is_live_now(deleter, id))
+			/*
+			 * This statement has deleted or changed it before, and once is all
+			 * that a statement does to a row; or a trigger was there first.
+			 */
+			if (tmfd.cmax != deleter->snapshot->curcid && is_live_now(deleter, id))
 				ereport(ERROR,
 						(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 						 errmsg("tuple to be updated was already modified by an operation triggered by the current command"),

@@ -352,7 +352,15 @@ WITH gone AS (UPDATE sd.a SET deleted_at = now() WHERE n = 6 RETURNING n), none 
 SELECT * FROM sd.states();
 -- all of them each one operation, with nothing left over
 SELECT rows FROM app_data.deletions WHERE deleted_at IN (SELECT a.deleted_at FROM sd.a) ORDER BY deleted_at;
+-- a row that one part changes and the other deletes: the first wins, as with a real DELETE
+CALL sd.fill();
+WITH changed AS (UPDATE appdb.sd_a SET n = 20 WHERE n = 2 RETURNING n), gone AS (DELETE FROM appdb.sd_a WHERE n IN (1, 2) RETURNING n)
+SELECT (SELECT n FROM changed) AS changed, (SELECT n FROM gone) AS gone;
+WITH gone AS (DELETE FROM appdb.sd_a WHERE n = 3 RETURNING n), changed AS (UPDATE appdb.sd_a SET n = 20 WHERE n = 3 RETURNING n)
+SELECT (SELECT n FROM gone) AS gone, (SELECT n FROM changed) AS changed;
+SELECT n FROM appdb.sd_a WHERE n IN (1, 2, 3, 20);
 -- one that fails half-way
+CALL sd.fill();
 DO $$
 BEGIN
 	WITH gone AS (DELETE FROM appdb.sd_a WHERE n = 7 RETURNING n), changed AS (UPDATE appdb.sd_a SET n = 1 / (n - 8) WHERE n = 8 RETURNING n)
