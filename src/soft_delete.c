@@ -58,7 +58,8 @@ typedef struct Deleter
 	AttrNumber	deleted_at;		/* in the table */
 	AttrNumber	updated_at;
 	Relation	rel;
-	Relation	index;			/* NULL for a partitioned table: left to SQL */
+	Relation	index;			/* NULL for a partitioned table, and where the primary
+								 * key is deferrable or gone: left to SQL */
 	Snapshot	snapshot;
 	IndexScanDesc scan;
 	EState	   *estate;
@@ -192,15 +193,17 @@ open_deleter(Relation view, Oid relid, MemoryContext context)
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	Deleter    *deleter = palloc0(sizeof(Deleter));
 	EState	   *estate;
+	Oid			key;
 
 	deleter->view_id = need_attribute(RelationGetRelid(view), "id");
 	deleter->view_updated_at = get_attnum(RelationGetRelid(view), "updated_at");
 	deleter->deleted_at = need_attribute(relid, "deleted_at");
 	deleter->updated_at = need_attribute(relid, "updated_at");
 	deleter->rel = table_open(relid, RowExclusiveLock);
-	if (deleter->rel->rd_rel->relkind == RELKIND_RELATION)
+	key = compat_primary_key_index(deleter->rel);
+	if (deleter->rel->rd_rel->relkind == RELKIND_RELATION && OidIsValid(key))
 	{
-		deleter->index = index_open(compat_primary_key_index(deleter->rel), AccessShareLock);
+		deleter->index = index_open(key, AccessShareLock);
 		deleter->snapshot = RegisterSnapshot(GetActiveSnapshot());
 		deleter->scan = compat_index_beginscan(deleter->rel, deleter->index, deleter->snapshot, 1);
 
@@ -323,7 +326,7 @@ show_updated_at(Deleter *deleter, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * A partitioned table: find the row by SQL, as the table's owner.
+ * No index to find the row by: find it by SQL, as the table's owner.
  */
 static bool
 delete_row_by_sql(Relation rel, Datum id)

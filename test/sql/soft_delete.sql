@@ -432,9 +432,20 @@ SELECT * FROM sd.state('part');
 INSERT INTO appdb.sd_part (id, n, a_id) SELECT '00000000-0000-7000-8000-000000000001', 11, id FROM sd.a WHERE n = 1;
 
 --
+-- a primary key that is checked late
+--
+CREATE TABLE sd.deferred (LIKE sd.a, a_id uuid REFERENCES sd.a, PRIMARY KEY (id) DEFERRABLE INITIALLY DEFERRED);
+SELECT appdb.manage('sd.deferred', view => 'sd_deferred') \gset
+INSERT INTO appdb.sd_deferred (n, a_id) SELECT a.n, a.id FROM appdb.sd_a a;
+DELETE FROM appdb.sd_deferred WHERE n = 6 RETURNING n;
+SELECT * FROM sd.state('deferred');
+DELETE FROM appdb.sd_a;
+SELECT * FROM sd.state('deferred');
+
+--
 -- nothing left
 --
 SELECT sd.leftovers();
-SELECT format('SELECT appdb.unmanage(%L)', 'sd.' || t) FROM unnest('{s,d,b,c,a,tree,p,q,r,late,part}'::text[]) t \gexec
+SELECT format('SELECT appdb.unmanage(%L)', 'sd.' || t) FROM unnest('{s,d,b,c,a,tree,p,q,r,late,part,deferred}'::text[]) t \gexec
 SET appdb.allow_drop = on;
 DROP SCHEMA sd CASCADE;
