@@ -521,6 +521,12 @@ BEGIN
 	PERFORM appdb._sync_grants(entity);
 
 	-- what the engine does not follow
+	IF EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent WHERE i.inhparent = _manage.entity AND c.relkind = 'r') THEN
+		RAISE WARNING USING
+			MESSAGE = format('tables inherit from table "%s"', entity),
+			DETAIL = 'Their rows are in its live view, and the engine''s triggers are not inherited: a DELETE marks these rows and nothing that refers to them.',
+			HINT = 'Make it a partitioned table, or manage tables that do not inherit.';
+	END IF;
 	FOR col IN
 		SELECT c.conname, c.confrelid::regclass AS parent
 		FROM pg_constraint c JOIN app_data.managed m ON m.entity = c.confrelid

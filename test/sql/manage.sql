@@ -104,6 +104,13 @@ SELECT tgname FROM pg_trigger WHERE tgrelid = 'public.articles'::regclass AND NO
 SELECT to_regclass('appdb.stories') IS NULL AS gone, count(*) FROM pg_proc WHERE pronamespace = 'appdb'::regnamespace AND prosrc LIKE '%stories%';
 DROP TABLE public.articles;
 
+-- == a table that others inherit from ========================================
+CREATE TABLE public.elders (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+CREATE TABLE public.heirs () INHERITS (public.elders);
+SELECT appdb.manage('public.elders');
+SELECT appdb.unmanage('public.elders');
+DROP TABLE public.elders CASCADE;
+
 -- == a table of somebody else ================================================
 CREATE ROLE regress_carol;
 GRANT CREATE ON SCHEMA public TO regress_carol;
