@@ -24,6 +24,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -43,13 +44,16 @@ PG_FUNCTION_INFO_V1(appdb__calling_role);
 /*
  * Work with the rights of the owner of a table, as the actions of foreign keys
  * do; SetUserIdAndSecContext() with what was before ends it, and so does the
- * abort of a (sub)transaction.
+ * abort of a (sub)transaction.  For a superuser this is a restricted operation,
+ * as code of the owner's may run: a deferred trigger would fire at commit, as
+ * the superuser.
  */
 void
 appdb_become(Oid owner, Oid *userid, int *sec_context)
 {
 	GetUserIdAndSecContext(userid, sec_context);
-	SetUserIdAndSecContext(owner, *sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	SetUserIdAndSecContext(owner, *sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS |
+						   (superuser_arg(*userid) && !superuser_arg(owner) ? SECURITY_RESTRICTED_OPERATION : 0));
 }
 
 /* The function that does the work of another: its name with an underscore. */
@@ -87,6 +91,7 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 	Oid			save_userid;
 	int			save_sec_context;
 	bool		save_called_by_owner = appdb_called_by_owner;
+	volatile int nestlevel = 0;
 	Datum		result = (Datum) 0;
 
 	if (worker == NULL)
@@ -117,6 +122,9 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
 
 	appdb_become(owner, &save_userid, &save_sec_context);
+	/* nor does it leave settings behind */
+	if (InSecurityRestrictedOperation())
+		nestlevel = NewGUCNestLevel();
 	if (appdb_as_owner_depth++ == 0)
 		calling_role = save_userid;
 	appdb_called_by_owner = has_privs_of_role(save_userid, owner);
@@ -130,6 +138,8 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 		appdb_called_by_owner = save_called_by_owner;
 	}
 	PG_END_TRY();
+	if (nestlevel > 0)
+		AtEOXact_GUC(false, nestlevel);
 	SetUserIdAndSecContext(save_userid, save_sec_context);
 
 	fcinfo->isnull = call->isnull;

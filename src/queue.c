@@ -651,8 +651,7 @@ check_caller(FunctionCallInfo fcinfo)
 void
 appdb_become_tasks_owner(Relation rel, Oid *userid, int *sec_context)
 {
-	GetUserIdAndSecContext(userid, sec_context);
-	SetUserIdAndSecContext(rel->rd_rel->relowner, *sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	appdb_become(rel->rd_rel->relowner, userid, sec_context);
 }
 
 /*

@@ -201,6 +201,39 @@ for deferred in '' 'CONSTRAINT'; do
 	fi
 done
 
+# a superuser calls what works with the rights of the tables' owner, who has
+# prepared that: a deferred trigger would fire at commit, as the superuser, and
+# a search_path would stay
+reset
+plant appdb_owner
+as appdb_owner >/dev/null <<-'SQL'
+	CREATE EXTENSION appdb;
+	INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-000000000001', 'x');
+	CREATE TABLE public.bait (n int);
+	CREATE CONSTRAINT TRIGGER planted AFTER INSERT ON public.bait DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION evil.trigger_function();
+	CREATE CONSTRAINT TRIGGER planted AFTER INSERT ON app_data.organizations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION evil.trigger_function();
+	CREATE FUNCTION public.bait() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.bait VALUES (1); RETURN true; END $$;
+	CREATE FUNCTION public.path() RETURNS boolean LANGUAGE sql AS $$ SELECT set_config('search_path', 'evil', false) IS NOT NULL $$;
+SQL
+as appdb_owner -c "SELECT appdb.grant_access('appdb_nobody', 'app')" >/dev/null
+# in a table's place a view that calls a function
+baited() {
+	as appdb_owner -c "CREATE OR REPLACE VIEW app_data.$1 AS SELECT * FROM app_data.kept_$1 WHERE public.$2()"
+}
+like "create_organization(): refused" "$(as "$super" -c "BEGIN; SELECT appdb.impersonate('00000000-0000-4000-8000-000000000001'); SELECT appdb.create_organization('o', 'o'); COMMIT")" \
+	'cannot fire deferred trigger'
+no_gain "create_organization()"
+as appdb_owner -c 'SET appdb.allow_drop = on' -c 'ALTER TABLE app_data.users RENAME TO kept_users' -c 'ALTER TABLE app_data.access RENAME TO kept_access' >/dev/null
+baited users bait
+like "impersonate(): refused" "$(as "$super" -c "SELECT appdb.impersonate('00000000-0000-4000-8000-000000000001')")" 'cannot fire deferred trigger'
+baited users path
+is "impersonate(): no setting stays" "$(as "$super" -c "SELECT appdb.impersonate('00000000-0000-4000-8000-000000000001') IS NOT NULL" -c 'SHOW search_path')" "$(printf 't\n"$user", public')"
+baited access bait
+like "doctor(): refused" "$(as "$super" -c 'SELECT count(*) FROM appdb.doctor()')" 'cannot fire deferred trigger'
+baited access path
+like "doctor(): no setting stays" "$(as "$super" -c 'SELECT count(*) >= 0 FROM appdb.doctor()' -c 'SHOW search_path')" "user\", public"
+no_gain "functions that work as the owner"
+
 reset
 PGUSER=$super psql -X -q -d postgres -c 'DROP DATABASE install' -c 'DROP ROLE appdb_owner, appdb_mallory, appdb_nobody' >/dev/null
 done_testing
