@@ -1087,6 +1087,25 @@ CREATE FUNCTION appdb.own_address() RETURNS trigger
 COMMENT ON FUNCTION appdb.own_address() IS
 	'Trigger function: whoever is signed in can change their e-mail address, which is not verified then, but not verify it';
 
+-- A customer at the payment provider is what bills are paid by and shown to: who
+-- could name one would be shown those of others.
+CREATE FUNCTION appdb.keep_billing() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT has_function_privilege('appdb.impersonate(uuid, boolean)', 'EXECUTE') THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'insufficient_privilege',
+			MESSAGE = format('permission denied to change billing_customer_id of %s %s', CASE TG_TABLE_NAME WHEN 'users' THEN 'user' ELSE 'organization' END, OLD.id),
+			HINT = 'A role with access level service does that.';
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION appdb.keep_billing() IS
+	'Trigger function: the customer at the payment provider is for roles with access level service to write';
+
 -- Rows of a dump pass: they are inserted, and by nobody who is signed in.
 CREATE FUNCTION appdb._attach_membership() RETURNS void
 	LANGUAGE plpgsql
@@ -1136,6 +1155,12 @@ BEGIN
 		FOR EACH ROW WHEN (appdb.current_user_id() IS NOT NULL) EXECUTE FUNCTION appdb.own_address();
 	COMMENT ON TRIGGER appdb_email_own ON app_data.users IS
 		'Nobody who is signed in verifies an e-mail address';
+	FOREACH entity IN ARRAY ARRAY['app_data.users', 'app_data.organizations']::regclass[] LOOP
+		EXECUTE format(
+			'CREATE OR REPLACE TRIGGER appdb_billing BEFORE UPDATE ON %s FOR EACH ROW '
+			'WHEN (OLD.billing_customer_id IS DISTINCT FROM NEW.billing_customer_id) EXECUTE FUNCTION appdb.keep_billing()', entity);
+		EXECUTE format('COMMENT ON TRIGGER appdb_billing ON %s IS ''The customer at the payment provider is the server''''s to write''', entity);
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION appdb._attach_membership() IS 'Internal: makes the triggers; appdb.attach_domains() calls it';

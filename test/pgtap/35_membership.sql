@@ -1,7 +1,7 @@
 -- Memberships and invitations: the functions, as a role that may execute them
 -- and nothing else, and the same rules for statements on the live views.
 BEGIN;
-SELECT plan(215);
+SELECT plan(218);
 
 CREATE ROLE regress_app;
 GRANT USAGE ON SCHEMA appdb TO regress_app;
@@ -347,6 +347,15 @@ SELECT is(public.dml('Eva', $$UPDATE appdb.users SET email = 'new@example.org' W
 SELECT is(public.dml('Eva', $$UPDATE appdb.users SET email = 'eva@example.org', name = 'Eva' WHERE id = @Eva@ RETURNING email_verified_at$$), NULL, 'nor is the old one then');
 UPDATE appdb.users SET email_verified = true WHERE name = 'Eva';
 
+-- who pays
+SELECT throws_ok($$SELECT public.dml('Eva', 'UPDATE appdb.users SET billing_customer_id = ''cus_1'' WHERE id = @Eva@')$$, '42501',
+	format('permission denied to change billing_customer_id of user %s', public.id_of('Eva')), 'nobody says which customer at the payment provider they are');
+SELECT throws_ok($$SELECT public.dml('Cem', 'UPDATE appdb.organizations SET billing_customer_id = ''cus_1'' WHERE id = @acme@')$$, '42501',
+	format('permission denied to change billing_customer_id of organization %s', public.kept('acme')), 'nor which their organization is');
+GRANT EXECUTE ON FUNCTION appdb.impersonate(uuid, boolean) TO regress_dml;
+SELECT is(public.dml('Cem', 'UPDATE appdb.organizations SET billing_customer_id = ''cus_1'' WHERE id = @acme@ RETURNING billing_customer_id'), 'cus_1', 'the server does, for whomever');
+REVOKE EXECUTE ON FUNCTION appdb.impersonate(uuid, boolean) FROM regress_dml;
+
 -- == owners, when nobody is signed in =======================================
 
 SELECT is(public.roles(public.kept('acme')::uuid), 'Ben admin, Cem owner', 'one owner');
@@ -422,10 +431,10 @@ DROP TRIGGER appdb_keep_owner ON app_data.members;
 SELECT appdb.attach_domains();
 SELECT appdb.attach_domains();
 SELECT is((SELECT string_agg(t.tgrelid::regclass || '.' || t.tgname, ' ' ORDER BY t.tgrelid::regclass::text, t.tgname) FROM pg_trigger AS t
-	WHERE t.tgname IN ('appdb_keep_owner', 'appdb_keep_owner_delete', 'appdb_membership_rank', 'appdb_invitation_rules', 'appdb_space_rules', 'appdb_email_own')),
+	WHERE t.tgname IN ('appdb_keep_owner', 'appdb_keep_owner_delete', 'appdb_membership_rank', 'appdb_invitation_rules', 'appdb_space_rules', 'appdb_email_own', 'appdb_billing')),
 	'app_data.invitations.appdb_invitation_rules app_data.members.appdb_keep_owner app_data.members.appdb_keep_owner_delete '
-	'app_data.members.appdb_membership_rank app_data.space_members.appdb_keep_owner app_data.space_members.appdb_keep_owner_delete '
-	'app_data.space_members.appdb_membership_rank app_data.spaces.appdb_space_rules app_data.users.appdb_email_own', 'when the extension does');
+	'app_data.members.appdb_membership_rank app_data.organizations.appdb_billing app_data.space_members.appdb_keep_owner app_data.space_members.appdb_keep_owner_delete '
+	'app_data.space_members.appdb_membership_rank app_data.spaces.appdb_space_rules app_data.users.appdb_billing app_data.users.appdb_email_own', 'when the extension does');
 
 SELECT * FROM finish();
 ROLLBACK;
