@@ -234,13 +234,17 @@ BEGIN
 			   CASE WHEN r.oid IS NULL THEN format('it has access level %s, and does not exist', a.level)
 					WHEN r.rolsuper THEN 'it is a superuser: row security does not hold for it'
 					WHEN r.rolbypassrls THEN 'it has BYPASSRLS: row security does not hold for it'
-					ELSE 'it has the rights of the owner of the tables: row security does not hold for it' END,
+					WHEN pg_has_role(r.oid, owner, 'USAGE') THEN 'it has the rights of the owner of the tables: row security does not hold for it'
+					ELSE format('it is a member of role %s, which has access level service: it can see all rows', v.role) END,
 			   CASE WHEN r.oid IS NULL THEN format('SELECT appdb.revoke_access(%L);', a.role)
 					WHEN r.rolsuper THEN format('ALTER ROLE %I NOSUPERUSER;', a.role)
 					WHEN r.rolbypassrls THEN format('ALTER ROLE %I NOBYPASSRLS;', a.role)
-					ELSE format('REVOKE %I FROM %I;', owner::regrole, a.role) END
+					WHEN pg_has_role(r.oid, owner, 'USAGE') THEN format('REVOKE %I FROM %I;', owner::regrole, a.role)
+					ELSE format('REVOKE %I FROM %I;', v.role, a.role) END
 		FROM app_data.access a LEFT JOIN pg_roles r ON r.rolname = a.role
-		WHERE r.oid IS NULL OR r.rolsuper OR (r.rolbypassrls AND a.level <> 'service') OR pg_has_role(r.oid, owner, 'USAGE')
+		LEFT JOIN LATERAL (SELECT s.role FROM app_data.access s JOIN pg_roles q ON q.rolname = s.role
+						   WHERE s.level = 'service' AND a.level <> 'service' AND pg_has_role(r.oid, q.oid, 'MEMBER') ORDER BY s.role LIMIT 1) v ON true
+		WHERE r.oid IS NULL OR r.rolsuper OR (r.rolbypassrls AND a.level <> 'service') OR pg_has_role(r.oid, owner, 'USAGE') OR v.role IS NOT NULL
 		ORDER BY 2;
 	RETURN QUERY
 		SELECT 'warning', format('role %s', s.usename),

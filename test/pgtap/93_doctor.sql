@@ -168,6 +168,14 @@ SELECT pg_temp.finds('error | role doctor_web | it is a superuser: row security 
 ALTER ROLE doctor_web NOSUPERUSER;
 SELECT format('GRANT %I TO doctor_web', current_user) \gexec
 SELECT pg_temp.finds(format('error | role doctor_web | it has the rights of the owner of the tables: row security does not hold for it | REVOKE %I FROM doctor_web;', current_user), 'a role that is a member of the owner');
+SELECT format('REVOKE %I FROM doctor_web', current_user) \gexec
+CREATE ROLE doctor_server;
+SELECT appdb.grant_access('doctor_server', 'service');
+GRANT doctor_web TO doctor_server;
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'a server may take the role of an application');
+REVOKE doctor_web FROM doctor_server;
+GRANT doctor_server TO doctor_web;
+SELECT pg_temp.finds('error | role doctor_web | it is a member of role doctor_server, which has access level service: it can see all rows | REVOKE doctor_server FROM doctor_web;', 'but not the other way round');
 ROLLBACK TO start;
 INSERT INTO app_data.access VALUES ('doctor_gone', 'app');
 SELECT pg_temp.finds('warning | role doctor_gone | it has access level app, and does not exist | SELECT appdb.revoke_access(''doctor_gone'');', 'a role that is gone');
