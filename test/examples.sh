@@ -45,7 +45,7 @@ try() {
 	q "DELETE FROM app_data.tasks" >/dev/null
 	q "SELECT appdb.enqueue('example.add', '{\"a\": 1, \"b\": 2}')" >/dev/null
 	q "SELECT appdb.enqueue('example.count', '{\"to\": 3}')" >/dev/null
-	q "SELECT appdb.enqueue('example.fail', max_attempts => 2)" >/dev/null
+	q "SELECT appdb.enqueue('example.fail', max_attempts => 2, backoff => '1 hour')" >/dev/null
 	timeout 60 "$@" --once >"$work/log" 2>&1
 	is "$name: does what is there" "$(q "SELECT kind, status, result, progress_message, attempts FROM appdb.tasks ORDER BY kind"; cat "$work/log")" \
 		'example.add|completed|{"sum": 3}||1
