@@ -212,13 +212,14 @@ as appdb_owner >/dev/null <<-'SQL'
 	CREATE TABLE public.bait (n int);
 	CREATE CONSTRAINT TRIGGER planted AFTER INSERT ON public.bait DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION evil.trigger_function();
 	CREATE CONSTRAINT TRIGGER planted AFTER INSERT ON app_data.organizations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION evil.trigger_function();
-	CREATE FUNCTION public.bait() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.bait VALUES (1); RETURN true; END $$;
-	CREATE FUNCTION public.path() RETURNS boolean LANGUAGE sql AS $$ SELECT set_config('search_path', 'evil', false) IS NOT NULL $$;
+	-- of a row: one of no row could be left until after the rest of a query's conditions
+	CREATE FUNCTION public.bait(anyelement) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.bait VALUES (1); RETURN true; END $$;
+	CREATE FUNCTION public.path(anyelement) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN set_config('search_path', 'evil', false) IS NOT NULL; END $$;
 SQL
 as appdb_owner -c "SELECT appdb.grant_access('appdb_nobody', 'app')" >/dev/null
 # in a table's place a view that calls a function
 baited() {
-	as appdb_owner -c "CREATE OR REPLACE VIEW app_data.$1 AS SELECT * FROM app_data.kept_$1 WHERE public.$2()"
+	as appdb_owner -c "CREATE OR REPLACE VIEW app_data.$1 AS SELECT * FROM app_data.kept_$1 AS t WHERE public.$2(t)"
 }
 like "create_organization(): refused" "$(as "$super" -c "BEGIN; SELECT appdb.impersonate('00000000-0000-4000-8000-000000000001'); SELECT appdb.create_organization('o', 'o'); COMMIT")" \
 	'cannot fire deferred trigger'
