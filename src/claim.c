@@ -34,8 +34,6 @@
 #include "queue.h"
 
 #include "access/genam.h"
-#include "access/heapam.h"
-#include "access/htup_details.h"
 #include "access/relscan.h"
 #include "access/skey.h"
 #include "access/stratnum.h"
@@ -497,20 +495,6 @@ appdb_park_lock(PG_FUNCTION_ARGS)
 
 /* == taking =============================================================== */
 
-/*
- * Has this transaction changed the row in the slot since?  The snapshot of a
- * walk shows what it has taken itself as it was before.
- */
-static bool
-is_changed_by_us(TupleTableSlot *slot)
-{
-	HeapTuple	tuple = TTS_IS_BUFFERTUPLE(slot) ? ((BufferHeapTupleTableSlot *) slot)->base.tuple : NULL;
-
-	return tuple != NULL && (tuple->t_data->t_infomask & HEAP_XMAX_INVALID) == 0 &&
-		!HEAP_XMAX_IS_LOCKED_ONLY(tuple->t_data->t_infomask) &&
-		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(tuple->t_data));
-}
-
 static bool
 update_by_function(Claim *claim, int32 ticket, int32 group_slot)
 {
@@ -604,8 +588,6 @@ take(Claim *claim)
 		}
 		find_next_of_group(claim);
 	}
-	if (is_changed_by_us(claim->slot))
-		return false;
 
 	ticket = next_ticket(claim, DatumGetInt32(task_value(claim->slot, T_TICKET, &isnull)));
 	attempts = DatumGetInt32(task_value(claim->slot, T_ATTEMPTS, &isnull)) + 1;

@@ -190,11 +190,13 @@ next_by_wall(const Cron *cron, TimestampTz after, pg_tz *tz, TimestampTz *next)
 	for (int d = -1; d < MAX_DAYS; d++)
 	{
 		struct pg_tm day = {0};
+		int			found = -1;
 
 		j2date(julian + d, &day.tm_year, &day.tm_mon, &day.tm_mday);
 		if (!day_matches(cron, day.tm_year, day.tm_mon, day.tm_mday))
 			continue;
-		for (int hour = 0; hour < 24; hour++)
+		/* where the clocks were put forward, what they left out comes among what follows: look a little further */
+		for (int hour = 0; hour < 24 && (found < 0 || hour <= found + 2); hour++)
 		{
 			if (!HAS(cron->hours, hour))
 				continue;
@@ -202,16 +204,23 @@ next_by_wall(const Cron *cron, TimestampTz after, pg_tz *tz, TimestampTz *next)
 			{
 				struct pg_tm at = day;
 				int			zone;
+				TimestampTz t;
 
 				if (!HAS(cron->minutes, minute))
 					continue;
 				at.tm_hour = hour;
 				at.tm_min = minute;
 				zone = DetermineTimeZoneOffset(&at, tz);
-				if (tm2timestamp(&at, 0, &zone, next) == 0 && *next > after)
-					return true;
+				if (tm2timestamp(&at, 0, &zone, &t) == 0 && t > after && (found < 0 || t < *next))
+				{
+					if (found < 0)
+						found = hour;
+					*next = t;
+				}
 			}
 		}
+		if (found >= 0)
+			return true;
 	}
 	return false;
 }

@@ -1,6 +1,6 @@
 -- Schedules, and what maintenance does.
 BEGIN;
-SELECT plan(63);
+SELECT plan(64);
 
 -- == cron ===================================================================
 
@@ -36,6 +36,7 @@ SELECT is(pg_temp.next('30 4 * * *', '2026-03-28 12:00', 'Europe/Berlin'), '2026
 SELECT is(pg_temp.next('30 2 * * *', '2026-03-28 12:00', 'Europe/Berlin', 2), '2026-03-29 01:30, 2026-03-30 00:30', 'a time that is left out comes after the jump');
 SELECT is(pg_temp.next('30 2 * * *', '2026-10-24 12:00', 'Europe/Berlin', 2), '2026-10-25 01:30, 2026-10-26 01:30', 'one that comes twice runs once');
 SELECT is(pg_temp.next('0 * * * *', '2026-10-25 01:30', 'Europe/Berlin', 4), '2026-10-25 00:00, 2026-10-25 01:00, 2026-10-25 02:00, 2026-10-25 03:00', 'what runs every hour does so');
+SELECT is(pg_temp.next('0,20,30,40 2 * * *', '2026-10-03 12:00', 'Australia/Lord_Howe', 4), '2026-10-03 15:30, 2026-10-03 15:40, 2026-10-03 15:50, 2026-10-04 15:00', 'where half an hour is left out, what it had comes among the rest');
 SELECT is(pg_temp.next('0 * * * *', '2026-03-29 00:30', 'Europe/Berlin', 3), '2026-03-29 00:00, 2026-03-29 01:00, 2026-03-29 02:00', 'in spring too');
 SELECT is(pg_temp.next('0 0 * * *', '2026-01-01 00:00', 'Asia/Kathmandu'), '2026-01-01 18:15', 'zones with minutes');
 SELECT throws_ok(format('SELECT appdb.cron_next(%L)', c), '22023', NULL, c)
