@@ -857,6 +857,7 @@ CREATE FUNCTION appdb._idle(queues text[], woken boolean)
 DECLARE
 	q text;
 	next timestamptz;
+	at timestamptz;
 	wait interval := CASE WHEN woken THEN '30 seconds' ELSE '50 ms' END;
 BEGIN
 	FOREACH q IN ARRAY queues LOOP
@@ -864,14 +865,16 @@ BEGIN
 				   AND t.group_key IS NULL AND t.deleted_at IS NULL) THEN
 			RETURN '0';
 		END IF;
-		SELECT min(n.at) INTO next FROM (
-			(SELECT t.run_at AS at FROM app_data.tasks AS t WHERE t.queue = q AND NOT t.queued AND NOT t.parked AND t.finished_at IS NULL AND t.waits_for = 0 ORDER BY t.run_at LIMIT 1)
+		SELECT min(n.run_at) INTO next FROM (
+			(SELECT t.run_at FROM app_data.tasks AS t WHERE t.queue = q AND NOT t.queued AND NOT t.parked AND t.finished_at IS NULL AND t.waits_for = 0 ORDER BY t.run_at LIMIT 1)
 			UNION ALL
 			-- inserted by hand for later, or of a group that has no place: which may change without notice
 			(SELECT greatest(t.run_at, clock_timestamp() + interval '1 second') FROM app_data.tasks AS t
 			 WHERE t.queue = q AND t.queued AND t.status = 'pending' AND t.deleted_at IS NULL LIMIT 1)) AS n;
-		IF next IS NOT NULL THEN
-			wait := least(wait, greatest(next - clock_timestamp(), '0'));
+		at := clock_timestamp();
+		-- which may be infinite
+		IF next < at + wait THEN
+			wait := greatest(next, at) - at;
 		END IF;
 	END LOOP;
 	RETURN wait;

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(150);
+SELECT plan(152);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -241,6 +241,10 @@ SELECT appdb.enqueue('i', queue => 'idle') IS NOT NULL AS done \gset
 SELECT is(appdb.idle('{other, idle}'), '0', 'and not at all, where something is');
 SELECT pg_temp.kinds('idle');
 SELECT ok(appdb.idle('{idle}') > '1 s', 'what others do is nothing to do');
+SELECT appdb.enqueue('never', queue => 'never', run_at => 'infinity') IS NOT NULL AS done \gset
+SELECT is(appdb.idle('{never}'), '30 s', 'what is for never is not waited for');
+UPDATE app_data.tasks SET run_at = '-infinity', queued = false WHERE queue = 'never';
+SELECT is(appdb.idle('{never}'), '0', 'what is for always is');
 SELECT ok(appdb.idle('{z}') BETWEEN '0.5 s' AND '1 s', 'what waits for a place in its group is looked at every second');
 
 -- == dependencies ===========================================================
