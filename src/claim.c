@@ -28,8 +28,8 @@
  *
  * A claim that is all that its transaction wrote is committed without waiting
  * for the disk: if the server crashes within the next moment, the task was
- * never taken, which is as if its worker had died.  Its ticket is one that
- * nobody gets again, should the task be taken once more.
+ * never taken, which is as if its worker had died.  Tickets skip a number of
+ * others, so that the one that was lost is hardly given out again.
  */
 #include "queue.h"
 
@@ -520,7 +520,7 @@ update_by_function(Claim *claim, int32 ticket, int32 group_slot)
 
 /*
  * The number of the next lease.  Where this one may be lost in a crash, the
- * one after it must not have the same.
+ * one after it is to be another: it is in 999 cases of 1000.
  */
 static int32
 next_ticket(Claim *claim, int32 ticket)
