@@ -737,6 +737,7 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 	ChatsOfCall *call = fcinfo->flinfo->fn_extra;
 	Memberships *memberships = get_memberships(call == NULL);
 	KnownChat  *chat = NULL;
+	KnownChat	loaded;
 	bool		is_kept;
 
 	if (call == NULL)
@@ -767,7 +768,6 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 	}
 	if (chat == NULL)
 	{
-		KnownChat	loaded;
 		uint64		generation;
 
 		chats_signal_relid = find_signal("access");
@@ -808,10 +808,8 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 			chat = hash_search(chats, id, HASH_ENTER, NULL);
 			*chat = loaded;
 		}
-		chat->readable = is_readable(chat, memberships);
-		chat->memberships = memberships->number;
 	}
-	else if (chat->memberships != memberships->number)
+	if (chat->memberships != memberships->number)
 	{
 		chat->readable = is_readable(chat, memberships);
 		chat->memberships = memberships->number;
