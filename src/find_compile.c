@@ -133,6 +133,19 @@ invalid(FindNode *node, const char *message, const char *hint)
 			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
+/* Is a setting of the query, which is one of two words, this one?  Unset, it is neither. */
+static bool
+is_set_to(FindNode *query, const char *name, const char *word, const char *first, const char *second)
+{
+	FindNode   *node = appdb_find_get(query, name);
+
+	if (node == NULL)
+		return false;
+	if (node->type != FIND_STRING || (strcmp(node->string, first) != 0 && strcmp(node->string, second) != 0))
+		invalid(node, psprintf("\"%s\" or \"%s\" expected", first, second), NULL);
+	return strcmp(node->string, word) == 0;
+}
+
 static int
 compare_keys(const void *a, const void *b)
 {
@@ -1719,8 +1732,6 @@ appdb_find_compile(FindMeta *meta, FindQuery *query, const char *entity_name, bo
 {
 	Compiler	c = {0};
 	FindNode   *node = query->root;
-	FindNode   *naming;
-	FindNode   *numbers;
 	FindNode   *limit;
 	FindEntity *entity = NULL;
 	StringInfoData rows;
@@ -1736,22 +1747,8 @@ appdb_find_compile(FindMeta *meta, FindQuery *query, const char *entity_name, bo
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("query must be a JSON object"),
 				 errhint("All rows: {}.")));
-	naming = appdb_find_get(node, "case");
-	if (naming != NULL)
-	{
-		if (naming->type != FIND_STRING ||
-			(strcmp(naming->string, "camel") != 0 && strcmp(naming->string, "snake") != 0))
-			invalid(naming, "\"camel\" or \"snake\" expected", NULL);
-		c.camel = strcmp(naming->string, "camel") == 0;
-	}
-	numbers = appdb_find_get(node, "numbers");
-	if (numbers != NULL)
-	{
-		if (numbers->type != FIND_STRING ||
-			(strcmp(numbers->string, "number") != 0 && strcmp(numbers->string, "string") != 0))
-			invalid(numbers, "\"number\" or \"string\" expected", NULL);
-		c.exact = strcmp(numbers->string, "string") == 0;
-	}
+	c.camel = is_set_to(node, "case", "camel", "camel", "snake");
+	c.exact = is_set_to(node, "numbers", "string", "number", "string");
 
 	for (int i = 0; i < meta->nentities && entity == NULL; i++)
 	{
