@@ -283,7 +283,11 @@ result_value(uint64 row, int column, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
 }
 
-/* The SHA-256 of a token, as app_data.sessions.token_hash has it. */
+/*
+ * The SHA-256 of a token, as app_data.sessions.token_hash has it.  Sessions are
+ * looked up by it, never by the token: how long that takes depends on digests,
+ * which nobody can choose by bytes of the token, and tells nothing of tokens.
+ */
 static Datum
 token_hash(text *token)
 {
