@@ -102,6 +102,9 @@ parse_field(const char *field, int min, int max, const char *const *names, const
 				p++;
 				high = parse_value(&p, names, min, cron);
 				single = false;
+				/* to Sunday, which is 0 and 7 */
+				if (high == 0 && low > 0 && max == 7)
+					high = 7;
 			}
 		}
 		if (*p == '/')
@@ -111,7 +114,9 @@ parse_field(const char *field, int min, int max, const char *const *names, const
 			if (single)
 				high = max;
 		}
-		if (low < min || high > max || low > high || step < 1)
+		if (low > high)
+			bad_cron(cron, psprintf("\"%s\" ends before it begins.", field));
+		if (low < min || high > max || step < 1)
 			bad_cron(cron, psprintf("\"%s\" is no %s: those are from %d to %d.", field, what, min, max));
 		for (int i = low; i <= high; i += step)
 			set |= UINT64CONST(1) << i;

@@ -1,6 +1,6 @@
 -- Schedules, and what maintenance does.
 BEGIN;
-SELECT plan(64);
+SELECT plan(67);
 
 -- == cron ===================================================================
 
@@ -25,6 +25,9 @@ SELECT is(pg_temp.next('30 4,16 * * *', '2026-01-01 04:30', n => 2), '2026-01-01
 SELECT is(pg_temp.next('0 9 * * mon-fri', '2026-01-02 10:00'), '2026-01-05 09:00', 'names of days');
 SELECT is(pg_temp.next('0 9 1 JAN,jul *', '2026-01-02 10:00'), '2026-07-01 09:00', 'of months, in either case');
 SELECT is(pg_temp.next('0 0 * * 7', '2026-01-01 00:00') , pg_temp.next('0 0 * * 0', '2026-01-01 00:00'), 'Sunday is 7 and 0');
+SELECT is(pg_temp.next('0 0 * * sat-sun', '2026-01-01 00:00', n => 3), '2026-01-03 00:00, 2026-01-04 00:00, 2026-01-10 00:00', 'the last day of a week as well as the first');
+SELECT is(pg_temp.next('0 0 * * sun-mon', '2026-01-01 00:00', n => 3), '2026-01-04 00:00, 2026-01-05 00:00, 2026-01-11 00:00', 'or the other way round');
+SELECT is(pg_temp.next('0 0 */10 * 1-5/2', '2026-01-01 00:00', n => 2), '2026-01-21 00:00, 2026-02-11 00:00', 'days with a star in front restrict each other');
 SELECT is(pg_temp.next('0 0 13 * fri', '2026-01-01 00:00', n => 4), '2026-01-02 00:00, 2026-01-09 00:00, 2026-01-13 00:00, 2026-01-16 00:00', 'either day, where both are named');
 SELECT is(pg_temp.next('0 0 29 2 *', '2026-01-01 00:00'), '2028-02-29 00:00', 'leap years');
 SELECT is(pg_temp.next('0 0 29 2 *', '2096-03-01 00:00'), '2104-02-29 00:00', 'also where one is left out');
