@@ -1133,7 +1133,12 @@ BEGIN
 					s.queue, s.priority, NULL, s.max_attempts, NULL, s.space_id, s.user_id);
 				n := n + 1;
 			END LOOP;
-		EXCEPTION WHEN OTHERS THEN
+		EXCEPTION WHEN transaction_rollback OR lock_not_available OR insufficient_resources OR system_error THEN
+			-- it stays due
+			problem := SQLERRM;
+			next := s.next_run_at;
+			task := NULL;
+		WHEN OTHERS THEN
 			-- one that cannot be done must not stop the others
 			problem := SQLERRM;
 			BEGIN
