@@ -843,7 +843,7 @@ CREATE FUNCTION appdb.idle(queues text[] DEFAULT '{default}')
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_idle';
 COMMENT ON FUNCTION appdb.idle(text[]) IS
-'What a worker calls that got nothing from claim(), after LISTEN appdb_tasks: returns how long it should wait for a notification before it claims again (0: something is ready; at most 30 seconds).
+'What a worker calls that got nothing from claim(), after LISTEN appdb_tasks: returns how long it should wait for a notification before it claims again (0: something is ready; longer, where claims got nothing of that; at most 30 seconds).
 From then until the session''s next claim(), whoever enqueues in these queues notifies channel appdb_tasks, with the queue as payload. Call it outside of a transaction block, on a connection of the worker''s own.';
 
 -- STABLE: by the snapshot that appdb.idle() has taken after its locks, in a transaction that keeps its own, too.

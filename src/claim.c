@@ -83,6 +83,9 @@
 #define GROUP_WALK 1000
 /* tasks that are not begun, one after the other, before which no other running one is looked for */
 #define SILENT_WALK 1000
+/* between claims that get nothing of what is ready */
+#define SPIN_MIN_US INT64CONST(10000)
+#define SPIN_MAX_US USECS_PER_SEC
 
 /* a priority's tasks of one space, and where a walk along them ended */
 typedef struct Range
@@ -112,6 +115,8 @@ typedef struct QueueMemory
 } QueueMemory;
 
 static List *memories = NIL;	/* in TopMemoryContext */
+static bool found_ready = false;	/* idle() said so, and no claim has been made since */
+static int	fruitless = 0;		/* claims in a row that got nothing though idle() had said so */
 
 /* a group that has no place */
 typedef struct BlockedGroup
@@ -590,7 +595,7 @@ take(Claim *claim)
 	}
 
 	ticket = next_ticket(claim, DatumGetInt32(task_value(claim->slot, T_TICKET, &isnull)));
-	attempts = DatumGetInt32(task_value(claim->slot, T_ATTEMPTS, &isnull)) + 1;
+	attempts = Min(DatumGetInt32(task_value(claim->slot, T_ATTEMPTS, &isnull)), PG_INT32_MAX - 1) + 1;
 	if (appdb_tasks.plain_update)
 	{
 		TupleTableSlot *newslot = claim->newslot;
@@ -1239,6 +1244,8 @@ appdb_claim(PG_FUNCTION_ARGS)
 	}
 	park(&claim);
 	SetUserIdAndSecContext(userid, sec_context);
+	fruitless = claim.taken > 0 || !found_ready ? 0 : fruitless + 1;
+	found_ready = false;
 	if (claim.own_commit)
 		note_claimed();
 	return (Datum) 0;
@@ -1259,6 +1266,7 @@ appdb_idle(PG_FUNCTION_ARGS)
 	int			sec_context;
 	Relation	rel;
 	Datum		result;
+	Interval	zero = {0};
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -1278,6 +1286,15 @@ appdb_idle(PG_FUNCTION_ARGS)
 	result = OidFunctionCall2(appdb_engine_function("_idle", 2, argtypes), PG_GETARG_DATUM(0), BoolGetDatum(woken));
 	PopActiveSnapshot();
 	SetUserIdAndSecContext(userid, sec_context);
+	found_ready = !DatumGetBool(DirectFunctionCall2(interval_gt, result, IntervalPGetDatum(&zero)));
+	if (found_ready && fruitless > 0)
+	{
+		/* what is ready is in somebody else's hands, or cannot be begun: do not run in circles */
+		Interval   *wait = palloc0(sizeof(Interval));
+
+		wait->time = Min(SPIN_MIN_US << Min(fruitless - 1, 20), SPIN_MAX_US);
+		return IntervalPGetDatum(wait);
+	}
 	return result;
 }
 
