@@ -866,7 +866,8 @@ BEGIN
 			RETURN '0';
 		END IF;
 		SELECT min(n.run_at) INTO next FROM (
-			(SELECT t.run_at FROM app_data.tasks AS t WHERE t.queue = q AND NOT t.queued AND NOT t.parked AND t.finished_at IS NULL AND t.waits_for = 0 ORDER BY t.run_at LIMIT 1)
+			(SELECT t.run_at FROM app_data.tasks AS t WHERE t.queue = q AND NOT t.queued AND NOT t.parked AND t.finished_at IS NULL AND t.waits_for = 0
+			 AND t.deleted_at IS NULL ORDER BY t.run_at LIMIT 1)
 			UNION ALL
 			-- inserted by hand for later, or of a group that has no place: which may change without notice
 			(SELECT greatest(t.run_at, clock_timestamp() + interval '1 second') FROM app_data.tasks AS t
