@@ -971,14 +971,19 @@ BEGIN
 		min(q.oldest), sum(q.last_minute)::bigint, sum(q.last_hour)::bigint, sum(q.failed)::bigint
 	FROM (
 		SELECT t.queue,
-			count(*) FILTER (WHERE t.status = 'pending' AND t.run_at <= now()) AS waiting, 0 AS scheduled,
+			count(*) FILTER (WHERE t.status = 'pending' AND t.run_at <= now()) AS waiting,
+			count(*) FILTER (WHERE t.status = 'pending' AND t.run_at > now()) AS scheduled,
 			count(*) FILTER (WHERE t.status = 'running') AS running,
 			count(*) FILTER (WHERE t.status = 'pending' AND t.run_at < now() - interval '1 minute') AS late,
 			count(*) FILTER (WHERE t.status = 'running' AND t.locked_until < now()) AS silent, 0 AS dead,
 			min(t.run_at) FILTER (WHERE t.status = 'pending' AND t.run_at <= now()) AS oldest, 0 AS last_minute, 0 AS last_hour, 0 AS failed
 		FROM appdb.tasks AS t WHERE t.queued GROUP BY t.queue
 		UNION ALL
-		SELECT t.queue, 0, count(*), 0, 0, 0, 0, NULL, 0, 0, 0 FROM appdb.tasks AS t WHERE NOT t.queued AND t.finished_at IS NULL GROUP BY t.queue
+		-- also those whose time has come, and no worker has looked since
+		SELECT t.queue, count(*) FILTER (WHERE t.due), count(*) FILTER (WHERE NOT t.due), 0,
+			count(*) FILTER (WHERE t.due AND t.run_at < now() - interval '1 minute'), 0, 0, min(t.run_at) FILTER (WHERE t.due), 0, 0, 0
+		FROM (SELECT l.queue, l.run_at, l.run_at <= now() AND NOT l.parked AND l.waits_for = 0 AS due FROM appdb.tasks AS l WHERE NOT l.queued AND l.finished_at IS NULL) AS t
+		GROUP BY t.queue
 		UNION ALL
 		SELECT t.queue, 0, 0, 0, 0, 0, count(*), NULL, 0, 0, 0 FROM appdb.tasks AS t WHERE t.finished_at IS NOT NULL AND t.status = 'dead' GROUP BY t.queue
 		UNION ALL
