@@ -30,7 +30,7 @@ COMMENT ON FUNCTION appdb.enqueue(text, jsonb, text, integer, timestamptz, integ
 queue: where workers look; priority: higher first; run_at: not before (default now); max_attempts: then it is dead; backoff: wait after the first failure, doubled each time;
 on_duplicate: ignore (the task that waits stays as it is), replace (it gets what was given now, and all its attempts), reschedule (it gets the new run_at): of one that runs nothing changes;
 group_key, group_limit: no more of the group run at a time; expires_at: canceled if not begun by then; depends_on: begins when all of these tasks are completed, is canceled when one cannot be.
-Takes INSERT on appdb.tasks; replace and reschedule UPDATE. Errors: 23503 no such space, user or task to depend on; 23514 a value out of bounds.';
+Takes INSERT on appdb.tasks; replace and reschedule UPDATE. Errors: 23503 no such space, user or task to depend on; 23514 a value out of bounds, or tasks that would wait for each other.';
 
 -- What appdb.enqueue() does itself where none of the rarer options is given.
 CREATE FUNCTION appdb._enqueue(
@@ -60,6 +60,11 @@ BEGIN
 		RAISE check_violation USING
 			MESSAGE = 'group_limit must be at least 1',
 			HINT = 'It is how many tasks of the group may run at a time.';
+	END IF;
+	IF array_position(parents, NULL) IS NOT NULL THEN
+		RAISE null_value_not_allowed USING
+			MESSAGE = format('task "%s" cannot depend on null', _enqueue.kind),
+			HINT = 'depends_on has ids of tasks.';
 	END IF;
 	IF cardinality(parents) > 0 THEN
 		-- those that the caller may see; the function that is called locks them
@@ -106,6 +111,18 @@ BEGIN
 				IF old.status <> 'pending' THEN
 					RETURN task;
 				ELSIF _enqueue.on_duplicate = 'replace' THEN
+					IF waits > 0 AND EXISTS (
+						WITH RECURSIVE before AS (
+							SELECT unnest(parents) AS id
+							UNION
+							SELECT unnest(t.depends_on) FROM before AS b JOIN appdb.tasks AS t ON t.id = b.id WHERE t.waits_for > 0)
+						SELECT FROM before AS b WHERE b.id = task)
+					THEN
+						RAISE check_violation USING
+							MESSAGE = format('task "%s" cannot depend on itself', _enqueue.kind),
+							DETAIL = format('Task %s, which has this dedupe key, is one of those that it would wait for, or they wait for it.', task),
+							HINT = 'Neither would ever begin.';
+					END IF;
 					UPDATE appdb.tasks AS t SET payload = _enqueue.payload, queue = _enqueue.queue, priority = _enqueue.priority, run_at = starts, max_attempts = _enqueue.max_attempts,
 						user_id = _enqueue.user_id, queued = starts <= now() AND waits = 0, parked = false, backoff = nullif(_enqueue.backoff, '10 seconds'), group_key = _enqueue.group_key, group_limit = places,
 						group_slot = CASE WHEN t.group_key = _enqueue.group_key THEN t.group_slot END, expires_at = _enqueue.expires_at, depends_on = nullif(parents, '{}'), waits_for = waits,
@@ -198,6 +215,14 @@ BEGIN
 			RAISE invalid_parameter_value USING
 				MESSAGE = format('depends_on cannot be %s', task -> 'depends_on'),
 				HINT = 'It is an array, of ids or of places in the array of tasks.';
+		ELSIF jsonb_typeof(task -> 'depends_on') = 'array' AND EXISTS (
+			SELECT FROM jsonb_array_elements(task -> 'depends_on') AS d
+			WHERE CASE jsonb_typeof(d) WHEN 'number' THEN (d #>> '{}')::numeric NOT BETWEEN 0 AND cardinality(ids) - 1 END)
+		THEN
+			RAISE invalid_parameter_value USING
+				MESSAGE = format('depends_on cannot be %s', task -> 'depends_on'),
+				DETAIL = format('This task has place %s in the array.', cardinality(ids)),
+				HINT = 'A number is the place of a task before it, counted from 0.';
 		END IF;
 		ids := ids || appdb.enqueue(
 			task ->> 'kind',
