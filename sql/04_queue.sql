@@ -639,6 +639,11 @@ CREATE FUNCTION appdb._lost(id uuid, ticket integer)
 DECLARE
 	task record;
 BEGIN
+	IF _lost.id IS NULL OR _lost.ticket IS NULL THEN
+		RAISE null_value_not_allowed USING
+			MESSAGE = format('the %s of a task must not be null', CASE WHEN _lost.id IS NULL THEN 'id' ELSE 'ticket' END),
+			HINT = 'claim() returns both.';
+	END IF;
 	SELECT t.status::text AS status, t.ticket, t.locked_by, t.deleted_at INTO task FROM app_data.tasks AS t WHERE t.id = _lost.id;
 	IF NOT FOUND OR task.deleted_at IS NOT NULL THEN
 		RAISE no_data_found USING
@@ -762,10 +767,16 @@ CREATE FUNCTION appdb._complete_many(ids uuid[], tickets integer[], results json
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 BEGIN
+	-- null is what array_agg() makes of no rows
+	ids := coalesce(ids, '{}');
+	tickets := coalesce(tickets, '{}');
 	IF cardinality(ids) <> cardinality(tickets) OR cardinality(results) <> cardinality(ids) THEN
 		RAISE array_subscript_error USING
 			MESSAGE = 'ids, tickets and results must be of the same length',
 			HINT = 'Each id needs the ticket that claim() returned with it.';
+	END IF;
+	IF array_position(ids, NULL) IS NOT NULL OR array_position(tickets, NULL) IS NOT NULL THEN
+		PERFORM appdb._lost(CASE WHEN array_position(ids, NULL) IS NULL THEN ids[1] END, NULL);
 	END IF;
 	IF (SELECT count(DISTINCT i) FROM unnest(ids) AS i) < cardinality(ids) THEN
 		RAISE cardinality_violation USING
