@@ -955,7 +955,7 @@ CREATE FUNCTION appdb.retry(id uuid, run_at timestamptz DEFAULT NULL)
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_task_as_owner';
 COMMENT ON FUNCTION appdb.retry(uuid, timestamptz) IS
-'Gives a task another attempt, whatever became of it, now or at run_at, and after what it depends on, as far as that is not finished; its errors so far are kept. For whoever could enqueue it: its user, editors of its space, servers.
+'Gives a task another attempt, whatever became of it, now (what is ready already keeps its place) or at run_at, and after what it depends on, as far as that is not finished; its errors so far are kept. For whoever could enqueue it: its user, editors of its space, servers.
 Errors: P0002 no such task for the caller, 55000 it is running, 23505 another with its dedupe key waits.';
 
 CREATE FUNCTION appdb._retry(id uuid, run_at timestamptz)
@@ -980,7 +980,9 @@ BEGIN
 	END IF;
 	UPDATE app_data.tasks AS p SET has_dependents = true WHERE p.id = ANY (task.depends_on) AND p.status IN ('pending', 'running') AND p.deleted_at IS NULL;
 	GET DIAGNOSTICS waits = ROW_COUNT;
-	UPDATE app_data.tasks AS t SET status = 'pending', queued = starts <= now() AND waits = 0, parked = false, run_at = starts, finished_at = NULL, cancel_requested = false, result = NULL,
+	UPDATE app_data.tasks AS t SET status = 'pending', queued = starts <= now() AND waits = 0, parked = false, finished_at = NULL, cancel_requested = false, result = NULL,
+		-- what is ready already keeps its place
+		run_at = CASE WHEN t.status = 'pending' AND _retry.run_at IS NULL THEN least(t.run_at, starts) ELSE starts END,
 		progress = 0, progress_message = NULL, expires_at = NULL, max_attempts = greatest(t.max_attempts, t.attempts + 1), waits_for = waits
 	WHERE t.id = _retry.id;
 	IF task.finished_at IS NOT NULL THEN
