@@ -796,7 +796,7 @@ CREATE FUNCTION appdb.fail(id uuid, ticket integer, error text, retry_in interva
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_as_owner';
 COMMENT ON FUNCTION appdb.fail(uuid, integer, text, interval) IS
-'Says that an attempt failed, and why. Returns when the task is tried again: after retry_in, or after its backoff, doubled with each attempt, at most a day, give or take a tenth; null if it is dead now, or canceled.
+'Says that an attempt failed, and why. Returns when the task is tried again: after retry_in (at once, where that is negative), or after its backoff, doubled with each attempt, at most a day, give or take a tenth; null if it is dead now, or canceled.
 Errors: 55000 the lease is lost, P0002 no such task.';
 
 CREATE FUNCTION appdb._fail(id uuid, ticket integer, error text, retry_in interval)
@@ -813,7 +813,7 @@ BEGIN
 		PERFORM appdb._task_end(task.id, CASE WHEN task.cancel_requested THEN 'canceled' ELSE 'dead' END, NULL, coalesce(error, 'failed'));
 		RETURN NULL;
 	END IF;
-	again := clock_timestamp() + coalesce(retry_in,
+	again := clock_timestamp() + coalesce(CASE WHEN retry_in < '0' THEN '0' ELSE retry_in END,
 		least(least(task.backoff, interval '1 day') * power(2, least(task.attempts - 1, 30)), interval '1 day') * (0.9 + 0.2 * random()));
 	RETURN appdb._put_back(task.id, again, task.attempts, coalesce(error, 'failed'));
 END
@@ -869,7 +869,7 @@ BEGIN
 		PERFORM appdb._task_end(task.id, 'canceled', NULL, NULL);
 		RETURN NULL;
 	END IF;
-	RETURN appdb._put_back(task.id, clock_timestamp() + wait, greatest(task.attempts - 1, 0), NULL);
+	RETURN appdb._put_back(task.id, clock_timestamp() + greatest(wait, '0'), greatest(task.attempts - 1, 0), NULL);
 END
 $$;
 COMMENT ON FUNCTION appdb._snooze(uuid, integer, interval) IS 'Internal: appdb.snooze() as the tables'' owner';
