@@ -780,7 +780,7 @@ appdb_start_waiting(const char *queue)
 TimestampTz
 appdb_floor_ms(TimestampTz t)
 {
-	TimestampTz rest = t % 1000;
+	TimestampTz rest = TIMESTAMP_NOT_FINITE(t) ? 0 : t % 1000;
 
 	return t - (rest < 0 ? rest + 1000 : rest);
 }
@@ -924,9 +924,7 @@ write_tasks(Relation rel, const NewTask *task, const Datum *payloads, int n, Dat
 static TimestampTz
 start_time(FunctionCallInfo fcinfo, int arg)
 {
-	TimestampTz t = PG_ARGISNULL(arg) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(arg);
-
-	return TIMESTAMP_NOT_FINITE(t) ? t : appdb_floor_ms(t);
+	return appdb_floor_ms(PG_ARGISNULL(arg) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(arg));
 }
 
 /* before who waits already would look again by himself: for 30 seconds, and as long may the transaction take */
