@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(152);
+SELECT plan(185);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -41,6 +41,14 @@ SELECT throws_ok($$SELECT appdb.complete('00000000-0000-4000-8000-0000000000ff',
 SELECT throws_ok($$SELECT * FROM appdb.claim('{}', 'w')$$, '22023', NULL, 'some queue must be named');
 SELECT throws_ok($$SELECT * FROM appdb.claim('{a}', 'w', 0)$$, '22023', NULL, 'nothing cannot be claimed');
 SELECT throws_ok($$SELECT * FROM appdb.claim('{a}', 'w', 1, '0')$$, '22023', NULL, 'nor for no time');
+SELECT throws_ok($$SELECT * FROM appdb.claim('{a}', 'w', 1, '300000 years')$$, '22008', NULL, 'nor for longer than there is time');
+SELECT appdb.enqueue('forever', queue => 'forever') IS NOT NULL AS done \gset
+SELECT is((SELECT locked_until FROM appdb.claim('{forever}', 'w', 1, CASE WHEN current_setting('server_version_num')::int >= 170000 THEN 'infinity' ELSE '1000 years' END::interval)) > now() + interval '999 years', true, 'but for ever');
+SELECT appdb.enqueue(repeat('ä', 127), queue => repeat('ö', 127)) IS NOT NULL AS done \gset
+SELECT is((SELECT kind || queue FROM appdb.claim(ARRAY[repeat('ö', 127)], repeat('ü', 127))), repeat('ä', 127) || repeat('ö', 127), 'names have up to 255 bytes, in any script');
+SELECT appdb.enqueue('often', queue => 'often', max_attempts => 2147483647) AS often \gset
+UPDATE app_data.tasks SET attempts = 2147483647, ticket = 2147483647 WHERE id = :'often';
+SELECT is((SELECT attempt > 0 AND ticket > 0 FROM appdb.claim('{often}', 'w')), true, 'what is counted has an end');
 
 -- == order ==================================================================
 
@@ -53,6 +61,10 @@ UPDATE app_data.tasks SET run_at = now() WHERE kind = 'later';
 SELECT is(pg_temp.kinds('o', 10), 'later', 'until its time has come');
 SELECT appdb.enqueue('p', queue => 'q1') IS NOT NULL AND appdb.enqueue('q', queue => 'q2', priority => 5) IS NOT NULL AS done \gset
 SELECT is((SELECT string_agg(kind, ' ') FROM appdb.claim('{q1,q2}', 'w', 5)), 'p q', 'queues in the order in which they are named');
+SELECT count(appdb.enqueue(p::text, queue => 'extreme', priority => p)) AS done FROM unnest('{-2147483648,2147483647,0}'::integer[]) AS p \gset
+SELECT is(pg_temp.kinds('extreme', 3), '2147483647 0 -2147483648', 'all priorities that there are');
+SELECT count(appdb.enqueue(t::text, queue => 'times', run_at => t)) AS done FROM unnest('{4713-01-01 BC,-infinity,294276-12-31 23:59:59.999999,infinity}'::timestamptz[]) AS t \gset
+SELECT is(pg_temp.kinds('times', 4), '-infinity 4713-01-01 00:00:00+00 BC', 'and times');
 
 -- one space has much to do, others little
 SELECT cardinality(appdb.enqueue_many('much', array_fill('{}'::jsonb, '{50}'), 'fair', space_id => '00000000-0000-4000-8000-000000000001')) AS done \gset
@@ -117,6 +129,19 @@ SELECT ticket AS t FROM appdb.claim('{h}', 'w') \gset
 SELECT throws_ok(format('SELECT appdb.snooze(%L, %s, NULL)', :'h', :t), '22004', NULL, 'a wait must be said');
 SELECT throws_ok(format('SELECT appdb.heartbeat(%L, %s, NULL)', :'h', :t), '22023', NULL, 'so must a lease');
 SELECT throws_ok(format('SELECT appdb.heartbeat(%L, %s, %L)', :'h', :t, '0'), '22023', NULL, 'and it lasts for some time');
+SELECT ok(appdb.snooze(:'h', :t, '-1 day') >= now(), 'what is put back for less than no time begins at once');
+SELECT ticket AS t FROM appdb.claim('{h}', 'w') \gset
+SELECT ok(appdb.fail(:'h', :t, repeat('ü', 200000), '-1 day') >= now(), 'so does what failed');
+SELECT results_eq(format('SELECT char_length(last_error), char_length(errors #>> %L) FROM appdb.tasks WHERE id = %L', '{-1,error}', :'h'), $$VALUES (100000, 10000)$$, 'of a long error the beginning is kept');
+SELECT throws_ok(v.call, '22004', v.message, 'a null: ' || v.call)
+FROM (VALUES ('SELECT appdb.heartbeat(NULL, 1)', 'the id of a task must not be null'), ('SELECT appdb.fail(gen_random_uuid(), NULL, NULL)', 'the ticket of a task must not be null'),
+	('SELECT appdb.complete(NULL, NULL)', 'the id of a task must not be null'), ('SELECT appdb.complete_many(''{NULL}'', ''{1}'')', 'the id of a task must not be null'),
+	('SELECT appdb.complete_many(ARRAY[gen_random_uuid()], ''{NULL}'')', 'the ticket of a task must not be null')) AS v (call, message);
+SELECT count(appdb.enqueue(k, queue => 'again')) AS done FROM unnest('{r1,r2,r3}'::text[]) AS k \gset
+UPDATE app_data.tasks SET run_at = now() - interval '1 min' WHERE kind = 'r1';
+UPDATE app_data.tasks SET run_at = now() + interval '1 h', queued = false WHERE kind = 'r3';
+SELECT appdb.retry(id) FROM appdb.tasks WHERE queue = 'again';
+SELECT is(pg_temp.kinds('again', 3), 'r1 r2 r3', 'what is tried again while it waits keeps its place, or comes sooner');
 
 -- == leases =================================================================
 
@@ -180,6 +205,17 @@ SELECT is(appdb.enqueue('d', queue => 'd2', dedupe_key => 'k2', max_attempts => 
 SELECT results_eq($$SELECT attempt, max_attempts FROM appdb.claim('{d2}', 'w')$$, $$VALUES (1, 1)$$, 'has all of them again');
 SELECT results_eq(format('SELECT progress, last_error FROM appdb.task_status(%L)', :'d2'), $$VALUES (0::real, NULL::text)$$, 'as if it were new');
 SELECT throws_ok($$SELECT appdb.enqueue('d', dedupe_key => 'k', on_duplicate => 'forget')$$, '22023', NULL, 'nothing else can be done');
+SELECT appdb.enqueue('d3', '{"n": 1}', queue => 'd3', priority => 5, max_attempts => 2, group_key => 'd3', expires_at => now() + interval '1 day', backoff => '1 h', dedupe_key => 'k3') AS d3 \gset
+SELECT is(appdb.enqueue('d3', queue => 'd4', dedupe_key => 'k3', on_duplicate => 'replace'), :'d3'::uuid, 'what is not given when a task is replaced');
+SELECT results_eq(format('SELECT payload, queue, priority, max_attempts, group_key, expires_at, backoff FROM appdb.tasks WHERE id = %L', :'d3'), $$VALUES ('{}'::jsonb, 'd4', 0, 20, NULL::text, NULL::timestamptz, NULL::interval)$$, 'is as by default');
+SELECT ticket AS t FROM appdb.claim('{d4}', 'w') \gset
+SELECT appdb.fail(:'d3', :t, 'no') IS NOT NULL AS done \gset
+SELECT is(appdb.enqueue('d3', queue => 'd4', dedupe_key => 'k3'), :'d3'::uuid, 'one that failed and waits counts');
+SELECT cardinality(appdb.enqueue_many('[{"kind": "d3", "dedupe_key": "k3"}, {"kind": "d3", "dedupe_key": "k4"}, {"kind": "d3", "dedupe_key": "k4"}, {"kind": "d3"}]')) AS done \gset
+SELECT is((SELECT count(*) FROM appdb.tasks WHERE kind = 'd3'), 3::bigint, 'duplicates in one array, too');
+SELECT appdb.cancel(id) AS done FROM appdb.tasks WHERE dedupe_key = 'k4' \gset
+SELECT appdb.enqueue('d3', dedupe_key => 'k4') IS NOT NULL AS done \gset
+SELECT throws_ok(format('SELECT appdb.retry(%L)', (SELECT id FROM appdb.tasks WHERE dedupe_key = 'k4' AND status = 'canceled')), '23505', NULL, 'one that ended is not tried again beside another');
 
 -- == groups =================================================================
 
@@ -246,6 +282,10 @@ SELECT is(appdb.idle('{never}'), '30 s', 'what is for never is not waited for');
 UPDATE app_data.tasks SET run_at = '-infinity', queued = false WHERE queue = 'never';
 SELECT is(appdb.idle('{never}'), '0', 'what is for always is');
 SELECT ok(appdb.idle('{z}') BETWEEN '0.5 s' AND '1 s', 'what waits for a place in its group is looked at every second');
+SELECT appdb.enqueue('i', queue => 'gone', run_at => clock_timestamp() + interval '1 ms') AS i \gset
+DELETE FROM appdb.tasks WHERE id = :'i';
+SELECT pg_sleep(0.005);
+SELECT is(appdb.idle('{gone}'), '30 s', 'nor is what was deleted');
 
 -- == dependencies ===========================================================
 
@@ -284,6 +324,13 @@ SELECT is(pg_temp.kinds('dep7', 10), NULL, 'which does not count for the other')
 UPDATE appdb.tasks SET status = 'completed' WHERE id = :'p8';
 SELECT is(appdb._maintain('leases', 10), 1::bigint, 'where it is completed by hand');
 SELECT is(pg_temp.kinds('dep7', 10), 'child7', 'maintenance lets begin what waits for it');
+SELECT appdb.enqueue('ring1', queue => 'ring', dedupe_key => 'r') AS r1 \gset
+SELECT appdb.enqueue('ring2', queue => 'ring', depends_on => ARRAY[appdb.enqueue('ring3', queue => 'ring', depends_on => ARRAY[:'r1'::uuid])]) AS r2 \gset
+SELECT throws_ok(format('SELECT appdb.enqueue(%L, dedupe_key => %L, on_duplicate => %L, depends_on => ARRAY[%L]::uuid[])', 'ring1', 'r', 'replace', v), '23514', 'task "ring1" cannot depend on itself', 'none waits for itself')
+FROM unnest(ARRAY[:'r1', :'r2']) AS v;
+SELECT throws_ok($$SELECT appdb.enqueue('x', depends_on => '{NULL}')$$, '22004', NULL, 'nor for null');
+SELECT throws_ok(format('SELECT appdb.enqueue_many(%L)', format('[{"kind": "x"}, {"kind": "x", "depends_on": [%s]}]', v)), '22023', format('depends_on cannot be [%s]', v), 'nor for one that comes later in the array')
+FROM unnest('{1,-1}'::integer[]) AS v;
 
 -- == complete_many ==========================================================
 
@@ -292,6 +339,16 @@ SELECT array_agg(c.ticket ORDER BY c.id) AS tickets FROM appdb.claim('{m}', 'w',
 SELECT throws_ok(format('SELECT appdb.complete_many(%L, %L)', :'m', '{1,9}'), '55000', NULL, 'all or none');
 SELECT is(appdb.complete_many(:'m', :'tickets', ARRAY['1', '2']::jsonb[]), 2, 'all');
 SELECT results_eq(format('SELECT payload -> %L, result FROM appdb.tasks WHERE id = ANY (%L) ORDER BY id', 'n', :'m'), $$VALUES ('1'::jsonb, '1'::jsonb), ('2', '2')$$, 'each with its result');
+SELECT is(appdb.complete_many(NULL, NULL) + appdb.complete_many('{}', '{}'), 0, 'none is no error');
+SELECT throws_ok(format('SELECT appdb.complete_many(%L, NULL)', :'m'), '2202E', NULL, 'a ticket for each');
+SELECT throws_ok(format('SELECT appdb.complete_many(ARRAY[%1$L, %1$L]::uuid[], %2$L)', (:'m'::uuid[])[1], :'tickets'), '55000', NULL, 'what is done is not done again');
+-- what waits for all of these, and the next of their group
+SELECT appdb.enqueue_many('[{"kind": "n1", "queue": "n", "group_key": "n", "group_limit": 2}, {"kind": "n2", "queue": "n", "group_key": "n", "group_limit": 2}, {"kind": "n3", "queue": "n", "group_key": "n", "group_limit": 2},
+	{"kind": "after", "queue": "n", "depends_on": [0, 1, 0]}]') IS NOT NULL AS done \gset
+SELECT array_agg(c.id) AS n, array_agg(c.ticket) AS tickets FROM appdb.claim('{n}', 'w', 10) AS c \gset
+SELECT throws_ok(format('SELECT appdb.complete_many(ARRAY[%1$L, %1$L]::uuid[], ARRAY[%2$s, %2$s])', (:'n'::uuid[])[1], (:'tickets'::int[])[1]), '21000', NULL, 'each is given once');
+SELECT is(appdb.complete_many(:'n', :'tickets'), 2, 'both at once');
+SELECT is(pg_temp.kinds('n', 10), 'n3 after', 'let begin what waits for them');
 
 -- == other ways =============================================================
 
@@ -299,6 +356,9 @@ UPDATE appdb.tasks SET status = 'completed' WHERE id = :'free';
 SELECT is(pg_temp.state(:'free'), 'completed f t', 'a status set by hand brings what goes with it');
 SELECT results_eq($$SELECT waiting, scheduled, running, dead FROM appdb.task_overview WHERE queue IN ('z', 'f', 'g') ORDER BY queue$$,
 	$$VALUES (0::bigint, 0::bigint, 0::bigint, 1::bigint), (0, 1, 0, 0), (1, 1, 3, 0)$$, 'people see how the queues stand');
+INSERT INTO app_data.tasks (kind, queue, run_at, queued) VALUES ('due', 'view', date_trunc('milliseconds', now()) - interval '2 min', false), ('later', 'view', now() + interval '1 min', false), ('by hand', 'view', now() + interval '1 min', true);
+SELECT results_eq($$SELECT waiting, scheduled, late, oldest FROM appdb.task_overview WHERE queue = 'view'$$, $$VALUES (1::bigint, 2::bigint, 1::bigint, date_trunc('milliseconds', now()) - interval '2 min')$$,
+	'also where no worker has looked, or a task came in by hand');
 -- a trigger of the user's
 CREATE FUNCTION pg_temp.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.progress_message := TG_OP; RETURN NEW; END $$;
 CREATE TRIGGER note BEFORE INSERT OR UPDATE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION pg_temp.note();
