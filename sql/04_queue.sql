@@ -1140,7 +1140,11 @@ DECLARE
 	task uuid;
 	problem text;
 	n bigint := 0;
+	late interval;
 BEGIN
+	-- loads the library, whose setting it is
+	PERFORM appdb.version();
+	late := current_setting('appdb.worker_naptime')::interval;
 	FOR s IN
 		SELECT * FROM app_data.schedules AS d
 		WHERE d.next_run_at <= clock_timestamp() AND NOT d.paused AND d.deleted_at IS NULL
@@ -1169,8 +1173,8 @@ BEGIN
 			IF s.missed = 'once' THEN
 				times := times[cardinality(times):];
 			ELSIF s.missed = 'skip' THEN
-				-- whoever looks every minute is late by up to one: that is not missed
-				times := ARRAY(SELECT t FROM unnest(times[cardinality(times):]) AS t WHERE t > clock_timestamp() - interval '2 minutes');
+				-- whoever looks every minute is late by up to one, and the background worker by what it sleeps: that is not missed
+				times := ARRAY(SELECT t FROM unnest(times[cardinality(times):]) AS t WHERE t > clock_timestamp() - greatest(interval '2 minutes', 2 * late));
 			END IF;
 			FOREACH due IN ARRAY times LOOP
 				task := appdb.enqueue(s.kind, CASE WHEN jsonb_typeof(s.payload) = 'object' THEN s.payload || jsonb_build_object('scheduled_for', due) ELSE s.payload END,
