@@ -44,7 +44,7 @@ SELECT throws_ok($$SELECT * FROM appdb.claim('{a}', 'w', 1, '0')$$, '22023', NUL
 SELECT throws_ok($$SELECT * FROM appdb.claim('{a}', 'w', 1, '300000 years')$$, '22008', NULL, 'nor for longer than there is time');
 SELECT appdb.enqueue('forever', queue => 'forever') IS NOT NULL AS done \gset
 SELECT is((SELECT isfinite(locked_until) FROM appdb.claim('{forever}', 'w', 1, CASE WHEN v < 170000 THEN '1000 years' ELSE 'infinity' END::interval)), v < 170000, 'but for ever, where an interval can be')
-FROM current_setting('server_version_num')::integer AS v;
+FROM (SELECT current_setting('server_version_num')::integer) AS s (v);
 SELECT appdb.enqueue(repeat('ä', 127), queue => repeat('ö', 127)) IS NOT NULL AS done \gset
 SELECT is((SELECT kind || queue FROM appdb.claim(ARRAY[repeat('ö', 127)], repeat('ü', 127))), repeat('ä', 127) || repeat('ö', 127), 'names have up to 255 bytes, in any script');
 SELECT appdb.enqueue('often', queue => 'often', max_attempts => 2147483647) AS often \gset
