@@ -29,8 +29,10 @@ four
 five
 \.
 SELECT count(*) FROM appdb.item;
--- the other direction is PostgreSQL's own
-COPY (SELECT name FROM appdb.item ORDER BY name) TO stdout;
+-- and out of it: the live rows
+COPY appdb.item (name, loud) TO stdout (FORMAT csv, HEADER, FORCE_QUOTE (loud));
+COPY (SELECT count(*) FROM appdb.item) TO stdout;
+COPY appdb.item (name, nothing) TO stdout;
 
 -- privileges are needed as for an INSERT through the view
 GRANT pg_read_server_files TO regress_copy;
@@ -50,6 +52,53 @@ six
 \.
 RESET ROLE;
 SELECT count(*) FROM appdb.item;
+
+-- where row security holds for who copies, it is an INSERT: policies, defaults
+-- and triggers are those of one
+ALTER TABLE item ADD size integer CHECK (size < 100), ADD number integer GENERATED ALWAYS AS IDENTITY;
+SELECT appdb.manage('public.item');
+ALTER TABLE item ENABLE ROW LEVEL SECURITY;
+CREATE POLICY small ON item TO regress_copy USING (size < 10);
+GRANT SELECT, INSERT ON item, appdb.item TO regress_copy;
+SET ROLE regress_copy;
+COPY appdb.item (name, size) FROM stdin;
+seven	7
+eight	8
+\.
+COPY appdb.item (size, number, name) FROM stdin (FORMAT csv, NULL 'none', HEADER match);
+size,number,name
+9,900,nine
+1,901,none
+\.
+SELECT name, loud, size, number BETWEEN 7 AND 9 AS numbered, number > 899 AS given, id IS NOT NULL AS id FROM appdb.item ORDER BY size;
+COPY appdb.item (size) TO stdout;
+-- all or none
+COPY appdb.item (name, size) FROM stdin;
+one more	2
+too large	20
+\.
+COPY appdb.item (name, size) FROM stdin;
+one more	2
+no number	two
+\.
+COPY appdb.item (name, loud) FROM stdin;
+one more	ONE MORE
+\.
+\copy appdb.item (name, nothing) FROM /dev/null
+\copy appdb.item (name, name) FROM /dev/null
+BEGIN READ ONLY;
+\copy appdb.item (name) FROM /dev/null
+ROLLBACK;
+-- what an INSERT cannot do, or a client did not send
+\copy appdb.item (name, size) FROM /dev/null WHERE size < 5
+\copy appdb.item (name, size) FROM /dev/null (FREEZE)
+COPY appdb.item (name, size) FROM '/dev/null';
+SELECT count(*) FROM appdb.item;
+RESET ROLE;
+REVOKE SELECT ON appdb.item FROM regress_copy;
+SET ROLE regress_copy;
+COPY appdb.item (size) TO stdout;
+RESET ROLE;
 
 -- other views are none of ours
 CREATE VIEW public.other AS SELECT * FROM item;
