@@ -607,8 +607,10 @@ CREATE FUNCTION appdb.__task_await(kind text, parents uuid[])
 DECLARE
 	parent record;
 	waits integer := 0;
+	found integer := 0;
 BEGIN
 	FOR parent IN SELECT t.id, t.status::text AS status FROM app_data.tasks AS t WHERE t.id = ANY (parents) ORDER BY t.id FOR NO KEY UPDATE LOOP
+		found := found + 1;
 		IF parent.status IN ('canceled', 'dead') THEN
 			RAISE foreign_key_violation USING
 				MESSAGE = format('task "%s" cannot depend on task %s: that is %s', kind, parent.id, parent.status),
@@ -619,6 +621,11 @@ BEGIN
 			UPDATE app_data.tasks AS t SET has_dependents = true WHERE t.id = parent.id AND (NOT t.has_dependents OR t.xmin <> pg_current_xact_id()::xid);
 		END IF;
 	END LOOP;
+	IF found < cardinality(parents) THEN
+		RAISE foreign_key_violation USING
+			MESSAGE = format('task "%s" cannot depend on tasks that are gone', kind),
+			DETAIL = 'One of them was deleted at this moment: by its completion, where appdb.keep_completed_tasks is off, or by maintenance.';
+	END IF;
 	RETURN waits;
 END
 $$;
@@ -736,6 +743,7 @@ CREATE FUNCTION appdb.complete(id uuid, ticket integer, result jsonb DEFAULT NUL
 	AS 'MODULE_PATHNAME', 'appdb_complete';
 COMMENT ON FUNCTION appdb.complete(uuid, integer, jsonb) IS
 'Says that a task is done, and what came of it; tasks that waited for it may begin. In the same transaction as what was done, both happen or neither.
+Where the setting appdb.keep_completed_tasks is off, the task is deleted, unless there is a result or tasks were enqueued that wait for it.
 Errors: 55000 the lease is lost, P0002 no such task.';
 
 -- Where triggers of the user's have to fire.
@@ -750,6 +758,11 @@ BEGIN
 	SELECT * INTO task FROM appdb._leased(id, ticket);
 	UPDATE app_data.tasks AS t SET result = NULL WHERE t.id = task.id AND t.result IS NOT NULL;
 	PERFORM appdb._task_end(task.id, 'completed', result, NULL);
+	IF result IS NULL AND NOT current_setting('appdb.keep_completed_tasks')::boolean THEN
+		DELETE FROM app_data.tasks AS t
+		WHERE t.id = task.id AND NOT t.has_dependents
+			AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.contype = 'f' AND c.confrelid = 'app_data.tasks'::regclass AND c.confdeltype IN ('a', 'r'));
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION appdb._complete(uuid, integer, jsonb) IS 'Internal: appdb.complete() as the tables'' owner';

@@ -26,6 +26,7 @@ PG_MODULE_MAGIC;
 bool		appdb_allow_drop = false;
 char	   *appdb_retention = NULL;
 static char *appdb_task_retention = NULL;
+bool		appdb_keep_completed_tasks = true;
 static char *appdb_search_language = NULL;
 bool		appdb_rewrite_deletes = true;
 
@@ -95,6 +96,16 @@ _PG_init(void)
 							   PGC_USERSET,
 							   0,
 							   check_retention, NULL, NULL);
+
+	DefineCustomBoolVariable("appdb.keep_completed_tasks",
+							 "Keeps completed tasks for appdb.task_retention.",
+							 "While off, appdb.complete() deletes the task, unless it was given a result or other "
+							 "tasks were enqueued to wait for it. Those that were canceled or died are always kept.",
+							 &appdb_keep_completed_tasks,
+							 true,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("appdb.rewrite_deletes",
 							 "Carries out DELETE on a live view for all rows at once.",

@@ -37,6 +37,7 @@
 
 /* appdb.c: settings */
 extern bool appdb_allow_drop;
+extern bool appdb_keep_completed_tasks;
 extern bool appdb_rewrite_deletes;
 extern char *appdb_retention;
 

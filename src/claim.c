@@ -13,10 +13,11 @@
  * more, which may be long where a snapshot holds vacuum back, and empty pages
  * until vacuum comes.  A session that had to step over many remembers for each
  * range where it ended, and starts there for a while: 10 times as long as the
- * walk took; 100 times, from 50 ms to a second, as long as it finds enough.
- * What comes to stand before that place meanwhile (a transaction that took
- * long, a space that had nothing to do) is found by the next whole walk; higher
- * priorities are looked at first.  As long as walks are short, all are whole.
+ * walk took, at most a second; 200 times, from 50 ms to three seconds, as long
+ * as it finds enough.  What comes to stand before that place meanwhile (a
+ * transaction that took long, a space that had nothing to do) is found by the
+ * next whole walk; higher priorities are looked at first.  As long as walks are
+ * short, all are whole.
  *
  * Groups: what is taken for a task of a group is the first one of that group,
  * wherever the walk has come to.  Where the group has no place, the walk has
@@ -68,9 +69,10 @@
 #define TAKEN_BLOCKS 12
 /* how many times as long as such a walk they hold; longer, as long as they lead to enough tasks */
 #define HINT_FACTOR 10
-#define HINT_FACTOR_FULL 100
-#define HINT_MIN_US 50000
 #define HINT_MAX_US 1000000
+#define HINT_FACTOR_FULL 200
+#define HINT_MIN_FULL_US 50000
+#define HINT_MAX_FULL_US 3000000
 /* entries of higher priorities that are looked at before */
 #define URGENT_WALK 20
 #define MAX_HINTS 256
@@ -1116,7 +1118,7 @@ claim_from(Claim *claim, const char *queue, Datum queue_datum)
 	{
 		end = GetCurrentTimestamp();
 		memory->hint_until = end + Min(HINT_FACTOR * (end - claim->now), HINT_MAX_US);
-		memory->hint_until_full = end + Min(Max(HINT_FACTOR_FULL * (end - claim->now), HINT_MIN_US), HINT_MAX_US);
+		memory->hint_until_full = end + Min(Max(HINT_FACTOR_FULL * (end - claim->now), HINT_MIN_FULL_US), HINT_MAX_FULL_US);
 	}
 	else
 	{
@@ -1215,7 +1217,7 @@ appdb_claim(PG_FUNCTION_ARGS)
 
 	claim.rel = appdb_open_tasks();
 	claim.ready = appdb_open_tasks_index(I_READY, AccessShareLock);
-	appdb_become_tasks_owner(claim.rel, &userid, &sec_context);
+	appdb_become(claim.rel->rd_rel->relowner, &userid, &sec_context);
 	claim.slot = table_slot_create(claim.rel, NULL);
 	claim.newslot = MakeSingleTupleTableSlot(RelationGetDescr(claim.rel), &TTSOpsVirtual);
 	claim.snapshot = appdb_push_snapshot();
@@ -1279,7 +1281,7 @@ appdb_idle(PG_FUNCTION_ARGS)
 			woken = false;
 	}
 	rel = appdb_open_tasks();
-	appdb_become_tasks_owner(rel, &userid, &sec_context);
+	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
 	table_close(rel, NoLock);
 	/* what is there since we can be woken, also where the transaction keeps its snapshot */
 	PushActiveSnapshot(GetLatestSnapshot());

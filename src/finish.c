@@ -4,8 +4,9 @@
  *
  * appdb.complete() and appdb.complete_many() find each task by its key, see
  * whether the ticket is still that of its lease, and write its last version,
- * without the executor, where no trigger of the user's is to fire; otherwise
- * functions in PL/pgSQL do it.  Who has the task in hands (a heartbeat, a
+ * without the executor, where no trigger of the user's is to fire, or delete
+ * it, where appdb.keep_completed_tasks is off; otherwise functions in PL/pgSQL
+ * do it.  Who has the task in hands (a heartbeat, a
  * cancellation) is waited for.
  */
 #include "queue.h"
@@ -69,22 +70,51 @@ begin_completion(Completion *completion, Relation rel)
 }
 
 /*
+ * Give the task in the slot its last version, or delete it.  Others that are
+ * at it are waited for.
+ */
+static TM_Result
+write_completion(Completion *completion, Datum result, bool result_null, TM_FailureData *tmfd)
+{
+	Relation	rel = completion->rel;
+	TupleTableSlot *slot = completion->slot;
+	TupleTableSlot *newslot = completion->newslot;
+	int			natts = RelationGetDescr(rel)->natts;
+	ItemPointerData tid = slot->tts_tid;
+	bool		isnull;
+
+	if (!appdb_keep_completed_tasks && result_null && !DatumGetBool(task_value(slot, T_HAS_DEPENDENTS, &isnull)))
+		return table_tuple_delete(rel, &tid, GetCurrentCommandId(true), completion->snapshot, InvalidSnapshot, true,
+								  tmfd, false);
+
+	ExecClearTuple(newslot);
+	memcpy(newslot->tts_values, slot->tts_values, natts * sizeof(Datum));
+	memcpy(newslot->tts_isnull, slot->tts_isnull, natts * sizeof(bool));
+	set_task_value(newslot, T_STATUS, ObjectIdGetDatum(appdb_tasks.completed), false);
+	set_task_value(newslot, T_QUEUED, BoolGetDatum(false), false);
+	set_task_value(newslot, T_FINISHED_AT, TimestampTzGetDatum(appdb_floor_ms(GetCurrentTimestamp())), false);
+	set_task_value(newslot, T_LOCKED_UNTIL, (Datum) 0, true);
+	set_task_value(newslot, T_GROUP_SLOT, (Datum) 0, true);
+	set_task_value(newslot, T_RESULT, result, result_null);
+	set_task_value(newslot, T_PROGRESS, Float4GetDatum(1), false);
+	set_task_value(newslot, T_UPDATED_AT, TimestampTzGetDatum(appdb_task_updated_at(slot)), false);
+	ExecStoreVirtualTuple(newslot);
+	return appdb_update_task(&completion->writer, &tid, newslot, completion->snapshot, NULL, tmfd);
+}
+
+/*
  * Complete a task.  False: the ticket is not that of its lease, or there is no
  * such task.
  */
 static bool
 complete_task(Completion *completion, Datum id, int32 ticket, Datum result, bool result_null)
 {
-	Relation	rel = completion->rel;
 	TupleTableSlot *slot = completion->slot;
-	TupleTableSlot *newslot = completion->newslot;
 
 	for (;;)
 	{
 		ScanKeyData key;
 		bool		isnull;
-		int			natts = RelationGetDescr(rel)->natts;
-		ItemPointerData tid;
 		TM_FailureData tmfd;
 
 		CHECK_FOR_INTERRUPTS();
@@ -98,20 +128,7 @@ complete_task(Completion *completion, Datum id, int32 ticket, Datum result, bool
 			!task_is_null(slot, T_DELETED_AT))
 			return false;
 
-		ExecClearTuple(newslot);
-		memcpy(newslot->tts_values, slot->tts_values, natts * sizeof(Datum));
-		memcpy(newslot->tts_isnull, slot->tts_isnull, natts * sizeof(bool));
-		set_task_value(newslot, T_STATUS, ObjectIdGetDatum(appdb_tasks.completed), false);
-		set_task_value(newslot, T_QUEUED, BoolGetDatum(false), false);
-		set_task_value(newslot, T_FINISHED_AT, TimestampTzGetDatum(appdb_floor_ms(GetCurrentTimestamp())), false);
-		set_task_value(newslot, T_LOCKED_UNTIL, (Datum) 0, true);
-		set_task_value(newslot, T_GROUP_SLOT, (Datum) 0, true);
-		set_task_value(newslot, T_RESULT, result, result_null);
-		set_task_value(newslot, T_PROGRESS, Float4GetDatum(1), false);
-		set_task_value(newslot, T_UPDATED_AT, TimestampTzGetDatum(appdb_task_updated_at(slot)), false);
-		ExecStoreVirtualTuple(newslot);
-		tid = slot->tts_tid;
-		switch (appdb_update_task(&completion->writer, &tid, newslot, completion->snapshot, NULL, &tmfd))
+		switch (write_completion(completion, result, result_null, &tmfd))
 		{
 			case TM_Ok:
 				if (DatumGetBool(task_value(slot, T_HAS_DEPENDENTS, &isnull)) || !task_is_null(slot, T_GROUP_KEY))
@@ -138,13 +155,13 @@ complete_task(Completion *completion, Datum id, int32 ticket, Datum result, bool
 				index_endscan(completion->scan);
 				appdb_pop_snapshot(completion->snapshot);
 				completion->snapshot = appdb_push_snapshot();
-				completion->scan = compat_index_beginscan(rel, completion->pkey, completion->snapshot, 1);
+				completion->scan = compat_index_beginscan(completion->rel, completion->pkey, completion->snapshot, 1);
 				break;
 			case TM_SelfModified:
 				/* by this very command: a task that was given twice */
 				return false;
 			default:
-				elog(ERROR, "a task cannot be updated");
+				elog(ERROR, "a task can be neither updated nor deleted");
 		}
 	}
 }
@@ -184,6 +201,15 @@ end_completion(Completion *completion)
 	}
 }
 
+/*
+ * Can completions be written by hand?
+ */
+static bool
+writes_plainly(void)
+{
+	return appdb_tasks.plain_update && (appdb_keep_completed_tasks || appdb_tasks.plain_delete);
+}
+
 static void
 complain_lost(Datum id, int32 ticket)
 {
@@ -206,8 +232,8 @@ appdb_complete(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("appdb.complete()");
 	rel = appdb_open_tasks();
-	appdb_become_tasks_owner(rel, &userid, &sec_context);
-	if (appdb_tasks.plain_update && !PG_ARGISNULL(0) && !PG_ARGISNULL(1))
+	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+	if (writes_plainly() && !PG_ARGISNULL(0) && !PG_ARGISNULL(1))
 	{
 		Completion	completion;
 
@@ -238,8 +264,8 @@ appdb_complete_many(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("appdb.complete_many()");
 	rel = appdb_open_tasks();
-	appdb_become_tasks_owner(rel, &userid, &sec_context);
-	if (appdb_tasks.plain_update && !PG_ARGISNULL(0) && !PG_ARGISNULL(1) &&
+	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+	if (writes_plainly() && !PG_ARGISNULL(0) && !PG_ARGISNULL(1) &&
 		!array_contains_nulls(PG_GETARG_ARRAYTYPE_P(0)) && !array_contains_nulls(PG_GETARG_ARRAYTYPE_P(1)))
 	{
 		Completion	completion;

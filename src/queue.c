@@ -232,6 +232,7 @@ appdb_open_tasks(void)
 	info.claim = appdb_engine_function("claim", 4, claim_args);
 	info.plain_insert = info.plain_update = rel->rd_rel->relkind == RELKIND_RELATION &&
 		rel->rd_rel->relam == HEAP_TABLE_AM_OID && OidIsValid(info.view);
+	info.plain_delete = info.plain_update;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -291,7 +292,12 @@ appdb_open_tasks(void)
 			Trigger    *trigger = &rel->trigdesc->triggers[i];
 			Oid			schema = get_func_namespace(trigger->tgfoid);
 
-			if (trigger->tgenabled == TRIGGER_DISABLED || schema == engine || trigger->tgisinternal)
+			if (trigger->tgenabled == TRIGGER_DISABLED || schema == engine)
+				continue;
+			/* this holds for foreign keys that refer to the table, too */
+			if (TRIGGER_FOR_DELETE(trigger->tgtype))
+				info.plain_delete = false;
+			if (trigger->tgisinternal)
 				continue;
 			if (TRIGGER_FOR_INSERT(trigger->tgtype))
 				info.plain_insert = false;
@@ -646,15 +652,6 @@ check_caller(FunctionCallInfo fcinfo)
 }
 
 /*
- * Act with the rights of the table's owner; the caller sets its own again.
- */
-void
-appdb_become_tasks_owner(Relation rel, Oid *userid, int *sec_context)
-{
-	appdb_become(rel->rd_rel->relowner, userid, sec_context);
-}
-
-/*
  * As appdb_as_owner() does, after check_caller().
  */
 Datum
@@ -667,7 +664,7 @@ appdb_task_as_owner(PG_FUNCTION_ARGS)
 
 	check_caller(fcinfo);
 	rel = appdb_open_tasks();
-	appdb_become_tasks_owner(rel, &userid, &sec_context);
+	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
 	table_close(rel, NoLock);
 	result = appdb_call_inner(fcinfo);
 	SetUserIdAndSecContext(userid, sec_context);
@@ -848,7 +845,7 @@ write_tasks(Relation rel, const NewTask *task, const Datum *payloads, int n, Dat
 
 	info->ii_Unique = true;
 	for (int i = 0; i < nslots; i++)
-		slots[i] = MakeSingleTupleTableSlot(desc, table_slot_callbacks(rel));
+		slots[i] = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
 
 #define SET(column, datum) \
 	(values[appdb_tasks.att[column] - 1] = (datum), nulls[appdb_tasks.att[column] - 1] = false)
@@ -887,7 +884,7 @@ write_tasks(Relation rel, const NewTask *task, const Datum *payloads, int n, Dat
 			SET(T_PAYLOAD, payloads[first + i]);
 			tuple = heap_form_tuple(desc, values, nulls);
 			tuple->t_tableOid = RelationGetRelid(rel);
-			ExecForceStoreHeapTuple(tuple, slots[i], true);
+			ExecStoreHeapTuple(tuple, slots[i], true);
 		}
 		if (n == 1)
 			table_tuple_insert(rel, slots[0], cid, 0, NULL);

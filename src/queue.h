@@ -46,6 +46,7 @@ typedef struct TasksInfo
 	Oid			completed;
 	bool		plain_insert;	/* writing by hand is the same as INSERT */
 	bool		plain_update;	/* ... as UPDATE, of what a claim or a completion changes */
+	bool		plain_delete;	/* ... as DELETE */
 	bool		known_indexes;	/* there are no others */
 } TasksInfo;
 
@@ -62,7 +63,6 @@ extern TasksInfo appdb_tasks;
 extern Relation appdb_open_tasks(void);
 extern Relation appdb_open_tasks_index(TaskIndex index, LOCKMODE lockmode);
 extern Datum appdb_call_inner(FunctionCallInfo fcinfo);
-extern void appdb_become_tasks_owner(Relation rel, Oid *userid, int *sec_context);
 extern Oid	appdb_engine_function(const char *name, int nargs, const Oid *argtypes);
 extern void appdb_set_lock_tag(LOCKTAG *tag, int class, const char *name);
 extern void appdb_wake_queue(const char *queue);

@@ -160,6 +160,7 @@ touch "$work/killed" "$work/terminated" "$work/errors"
 client careful 3 careful &
 client mixed 3 quick many at_once &
 client silent 2 silent silent_many &
+PGOPTIONS="$PGOPTIONS -c appdb.keep_completed_tasks=off" client forgetful 2 many silent_many &
 client grumpy 2 failing snoozing abort &
 client strict 2 repeatable quick &
 client enqueue 2 enqueue &
@@ -186,6 +187,7 @@ is "everything happened" "$(q -c "
 	SELECT 'status ' || s FROM unnest('{completed,canceled,dead}'::text[]) s WHERE NOT EXISTS (SELECT FROM app_data.tasks t WHERE t.status::text = s)
 	UNION ALL SELECT act FROM unnest('{lost: one,lost one of many,lost: fail,nothing to claim}'::text[]) act WHERE NOT EXISTS (SELECT FROM stress.acts a WHERE a.act = act)
 	UNION ALL SELECT 'many leases of one task' WHERE NOT EXISTS (SELECT FROM stress.claims c GROUP BY c.task HAVING count(*) > 3)
+	UNION ALL SELECT 'tasks that are not kept' WHERE NOT EXISTS (SELECT FROM stress.enqueued e WHERE NOT EXISTS (SELECT FROM app_data.tasks t WHERE t.id = e.task))
 	UNION ALL SELECT 'claims that fire triggers' WHERE NOT EXISTS (SELECT FROM stress.fired)
 	UNION ALL SELECT what FROM unnest('{single,many,late,fan,limited,dedupe,replace,expiring,priority,of a space,ordered}'::text[]) what
 		WHERE NOT EXISTS (SELECT FROM stress.enqueued e JOIN app_data.tasks t ON t.id = e.task AND t.status = 'completed' WHERE e.what = what)")" ""

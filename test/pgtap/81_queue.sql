@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(185);
+SELECT plan(199);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -350,6 +350,50 @@ SELECT array_agg(c.id) AS n, array_agg(c.ticket) AS tickets FROM appdb.claim('{n
 SELECT throws_ok(format('SELECT appdb.complete_many(ARRAY[%1$L, %1$L]::uuid[], ARRAY[%2$s, %2$s])', (:'n'::uuid[])[1], (:'tickets'::int[])[1]), '21000', NULL, 'each is given once');
 SELECT is(appdb.complete_many(:'n', :'tickets'), 2, 'both at once');
 SELECT is(pg_temp.kinds('n', 10), 'n3 after', 'let begin what waits for them');
+
+-- == completed tasks that are not kept ======================================
+
+SET appdb.keep_completed_tasks = off;
+SELECT appdb.enqueue('gone', queue => 'k', group_key => 'k') AS gone, appdb.enqueue('next', queue => 'k', group_key => 'k') AS next \gset
+SELECT ticket AS t FROM appdb.claim('{k}', 'w') \gset
+SELECT appdb.complete(:'gone', :t);
+SELECT is_empty(format('SELECT FROM app_data.tasks WHERE id = %L', :'gone'), 'a completed task is deleted');
+SELECT throws_ok(format('SELECT appdb.complete(%L, %s)', :'gone', :t), 'P0002', NULL, 'and can be completed once');
+SELECT is(pg_temp.kinds('k'), 'next', 'its place in its group is free');
+SELECT throws_ok(format('SELECT appdb.enqueue(%L, depends_on => ARRAY[%L]::uuid[])', 'child', :'gone'), '23503', NULL, 'nothing can begin to wait for it');
+SELECT appdb.complete(id, ticket, '{"ok": 1}') FROM appdb.tasks WHERE id = :'next';
+SELECT is(result, '{"ok": 1}', 'one that has a result is kept') FROM appdb.tasks WHERE id = :'next';
+SELECT appdb.enqueue('parent', queue => 'k') AS parent \gset
+SELECT appdb.enqueue('child', queue => 'k', depends_on => ARRAY[:'parent'::uuid]) AS child \gset
+SELECT pg_temp.kinds('k');
+SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE id = :'parent';
+SELECT is(pg_temp.state(:'parent'), 'completed f t', 'so is one that others waited for');
+SELECT is(pg_temp.kinds('k'), 'child', 'which begin');
+SELECT appdb.enqueue('dead', queue => 'k', max_attempts => 1) AS dead \gset
+SELECT pg_temp.kinds('k');
+SELECT appdb.fail(id, ticket, 'x') FROM appdb.tasks WHERE id = :'dead';
+SELECT is(pg_temp.state(:'dead'), 'dead f t', 'and one that is dead');
+SELECT cardinality(appdb.enqueue_many('many', array_fill('{}'::jsonb, '{3}'), 'k2')) AS done \gset
+SELECT array_agg(id) AS ids, array_agg(ticket) AS tickets FROM appdb.claim('{k2}', 'w', 3) \gset
+SELECT throws_ok(format('SELECT appdb.complete_many(%L::uuid[] || %L::uuid[], %L::int[] || %L::int[])', :'ids', :'ids', :'tickets', :'tickets'), '21000', NULL, 'each is given once');
+SELECT is(appdb.complete_many(:'ids', :'tickets', ARRAY[NULL, '1', NULL]::jsonb[]), 3, 'many at once');
+SELECT is((SELECT count(*) FROM appdb.tasks WHERE queue = 'k2'), 1::bigint, 'are deleted but for those with a result');
+-- what refers to tasks keeps them; triggers on them fire
+CREATE TABLE pg_temp.ended (id uuid, op text);
+CREATE FUNCTION pg_temp.ended() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO pg_temp.ended VALUES (OLD.id, TG_OP); RETURN NULL; END $$;
+CREATE TRIGGER ended AFTER UPDATE OF status OR DELETE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION pg_temp.ended();
+SELECT appdb.enqueue('heard', queue => 'k3') AS heard, appdb.enqueue('kept', queue => 'k3') AS kept \gset
+SELECT pg_temp.kinds('k3');
+SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE id = :'heard';
+SELECT is((SELECT string_agg(op, ' ') FROM pg_temp.ended WHERE id = :'heard'), 'UPDATE UPDATE DELETE', 'a trigger sees it completed, and go');
+DROP TRIGGER ended ON app_data.tasks;
+CREATE TABLE public.task_notes (task_id uuid REFERENCES app_data.tasks (id));
+INSERT INTO public.task_notes VALUES (:'kept');
+SELECT pg_temp.kinds('k3');
+SELECT lives_ok(format('SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE id = %L', :'kept'), 'one that is referred to is completed');
+SELECT is(pg_temp.state(:'kept'), 'completed f t', 'and kept');
+DROP TABLE public.task_notes;
+RESET appdb.keep_completed_tasks;
 
 -- == other ways =============================================================
 

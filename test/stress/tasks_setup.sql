@@ -104,7 +104,7 @@ BEGIN
 			END IF;
 			PERFORM appdb.heartbeat(ids[i], tickets[i], lease);
 			INSERT INTO stress.beats SELECT t.id, t.ticket, t.locked_until FROM app_data.tasks t WHERE t.id = ids[i];
-		EXCEPTION WHEN object_not_in_prerequisite_state THEN
+		EXCEPTION WHEN object_not_in_prerequisite_state OR no_data_found THEN
 			INSERT INTO stress.acts VALUES ('lost at a heartbeat');
 		END;
 	END LOOP;
@@ -121,7 +121,7 @@ BEGIN
 			INSERT INTO stress.ends SELECT u.*, clock_timestamp(), 'completed' FROM unnest(ids, tickets) u;
 			PERFORM appdb.complete_many(ids, tickets);
 			RETURN;
-		EXCEPTION WHEN object_not_in_prerequisite_state THEN
+		EXCEPTION WHEN object_not_in_prerequisite_state OR no_data_found THEN
 			INSERT INTO stress.acts VALUES ('lost one of many');
 		END;
 	END IF;
@@ -144,7 +144,7 @@ BEGIN
 				INSERT INTO stress.ends VALUES (ids[i], tickets[i], clock_timestamp(), 'completed');
 				PERFORM appdb.complete(ids[i], tickets[i], '{"ok": true}');
 			END IF;
-		EXCEPTION WHEN object_not_in_prerequisite_state THEN
+		EXCEPTION WHEN object_not_in_prerequisite_state OR no_data_found THEN
 			INSERT INTO stress.acts VALUES ('lost: ' || how);
 		END;
 	END LOOP;
