@@ -20,6 +20,7 @@
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
 #include "rewrite/rewriteHandler.h"
+#include "rewrite/rowsecurity.h"
 #include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -67,6 +68,36 @@ appdb_columns_desc(Relation rel, const AttrNumber *columns, int ncolumns)
 }
 
 /*
+ * Have a query on one table find only what the policies for DELETE show.  To
+ * rewrite it as a DELETE would carry out rules that are ON DELETE, too.
+ */
+static void
+add_delete_policies(Query *query, RangeTblEntry *rte, int rtindex)
+{
+	AclMode		perms = compat_rte_required_perms(query, rte);
+	FromExpr   *jointree = query->jointree;
+	List	   *quals;
+	List	   *checks;
+	bool		has_row_security;
+	bool		has_sublinks;
+
+	query->commandType = CMD_DELETE;
+	query->resultRelation = rtindex;
+	compat_rte_required_perms(query, rte) = ACL_DELETE;
+	get_row_security_policies(query, rte, rtindex, &quals, &checks, &has_row_security, &has_sublinks);
+	query->commandType = CMD_SELECT;
+	query->resultRelation = 0;
+	compat_rte_required_perms(query, rte) = perms;
+
+	if (quals == NIL)
+		return;
+	jointree->quals = (Node *) make_ands_explicit(lappend(quals, jointree->quals));
+	query->hasSubLinks |= has_sublinks;
+	if (has_sublinks)
+		AcquireRewriteLocks(query, true, false);
+}
+
+/*
  * Columns of the rows with the given ids, as far as the caller may see them,
  * and, if "also" is ACL_UPDATE or ACL_DELETE, update or delete them: what
  * policies say for that counts then, while the privilege does not.  The rows
@@ -82,13 +113,12 @@ appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
 	ParseNamespaceItem *nsitem;
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	Bitmapset  *selected;
-	List	   *queries;
-	List	   *targets;
 	PlannedStmt *plan;
 	DestReceiver *dest;
 	QueryDesc  *desc;
 
-	nsitem = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, true);
+	nsitem = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL,
+										   rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE, true);
 	query->commandType = CMD_SELECT;
 	query->querySource = QSRC_ORIGINAL;
 	query->canSetTag = true;
@@ -107,20 +137,15 @@ appdb_read_as_caller(Relation rel, AttrNumber id, Datum *ids, int nids,
 	}
 	compat_rte_selected_cols(query, nsitem->p_rte) = selected;
 	if (also == ACL_DELETE)
+		add_delete_policies(query, nsitem->p_rte, ref->rtindex);
+	else
 	{
-		/* the rewriter adds what policies say for a DELETE that reads columns */
-		query->commandType = CMD_DELETE;
-		query->resultRelation = ref->rtindex;
+		/* a SELECT with this is one FOR UPDATE */
+		compat_rte_required_perms(query, nsitem->p_rte) |= also;
 	}
-	/* a SELECT with this is one FOR UPDATE */
-	compat_rte_required_perms(query, nsitem->p_rte) |= also;
-	targets = query->targetList;
-	queries = QueryRewrite(query);
-	query = linitial_node(Query, queries);
-	query->commandType = CMD_SELECT;
-	query->resultRelation = 0;
-	query->targetList = targets;
-	compat_rte_required_perms(query, (RangeTblEntry *) linitial(query->rtable)) &= ~also;
+	query = linitial_node(Query, QueryRewrite(query));
+	if (also != ACL_DELETE)
+		compat_rte_required_perms(query, (RangeTblEntry *) linitial(query->rtable)) &= ~also;
 	plan = pg_plan_query(query, "", CURSOR_OPT_PARALLEL_OK, NULL);
 
 	dest = CreateDestReceiver(DestTuplestore);

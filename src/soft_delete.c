@@ -42,6 +42,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(appdb_soft_delete);
@@ -337,6 +338,11 @@ delete_row_by_sql(Relation rel, Datum id)
 	char	   *sql;
 	int			rc;
 	bool		deleted;
+
+	/* what follows is the owner's: the caller's policies are asked before */
+	if (check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED &&
+		!appdb_shown_to_caller(RelationGetRelid(rel), id, ACL_DELETE))
+		return false;
 
 	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
 	sql = psprintf("UPDATE %s SET deleted_at = pg_catalog.now() "
