@@ -12,6 +12,11 @@ CREATE FUNCTION appdb._entity(entity pg_catalog.regclass, OUT base pg_catalog.re
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF entity IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'entity must not be null';
+	END IF;
 	SELECT m.entity, m.live_view INTO base, live_view FROM appdb.managed m
 	WHERE _entity.entity IN (m.entity, m.live_view) AND m.live_view IS NOT NULL;
 	IF NOT FOUND THEN
@@ -32,7 +37,12 @@ DECLARE
 	e record;
 	visible bool;
 BEGIN
-	IF action IS NULL OR action NOT IN ('read', 'update', 'delete') THEN
+	IF action IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'action must not be null',
+			HINT = 'Actions are read, update and delete.';
+	ELSIF action NOT IN ('read', 'update', 'delete') THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('unknown action "%s"', action),
@@ -57,8 +67,8 @@ Returns false for a row that is not there, as for one that may not be seen. Erro
 
 -- Whoever sees all rows asks: the policies that hold for everybody are read
 -- from the catalog and tried on the row, for the user who is asking.
-CREATE FUNCTION appdb.explain_access(
-	entity pg_catalog.regclass, id pg_catalog.uuid, role pg_catalog.name DEFAULT NULL,
+CREATE FUNCTION appdb._explain_access(
+	entity pg_catalog.regclass, id pg_catalog.uuid, role pg_catalog.name,
 	OUT question pg_catalog.text, OUT answer pg_catalog.bool, OUT because pg_catalog.text)
 	RETURNS SETOF pg_catalog.record
 	LANGUAGE plpgsql STABLE ROWS 10
@@ -156,8 +166,19 @@ BEGIN
 	END LOOP;
 END
 $$;
+COMMENT ON FUNCTION appdb._explain_access(pg_catalog.regclass, pg_catalog.uuid, pg_catalog.name) IS 'Internal: the work of appdb.explain_access()';
+
+CREATE FUNCTION appdb.explain_access(
+	entity pg_catalog.regclass, id pg_catalog.uuid, role pg_catalog.name DEFAULT NULL,
+	OUT question pg_catalog.text, OUT answer pg_catalog.bool, OUT because pg_catalog.text)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE c STABLE ROWS 10
+	AS 'MODULE_PATHNAME', 'appdb_explain_access';
 COMMENT ON FUNCTION appdb.explain_access(pg_catalog.regclass, pg_catalog.uuid, pg_catalog.name) IS
 'Why the user who is asking may read, update or delete a row, or may not: a row for each question. For roles that see all rows: service, or the owner of the tables.
 entity: the live view or its table; id: the row; role: also the privileges and policies of this database role.
 Errors: 42809 for another relation.';
-REVOKE EXECUTE ON FUNCTION appdb.explain_access(pg_catalog.regclass, pg_catalog.uuid, pg_catalog.name) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION
+	appdb.explain_access(pg_catalog.regclass, pg_catalog.uuid, pg_catalog.name),
+	appdb._explain_access(pg_catalog.regclass, pg_catalog.uuid, pg_catalog.name)
+	FROM PUBLIC;

@@ -18,6 +18,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "commands/trigger.h"
@@ -39,6 +40,7 @@ bool		appdb_called_by_owner = false;
 static Oid	calling_role = InvalidOid;
 
 PG_FUNCTION_INFO_V1(appdb_as_owner);
+PG_FUNCTION_INFO_V1(appdb_explain_access);
 PG_FUNCTION_INFO_V1(appdb__calling_role);
 
 /*
@@ -81,13 +83,12 @@ worker_function(Oid function)
 	return worker;
 }
 
-Datum
-appdb_as_owner(PG_FUNCTION_ARGS)
+/* Do the work of a function as "owner", or as whoever calls if that is InvalidOid. */
+static Datum
+work_as(FunctionCallInfo fcinfo, Oid owner)
 {
 	FmgrInfo   *worker = fcinfo->flinfo->fn_extra;
 	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
-	HeapTuple	tup;
-	Oid			owner;
 	Oid			save_userid;
 	int			save_sec_context;
 	bool		save_called_by_owner = appdb_called_by_owner;
@@ -103,23 +104,15 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 		fcinfo->flinfo->fn_extra = worker;
 	}
 
-	if (CALLED_AS_TRIGGER(fcinfo))
-		owner = ((TriggerData *) fcinfo->context)->tg_relation->rd_rel->relowner;
-	else
-	{
-		tup = SearchSysCache1(NAMESPACENAME, CStringGetDatum(APPDB_DATA_SCHEMA));
-		if (!HeapTupleIsValid(tup))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_SCHEMA),
-					 errmsg("schema \"%s\" does not exist", APPDB_DATA_SCHEMA),
-					 errhint("SELECT appdb.install() makes it.")));
-		owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
-		ReleaseSysCache(tup);
-	}
-
 	InitFunctionCallInfoData(*call, worker, fcinfo->nargs, fcinfo->fncollation,
 							 CALLED_AS_TRIGGER(fcinfo) ? fcinfo->context : NULL, fcinfo->resultinfo);
 	memcpy(call->args, fcinfo->args, fcinfo->nargs * sizeof(NullableDatum));
+	if (!OidIsValid(owner))
+	{
+		result = FunctionCallInvoke(call);
+		fcinfo->isnull = call->isnull;
+		return result;
+	}
 
 	appdb_become(owner, &save_userid, &save_sec_context);
 	/* nor does it leave settings behind */
@@ -144,6 +137,46 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 
 	fcinfo->isnull = call->isnull;
 	return result;
+}
+
+Datum
+appdb_as_owner(PG_FUNCTION_ARGS)
+{
+	HeapTuple	tup;
+	Oid			owner;
+
+	if (CALLED_AS_TRIGGER(fcinfo))
+		return work_as(fcinfo, ((TriggerData *) fcinfo->context)->tg_relation->rd_rel->relowner);
+	tup = SearchSysCache1(NAMESPACENAME, CStringGetDatum(APPDB_DATA_SCHEMA));
+	if (!HeapTupleIsValid(tup))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_SCHEMA),
+				 errmsg("schema \"%s\" does not exist", APPDB_DATA_SCHEMA),
+				 errhint("SELECT appdb.install() makes it.")));
+	owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
+	ReleaseSysCache(tup);
+	return work_as(fcinfo, owner);
+}
+
+/*
+ * appdb.explain_access(entity regclass, id uuid, role name) returns setof record
+ *		It tries what the policies of the table say, which hold for no superuser:
+ *		for one, that is the owner's code, and runs as the owner.
+ */
+Datum
+appdb_explain_access(PG_FUNCTION_ARGS)
+{
+	HeapTuple	tup = NULL;
+	Oid			owner = InvalidOid;
+
+	if (superuser() && !PG_ARGISNULL(0))
+		tup = SearchSysCache1(RELOID, PG_GETARG_DATUM(0));
+	if (HeapTupleIsValid(tup))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
+		ReleaseSysCache(tup);
+	}
+	return work_as(fcinfo, owner);
 }
 
 /*

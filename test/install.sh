@@ -209,6 +209,7 @@ plant appdb_owner
 as appdb_owner >/dev/null <<-'SQL'
 	CREATE EXTENSION appdb;
 	INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-000000000001', 'x');
+	INSERT INTO appdb.organizations (id, name, slug) VALUES ('00000000-0000-4000-8000-000000000011', 'x', 'x');
 	CREATE TABLE public.bait (n int);
 	CREATE CONSTRAINT TRIGGER planted AFTER INSERT ON public.bait DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION evil.trigger_function();
 	CREATE CONSTRAINT TRIGGER planted AFTER INSERT ON app_data.organizations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION evil.trigger_function();
@@ -234,6 +235,11 @@ like "doctor(): refused" "$(as "$super" -c 'SELECT count(*) FROM appdb.doctor()'
 baited access path
 like "doctor(): no setting stays" "$(as "$super" -c 'SELECT count(*) >= 0 FROM appdb.doctor()' -c 'SHOW search_path')" "user\", public"
 no_gain "functions that work as the owner"
+# policies hold for no superuser: one that asks what they say has them tried as the owner
+as appdb_owner -c 'CREATE POLICY bait ON app_data.organizations USING (public.bait(organizations))' >/dev/null
+like "explain_access(): refused" "$(as "$super" -c "SELECT question FROM appdb.explain_access('app_data.organizations', '00000000-0000-4000-8000-000000000011')")" \
+	'cannot fire deferred trigger'
+no_gain "explain_access()"
 
 reset
 PGUSER=$super psql -X -q -d postgres -c 'DROP DATABASE install' -c 'DROP ROLE appdb_owner, appdb_mallory, appdb_nobody' >/dev/null

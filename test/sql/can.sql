@@ -76,6 +76,53 @@ BEGIN
 END
 $$;
 SELECT * FROM public.wrong_answers();
+-- a table whose rows are found by SQL
+CREATE TABLE app_data.can_parts (id uuid PRIMARY KEY, space_id uuid NOT NULL REFERENCES app_data.spaces (id), metadata jsonb,
+	created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz) PARTITION BY HASH (id);
+CREATE TABLE app_data.can_part PARTITION OF app_data.can_parts FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+SELECT appdb.manage('app_data.can_parts');
+INSERT INTO appdb.can_parts (id, space_id) VALUES (public.u(81), public.u(21));
+CREATE FUNCTION public.may(who int, action text, entity regclass, n int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	PERFORM appdb.impersonate(public.u(who));
+	SET LOCAL ROLE regress_can_app;
+	result := concat_ws(' ', 'can', appdb.can(action, entity, public.u(n)), 'does', public.tried(action, entity::text, n));
+	RESET ROLE;
+	RETURN result;
+END
+$$;
+SELECT v.who, public.may(v.n, 'update', 'appdb.can_parts', 81), public.may(v.n, 'delete', 'appdb.can_parts', 81)
+FROM (VALUES (1, 'owner'), (2, 'admin'), (3, 'editor'), (4, 'viewer'), (5, 'stranger')) v (n, who);
+DELETE FROM appdb.can_parts;
+BEGIN;
+SELECT appdb.impersonate(public.u(2));
+SET LOCAL ROLE regress_can_app;
+SELECT entity, rows_with_it FROM appdb.trash WHERE entity = 'app_data.can_parts'::regclass;
+SELECT * FROM appdb.restore('appdb.can_parts', public.u(81));
+COMMIT;
+-- rules for a DELETE of the base table are not for what is kept
+CREATE TABLE public.log (id uuid);
+CREATE RULE keep AS ON DELETE TO app_data.notes DO INSTEAD NOTHING;
+SELECT public.may(3, 'delete', 'appdb.notes', 71), public.may(4, 'delete', 'appdb.notes', 71);
+CREATE OR REPLACE RULE keep AS ON DELETE TO app_data.notes DO ALSO INSERT INTO public.log VALUES (old.id);
+SELECT public.may(3, 'delete', 'appdb.notes', 71), public.may(4, 'delete', 'appdb.notes', 71);
+BEGIN;
+SELECT appdb.impersonate(public.u(3));
+SET LOCAL ROLE regress_can_app;
+SELECT * FROM appdb.restore('appdb.notes', public.u(72));
+ROLLBACK;
+DROP RULE keep ON app_data.notes;
+DROP TABLE public.log;
+-- a policy with a sub-query
+CREATE POLICY mine ON app_data.can_parts AS RESTRICTIVE FOR DELETE USING (EXISTS (SELECT FROM app_data.users u WHERE u.id = appdb.current_user_id() AND u.name = 'admin'));
+SET appdb.rewrite_deletes = off;
+SELECT v.who, public.may(v.n, 'delete', 'appdb.can_parts', 81) FROM (VALUES (1, 'owner'), (2, 'admin'), (5, 'stranger')) v (n, who);
+RESET appdb.rewrite_deletes;
+SET appdb.allow_drop = on;
+DROP TABLE app_data.can_parts CASCADE;
+RESET appdb.allow_drop;
 
 -- == by the role's privileges ===============================================
 BEGIN READ ONLY;
@@ -98,6 +145,7 @@ SELECT appdb.can('own', 'appdb.notes', public.u(71));
 SELECT appdb.can(NULL, 'appdb.notes', public.u(71));
 SELECT appdb.can('read', 'pg_class', public.u(71));
 SELECT appdb.can('read', 'appdb.notes', NULL);
+SELECT appdb.can('read', NULL, public.u(71));
 
 -- == why ====================================================================
 SET ROLE regress_can_app;
@@ -120,7 +168,7 @@ RESET ROLE;
 SELECT appdb.revoke_access('regress_can_app'), appdb.revoke_access('regress_can_readonly'), appdb.revoke_access('regress_can_service');
 DROP OWNED BY regress_can_app, regress_can_readonly, regress_can_service, regress_can_none;
 DROP ROLE regress_can_app, regress_can_readonly, regress_can_service, regress_can_none;
-DROP FUNCTION public.wrong_answers(), public.tried(text, text, int), public.matrix();
+DROP FUNCTION public.may(int, text, regclass, int), public.wrong_answers(), public.tried(text, text, int), public.matrix();
 SET appdb.allow_drop = on;
 DELETE FROM app_data.notes WHERE space_id = public.u(21);
 DELETE FROM app_data.chats WHERE space_id = public.u(21);
