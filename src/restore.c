@@ -128,7 +128,11 @@ find_entity(Oid relid)
 	Oid			view;
 	AclResult	aclresult;
 
-	rel = relation_open(relid, AccessShareLock);
+	rel = try_relation_open(relid, AccessShareLock);
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 	if (rel->rd_rel->relkind == RELKIND_VIEW &&
 		get_rel_namespace(relid) == get_namespace_oid(APPDB_SCHEMA, true))
 		base = appdb_base_table(rel);
@@ -487,6 +491,7 @@ static void
 restore_in_order(AppdbRestore *restore, Relation rel, Datum *ids, int nids)
 {
 	char	   *sql = candidates_statement(rel);
+	uint64		remaining = UINT64_MAX;
 
 	for (;;)
 	{
@@ -500,6 +505,18 @@ restore_in_order(AppdbRestore *restore, Relation rel, Datum *ids, int nids)
 		select_rows(sql, UUIDARRAYOID, uuid_array(ids, nids));
 		if (SPI_processed == 0)
 			break;
+		if (SPI_processed >= remaining)
+		{
+			bool		isnull;
+
+			ereport(ERROR,
+					(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+					 errmsg("row %s of table \"%s\" was not restored",
+							appdb_uuid_text(DatumGetUUIDP(result_value(0, 1, &isnull))),
+							appdb_table_name(RelationGetRelid(rel))),
+					 errdetail("A trigger of the table has left it as it was.")));
+		}
+		remaining = SPI_processed;
 		found = palloc(sizeof(Datum) * SPI_processed);
 		stamps = palloc(sizeof(TimestampTz) * SPI_processed);
 		blocked = palloc(sizeof(bool) * SPI_processed);

@@ -1,6 +1,6 @@
 -- restore: what comes back, what does not, and who may.
 BEGIN;
-SELECT plan(119);
+SELECT plan(121);
 SET client_min_messages = warning;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -368,6 +368,15 @@ SELECT is((SELECT rows_with_it FROM appdb.trash WHERE id = pg_temp.id(101)), 2::
 UPDATE rings SET deleted_at = NULL, next_id = NULL WHERE id = pg_temp.id(101);
 SELECT is(pg_temp.gone(), '{102,103,104,111,112}', 'a row does not wait for itself');
 ROLLBACK TO start;
+
+-- == what is in the way otherwise ===========================================
+
+CREATE FUNCTION pg_temp.leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+DELETE FROM appdb.notes WHERE id = pg_temp.id(62);
+CREATE TRIGGER aaa BEFORE UPDATE ON app_data.notes FOR EACH ROW EXECUTE FUNCTION pg_temp.leave();
+SELECT throws_ok($$SELECT * FROM appdb.restore('appdb.notes', '00000000-0000-4000-8000-000000000062')$$, '09000', 'row 00000000-0000-4000-8000-000000000062 of table "app_data.notes" was not restored', 'a trigger that leaves the row as it is');
+ROLLBACK TO start;
+SELECT throws_ok($$SELECT * FROM appdb.restore(1::regclass, pg_temp.id(62))$$, '42P01', 'relation with OID 1 does not exist', 'one that is not there');
 
 SELECT is_empty('SELECT * FROM app_data.deletions', 'and nothing of all that happened');
 
