@@ -495,7 +495,7 @@ appdb_manage(PG_FUNCTION_ARGS)
 Datum
 appdb_unmanage(PG_FUNCTION_ARGS)
 {
-	if (!PG_ARGISNULL(0) && !appdb_allow_drop &&
+	if (!PG_ARGISNULL(0) && !appdb_allow_drop && appdb_is_managed(PG_GETARG_OID(0)) &&
 		get_rel_namespace(PG_GETARG_OID(0)) == get_namespace_oid(APPDB_DATA_SCHEMA, true))
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),

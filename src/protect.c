@@ -12,12 +12,14 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "nodes/value.h"
+#include "parser/parse_type.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -47,6 +49,20 @@ is_protected_table(Oid relid)
 		return false;
 	return get_rel_namespace(relid) == get_namespace_oid(APPDB_DATA_SCHEMA, true) ||
 		appdb_is_managed(relid);
+}
+
+static Oid
+type_namespace(Oid type)
+{
+	HeapTuple	tup = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid			nsp = InvalidOid;
+
+	if (HeapTupleIsValid(tup))
+	{
+		nsp = ((Form_pg_type) GETSTRUCT(tup))->typnamespace;
+		ReleaseSysCache(tup);
+	}
+	return nsp;
 }
 
 static void
@@ -95,12 +111,11 @@ check_drop(DropStmt *stmt)
 			case OBJECT_TYPE:
 			case OBJECT_DOMAIN:
 				{
-					TypeName   *name = castNode(TypeName, object);
+					Oid			type = LookupTypeNameOid(NULL, castNode(TypeName, object), true);
 
-					if (stmt->behavior == DROP_CASCADE &&
-						list_length(name->names) == 2 &&
-						strcmp(strVal(linitial(name->names)), APPDB_DATA_SCHEMA) == 0)
-						refuse(psprintf("drop type \"%s\" with CASCADE", NameListToString(name->names)),
+					if (stmt->behavior == DROP_CASCADE && OidIsValid(type) &&
+						type_namespace(type) == get_namespace_oid(APPDB_DATA_SCHEMA, true))
+						refuse(psprintf("drop type \"%s\" with CASCADE", format_type_be_qualified(type)),
 							   "The columns of this type would be lost.");
 				}
 				break;

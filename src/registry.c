@@ -208,6 +208,12 @@ appdb__managed_tables(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+static bool
+is_gone(Oid entity, Oid unused)
+{
+	return !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(entity));
+}
+
 /*
  * appdb.forget_dropped() returns event_trigger
  *		After DROP TABLE: forget what does not exist any more, so that a later
@@ -226,6 +232,9 @@ appdb_forget_dropped(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("appdb.forget_dropped() can only be called by an event trigger")));
 
+	/* most tables that are dropped were never managed: then nobody is to wait */
+	if (!any_managed(is_gone, InvalidOid))
+		PG_RETURN_NULL();
 	rel = open_registry(RowExclusiveLock, attnums);
 	if (rel == NULL)
 		PG_RETURN_NULL();

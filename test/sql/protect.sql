@@ -22,6 +22,9 @@ DROP TABLE app_data.users CASCADE;
 DROP TABLE app_data.managed;
 DROP TABLE app_data.deletions;
 DROP TYPE app_data.space_role CASCADE;
+SET search_path = app_data;
+DROP TYPE space_role CASCADE;
+RESET search_path;
 TRUNCATE app_data.message_files;
 TRUNCATE app_data.chats, app_data.messages CASCADE;
 
@@ -56,3 +59,11 @@ RESET appdb.allow_drop;
 TRUNCATE app_data.deletions;
 TRUNCATE app_data.managed;
 SELECT appdb.unmanage('app_data.notes');
+SELECT appdb.unmanage('app_data.deletions');
+
+-- who drops what was never managed keeps nobody waiting who manages tables
+BEGIN;
+CREATE TEMP TABLE mine (a int);
+DROP TABLE mine;
+SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'app_data.managed'::regclass AND mode <> 'AccessShareLock';
+ROLLBACK;
