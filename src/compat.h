@@ -48,6 +48,14 @@
 	expression_tree_mutator(node, (Node *(*) ()) (void *) (mutator), context)
 #endif
 
+#if PG_VERSION_NUM >= 160000
+#define compat_query_tree_mutator(query, mutator, context, flags) \
+	query_tree_mutator(query, mutator, context, flags)
+#else
+#define compat_query_tree_mutator(query, mutator, context, flags) \
+	query_tree_mutator(query, (Node *(*) ()) (void *) (mutator), context, flags)
+#endif
+
 /* columns that an UPDATE sets: in the range table, from 16 beside it */
 #if PG_VERSION_NUM >= 160000
 #define compat_set_updated_cols(rte, perminfos, cols) \

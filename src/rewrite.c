@@ -121,6 +121,7 @@ typedef struct ReturningContext
 	int			varno;			/* the view */
 	AttrNumber	deleted_at;
 	Relation	view;
+	Index		levelsup;		/* how deep in sub-queries we are */
 } ReturningContext;
 
 static Node *
@@ -137,8 +138,17 @@ returning_mutator(Node *node, ReturningContext *context)
 {
 	if (node == NULL)
 		return NULL;
+	if (IsA(node, Query))
+	{
+		Query	   *result;
+
+		context->levelsup++;
+		result = compat_query_tree_mutator((Query *) node, returning_mutator, (void *) context, 0);
+		context->levelsup--;
+		return (Node *) result;
+	}
 	if (IsA(node, Var) && ((Var *) node)->varno == context->varno &&
-		((Var *) node)->varlevelsup == 0)
+		((Var *) node)->varlevelsup == context->levelsup)
 	{
 		Var		   *var = (Var *) node;
 
@@ -219,7 +229,7 @@ rewrite_delete(Query *query)
 		id = get_attnum(rte->relid, "id");
 		if (deleted_at != InvalidAttrNumber && id != InvalidAttrNumber)
 		{
-			ReturningContext context = {query->resultRelation, deleted_at, view};
+			ReturningContext context = {query->resultRelation, deleted_at, view, 0};
 
 			now = makeNode(SQLValueFunction);
 			now->op = SVFOP_CURRENT_TIMESTAMP;

@@ -75,6 +75,8 @@ END $$;
 CALL sd.fill();
 DELETE FROM appdb.sd_a WHERE n = 1 RETURNING n, deleted_at IS NULL AS deleted_at_is_null;
 DELETE FROM appdb.sd_a WHERE n = 1 RETURNING n;
+DELETE FROM appdb.sd_a AS a WHERE n = 4 RETURNING (SELECT a.deleted_at IS NULL), (SELECT to_jsonb(a) ->> 'deleted_at' IS NULL FROM appdb.sd_b AS b LIMIT 1),
+	(SELECT count(*) FROM (SELECT b.n, a.deleted_at FROM appdb.sd_b AS b LIMIT 2) x WHERE x.deleted_at IS NULL) AS deeper;
 SELECT count(*) FROM appdb.sd_a;
 \echo :ROW_COUNT
 DELETE FROM appdb.sd_a WHERE n IN (1, 2, 3);
