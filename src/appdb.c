@@ -49,6 +49,7 @@ check_retention(char **newval, void **extra, GucSource source)
 	int			nfields;
 	int			dtype;
 	struct pg_itm_in itm = {0};
+	Interval	interval;
 
 	if (ParseDateTime(*newval, workbuf, sizeof(workbuf), field, ftype, MAXDATEFIELDS, &nfields) != 0 ||
 		(DecodeInterval(field, ftype, nfields, INTERVAL_FULL_RANGE, &dtype, &itm) != 0 &&
@@ -56,6 +57,12 @@ check_retention(char **newval, void **extra, GucSource source)
 		dtype != DTK_DELTA)
 	{
 		GUC_check_errdetail("The value is an interval such as \"30 days\".");
+		return false;
+	}
+	if (itmin2interval(&itm, &interval) != 0 ||
+		interval.month / MONTHS_PER_YEAR + interval.day / DAYS_PER_YEAR + interval.time / (USECS_PER_DAY * DAYS_PER_YEAR) > 1000)
+	{
+		GUC_check_errdetail("The longest is 1000 years.");
 		return false;
 	}
 	if (itm.tm_year < 0 || itm.tm_mon < 0 || itm.tm_mday < 0 || itm.tm_usec < 0)

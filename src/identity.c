@@ -540,6 +540,8 @@ appdb_sign_in(PG_FUNCTION_ARGS)
 	Datum		values[3];
 	bool		nulls[3] = {false, false, false};
 	pg_uuid_t  *session = palloc(sizeof(pg_uuid_t));
+	TimestampTz expires_at;
+	Interval	nothing = {0};
 	char	   *token = new_token();
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -548,6 +550,10 @@ appdb_sign_in(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("user_id and lifetime must not be null")));
+	if (DatumGetBool(DirectFunctionCall2(interval_le, PG_GETARG_DATUM(1), PointerGetDatum(&nothing))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("lifetime must be longer than nothing")));
 
 	args[0] = PG_GETARG_DATUM(0);
 	args[1] = token_hash(cstring_to_text(token));
@@ -569,11 +575,12 @@ appdb_sign_in(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not make a session")));
 	*session = *DatumGetUUIDP(result_value(0, 1, &nulls[1]));
-	values[2] = result_value(0, 2, &nulls[2]);
+	expires_at = DatumGetTimestampTz(result_value(0, 2, &nulls[2]));
 	SPI_finish();
 
 	values[0] = CStringGetTextDatum(token);
 	values[1] = UUIDPGetDatum(session);
+	values[2] = TimestampTzGetDatum(expires_at);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
@@ -592,6 +599,7 @@ appdb_extend_session(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
+	TimestampTz expires_at;
 	bool		due;
 	bool		valid;
 	bool		isnull;
@@ -622,7 +630,7 @@ appdb_extend_session(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("the session has ended"),
 				 errhint("Sign in again.")));
-	values[1] = result_value(0, 1, &nulls[1]);
+	expires_at = DatumGetTimestampTz(result_value(0, 1, &nulls[1]));
 	valid = DatumGetBool(result_value(0, 2, &isnull));
 	due = DatumGetBool(result_value(0, 3, &isnull));
 	if (!valid)
@@ -643,13 +651,14 @@ appdb_extend_session(PG_FUNCTION_ARGS)
 							 2, types, args, NULL, false);
 		due = (SPI_processed == 1);
 		if (due)
-			values[1] = result_value(0, 1, &nulls[1]);
+			expires_at = DatumGetTimestampTz(result_value(0, 1, &nulls[1]));
 	}
 	else
 		due = false;
 	SPI_finish();
 
 	values[0] = BoolGetDatum(due);
+	values[1] = TimestampTzGetDatum(expires_at);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 

@@ -1,6 +1,6 @@
 -- appdb.trash: what it shows, and to whom.
 BEGIN;
-SELECT plan(29);
+SELECT plan(33);
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
 
@@ -54,6 +54,10 @@ SET LOCAL appdb.retention = '1 year 2 days';
 SELECT results_eq('SELECT purge_at FROM appdb.trash', $$SELECT deleted_at + interval '1 year 2 days' FROM app_data.files$$, 'follows the setting');
 SELECT throws_ok($$SET LOCAL appdb.retention = 'a while'$$, '22023', NULL, 'which is an interval');
 SELECT throws_ok($$SET LOCAL appdb.retention = '-1 day'$$, '22023', NULL, 'and not negative');
+SELECT throws_ok($$SET LOCAL appdb.retention = '2000000000 years'$$, '22023', NULL, 'nor longer than time is');
+SELECT throws_ok($$SELECT appdb.hold('00000000-0000-4000-8000-00000000dead', 'a reason')$$, '23503', 'organization 00000000-0000-4000-8000-00000000dead does not exist', 'a hold is on an organization');
+SELECT throws_ok($$SELECT appdb.hold(NULL, 'a reason')$$, '22004', NULL, 'on some organization');
+SELECT throws_ok($$SELECT appdb.hold('00000000-0000-4000-8000-00000000dead', NULL)$$, '22004', NULL, 'for a reason');
 RESET appdb.retention;
 UPDATE app_data.deletions SET purged_at = now();
 SELECT results_eq('SELECT restorable FROM appdb.trash', 'VALUES (false)', 'what is being purged is not restored');

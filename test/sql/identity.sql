@@ -152,6 +152,7 @@ SELECT appdb.authenticate(:'t');
 SELECT appdb.impersonate('00000000-0000-7000-8000-00000000000b');
 SELECT appdb.sign_in('00000000-0000-7000-8000-00000000000b');
 SELECT appdb.sign_in('00000000-0000-7000-8000-00000000000a', lifetime => NULL);
+SELECT appdb.sign_in('00000000-0000-7000-8000-00000000000a', lifetime => '-1 hour');
 
 DROP OWNED BY regress_identity;
 DROP ROLE regress_identity;
