@@ -296,6 +296,34 @@ END
 $$;
 COMMENT ON FUNCTION appdb._grant_functions(pg_catalog.text) IS 'Internal: the functions that a role with an access level may execute';
 
+-- The policy by which a role of level service sees all rows.  Names have at most
+-- 63 bytes, those of roles too.
+CREATE FUNCTION appdb._service_policy(role pg_catalog.name) RETURNS pg_catalog.name
+	LANGUAGE sql IMMUTABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT ('appdb_service_' || CASE WHEN octet_length(role::text) <= 49 THEN role::text ELSE md5(role::text) END)::name
+$$;
+COMMENT ON FUNCTION appdb._service_policy(pg_catalog.name) IS 'Internal: the name of the policy of a role with access level service';
+
+CREATE FUNCTION appdb._drop_service_policy(entity pg_catalog.regclass, role pg_catalog.name) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	policy name;
+BEGIN
+	-- by its role: before 1.1, long names were cut off
+	FOR policy IN
+		SELECT p.polname FROM pg_policy p JOIN pg_roles r ON p.polroles = ARRAY[r.oid]
+		WHERE p.polrelid = entity AND r.rolname = role AND starts_with(p.polname, 'appdb_service_')
+	LOOP
+		EXECUTE format('DROP POLICY %I ON %s', policy, entity);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb._drop_service_policy(pg_catalog.regclass, pg_catalog.name) IS 'Internal: drops the policy of a role with access level service';
+
 -- Privileges on one table and its live view.  Secrets (tokens, passwords) are
 -- the servers': a live view needs the privilege for all columns, so whole
 -- tables are left out.
@@ -323,7 +351,7 @@ BEGIN
 		SELECT a.role, a.level FROM app_data.access a JOIN pg_roles r ON r.rolname = a.role
 	LOOP
 		EXECUTE format('REVOKE ALL ON %s, appdb.%I FROM %I', entity, view, grantee.role);
-		EXECUTE format('DROP POLICY IF EXISTS %I ON %s', 'appdb_service_' || grantee.role, entity);
+		PERFORM appdb._drop_service_policy(entity, grantee.role);
 		IF grantee.level = 'service' THEN
 			EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %s TO %I', entity, grantee.role);
 			EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON appdb.%I TO %I', view, grantee.role);
@@ -331,8 +359,8 @@ BEGIN
 				EXECUTE format('GRANT DELETE ON %s TO %I', entity, grantee.role);
 			END IF;
 			EXECUTE format('CREATE POLICY %I ON %s TO %I USING (true) WITH CHECK (true)',
-						   'appdb_service_' || grantee.role, entity, grantee.role);
-			EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', 'appdb_service_' || grantee.role, entity,
+						   appdb._service_policy(grantee.role), entity, grantee.role);
+			EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', appdb._service_policy(grantee.role), entity,
 						   'Made by appdb.grant_access()');
 		ELSIF NOT secret THEN
 			EXECUTE format('GRANT SELECT ON %s, appdb.%I TO %I', entity, view, grantee.role);
@@ -359,6 +387,10 @@ BEGIN
 			ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('unknown access level "%s"', level),
 			HINT = 'Levels are app, readonly and service.';
+	ELSIF role IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'role must not be null';
 	ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_object',
@@ -406,7 +438,7 @@ BEGIN
 	END IF;
 	FOR m IN SELECT t.entity, t.view FROM appdb._managed_tables() t LOOP
 		EXECUTE format('REVOKE ALL ON %s, appdb.%I FROM %I', m.entity, m.view, role);
-		EXECUTE format('DROP POLICY IF EXISTS %I ON %s', 'appdb_service_' || role, m.entity);
+		PERFORM appdb._drop_service_policy(m.entity, role);
 	END LOOP;
 	EXECUTE format('REVOKE USAGE ON SCHEMA app_data FROM %I', role);
 	FOREACH function IN ARRAY appdb._grant_functions('service') LOOP

@@ -271,6 +271,18 @@ COMMIT;
 SET appdb.allow_drop = on;
 DROP TABLE boards CASCADE;
 
+-- == names that differ at their end =========================================
+CREATE ROLE regress_service_with_quite_a_long_name_for_a_service_role_one;
+CREATE ROLE regress_service_with_quite_a_long_name_for_a_service_role_two;
+SELECT appdb.grant_access('regress_service_with_quite_a_long_name_for_a_service_role_one', 'service');
+SELECT appdb.grant_access('regress_service_with_quite_a_long_name_for_a_service_role_two', 'service');
+SELECT polroles::regrole[] FROM pg_policy WHERE polrelid = 'app_data.chats'::regclass AND polname LIKE 'appdb_service%' ORDER BY polroles::regrole[]::text;
+SELECT appdb.revoke_access('regress_service_with_quite_a_long_name_for_a_service_role_two');
+SELECT polroles::regrole[] FROM pg_policy WHERE polrelid = 'app_data.chats'::regclass AND polname LIKE 'appdb_service%' ORDER BY polroles::regrole[]::text;
+SELECT appdb.revoke_access('regress_service_with_quite_a_long_name_for_a_service_role_one');
+DROP ROLE regress_service_with_quite_a_long_name_for_a_service_role_one, regress_service_with_quite_a_long_name_for_a_service_role_two;
+SELECT appdb.grant_access(NULL, 'app');
+
 -- == taken back =============================================================
 SELECT appdb.revoke_access('regress_app'), appdb.revoke_access('regress_app');
 SELECT count(*) FROM pg_class c, aclexplode(c.relacl) a WHERE a.grantee = 'regress_app'::regrole;
