@@ -135,7 +135,11 @@ CREATE FUNCTION appdb.describe(entity pg_catalog.text,
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT EXISTS (SELECT FROM appdb._find_columns() c WHERE c.view = describe.entity) THEN
+	IF entity IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'entity must not be null';
+	ELSIF NOT EXISTS (SELECT FROM appdb._find_columns() c WHERE c.view = describe.entity) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_object',
 			MESSAGE = format('unknown entity "%s"', entity),

@@ -113,7 +113,7 @@ BEGIN
 									ELSE ARRAY['owner', 'admin', 'editor', 'viewer'] END) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
-			MESSAGE = CASE WHEN role IS NULL THEN 'a role is needed' ELSE format('%s is no role in %s', quote_literal(role),
+			MESSAGE = CASE WHEN role IS NULL THEN 'a role is needed' ELSE format('"%s" is no role in %s', role,
 				CASE kind WHEN 'organization' THEN 'an organization' ELSE 'a space' END) END,
 			HINT = CASE kind WHEN 'organization' THEN 'Roles are owner, admin and member.' ELSE 'Roles are owner, admin, editor and viewer.' END;
 	END IF;
@@ -161,6 +161,11 @@ AS $$
 DECLARE
 	role text;
 BEGIN
+	IF user_id IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'user_id must not be null';
+	END IF;
 	IF kind = 'organization' THEN
 		SELECT m.role INTO role FROM app_data.members AS m
 		WHERE m.organization_id = _membership.id AND m.user_id = _membership.user_id AND m.deleted_at IS NULL FOR NO KEY UPDATE;
@@ -232,6 +237,12 @@ DECLARE
 	me uuid := appdb._caller();
 	space uuid;
 BEGIN
+	IF _create_space.visibility <> ALL (enum_range(NULL::app_data.space_visibility)::text[]) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('unknown visibility "%s"', _create_space.visibility),
+			HINT = format('It is one of %s.', array_to_string(enum_range(NULL::app_data.space_visibility), ', '));
+	END IF;
 	IF _create_space.organization_id IS NOT NULL THEN
 		PERFORM appdb._tenant(_create_space.organization_id, NULL, 'admin');
 	END IF;
@@ -253,7 +264,7 @@ CREATE FUNCTION appdb.create_space(
 COMMENT ON FUNCTION appdb.create_space(pg_catalog.text, pg_catalog.uuid, pg_catalog.text, pg_catalog.text, pg_catalog.jsonb) IS
 'Makes a space, with the caller as its owner; returns its id.
 organization_id: the organization that it belongs to, of which the caller is an owner or admin; null for a personal space; name, slug, visibility, metadata: its columns.
-Errors: 28000 nobody is signed in; P0002 no such organization; 42501 not an admin of it; 23505 the slug is taken; 22P02 no such visibility.';
+Errors: 28000 nobody is signed in; P0002 no such organization; 42501 not an admin of it; 23505 the slug is taken; 22023 no such visibility.';
 
 -- == invitations ============================================================
 
@@ -535,6 +546,11 @@ DECLARE
 	t record;
 	locked boolean;
 BEGIN
+	IF invitation_id IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'invitation_id must not be null';
+	END IF;
 	FOREACH locked IN ARRAY ARRAY[false, true] LOOP
 		SELECT v.organization_id, v.space_id, v.id, v.role, v.status, v.inviter_id INTO i FROM app_data.invitations AS v
 		WHERE v.id = _revoke_invitation.invitation_id AND v.deleted_at IS NULL;

@@ -45,7 +45,11 @@ AS $$
 DECLARE
 	account record;
 BEGIN
-	IF coalesce(_set_password.password, '') = '' THEN
+	IF _set_password.user_id IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'user_id must not be null';
+	ELSIF coalesce(_set_password.password, '') = '' THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'a password is needed';

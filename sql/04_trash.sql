@@ -684,6 +684,15 @@ CREATE FUNCTION appdb.hold(organization_id pg_catalog.uuid, reason pg_catalog.te
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF organization_id IS NULL OR coalesce(reason, '') = '' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'a legal hold needs an organization and a reason';
+	ELSIF NOT EXISTS (SELECT FROM app_data.organizations o WHERE o.id = hold.organization_id) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'foreign_key_violation',
+			MESSAGE = format('organization %s does not exist', organization_id);
+	END IF;
 	INSERT INTO app_data.legal_holds AS h (organization_id, reason) VALUES (hold.organization_id, hold.reason)
 	ON CONFLICT ON CONSTRAINT legal_holds_pkey DO UPDATE SET reason = EXCLUDED.reason;
 END

@@ -1,7 +1,7 @@
 -- Memberships and invitations: the functions, as a role that may execute them
 -- and nothing else, and the same rules for statements on the live views.
 BEGIN;
-SELECT plan(218);
+SELECT plan(222);
 
 CREATE ROLE regress_app;
 GRANT USAGE ON SCHEMA appdb TO regress_app;
@@ -105,7 +105,11 @@ SELECT is((SELECT s.visibility::text FROM appdb.spaces AS s WHERE s.organization
 SELECT throws_ok($$SELECT public.act('Ben', $q$SELECT appdb.create_space('Mine', @acme@)$q$)$$, 'P0002', NULL, 'not of one that is somebody else''s');
 SELECT throws_ok($$SELECT public.act('Ben', $q$SELECT appdb.create_space('Mine', '00000000-0000-4000-8000-00000000dead')$q$)$$, 'P0002',
 	'organization 00000000-0000-4000-8000-00000000dead does not exist', 'which reads as if it were not there');
-SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.create_space('Mine', @acme@, visibility => 'secret')$q$)$$, '22P02', NULL, 'no such visibility');
+SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.create_space('Mine', @acme@, visibility => 'secret')$q$)$$, '22023', 'unknown visibility "secret"', 'no such visibility');
+SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.change_role(NULL, 'member', @acme@)$q$)$$, '22004', 'user_id must not be null', 'nobody''s role');
+SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.remove_member(NULL, @acme@)$q$)$$, '22004', 'user_id must not be null', 'nobody is removed');
+SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.transfer_ownership(NULL, @acme@)$q$)$$, '22004', 'user_id must not be null', 'nothing goes to nobody');
+SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.revoke_invitation(NULL)$q$)$$, '22004', 'invitation_id must not be null', 'no invitation');
 
 -- == invitations ============================================================
 
@@ -114,9 +118,9 @@ SELECT ok((SELECT i.token_hash = sha256(convert_to(public.kept('ben'), 'UTF8')) 
 	AND i.inviter_id = public.id_of('Ann') AND i.expires_at BETWEEN now() + '6 days 23 hours' AND now() + '7 days 1 hour' FROM appdb.invitations AS i),
 	'only the hash of its token is kept');
 SELECT throws_ok($$SELECT public.act('Eva', $q$SELECT appdb.invite('x@example.org', organization_id => @acme@)$q$)$$, 'P0002', NULL, 'strangers cannot invite');
-SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('x@example.org', 'boss', @acme@)$q$)$$, '22023', '''boss'' is no role in an organization', 'a role is one of those');
+SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('x@example.org', 'boss', @acme@)$q$)$$, '22023', '"boss" is no role in an organization', 'a role is one of those');
 SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('x@example.org', 'editor', @acme@)$q$)$$, '22023', NULL, 'that there are there');
-SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('x@example.org', 'member', space_id => @team@)$q$)$$, '22023', '''member'' is no role in a space', 'or there');
+SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('x@example.org', 'member', space_id => @team@)$q$)$$, '22023', '"member" is no role in a space', 'or there');
 SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('x@example.org')$q$)$$, '22023', NULL, 'to what?');
 SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('x@example.org', 'admin', @acme@, @team@)$q$)$$, '22023', NULL, 'to one thing');
 SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('x@example.org', organization_id => @acme@, lifetime => '0')$q$)$$, '22023', NULL, 'for some time');
@@ -216,7 +220,7 @@ FROM (VALUES
 	('Ben', $$SELECT appdb.change_role(@Eva@, 'member', @acme@)$$, 'P0002'),
 	('Ben', $$SELECT appdb.change_role(@Cem@, 'viewer', @acme@)$$, '22023'),
 	('Ben', $$SELECT appdb.change_role(@Cem@, NULL, @acme@)$$, '22023'),
-	('Ben', $$SELECT appdb.change_role(NULL, 'member', @acme@)$$, 'P0002'),
+	('Ben', $$SELECT appdb.change_role(NULL, 'member', @acme@)$$, '22004'),
 	('Ben', $$SELECT appdb.change_role(@Cem@, 'member')$$, '22023'),
 	('Eva', $$SELECT appdb.change_role(@Cem@, 'member', @acme@)$$, 'P0002'),
 	('Ann', $$SELECT appdb.change_role(@Ann@, 'admin', @acme@)$$, '23514'),

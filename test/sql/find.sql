@@ -206,6 +206,7 @@ SELECT pg_temp.refused('{"where": ' || repeat('{"NOT": ', 100000) || '{}' || rep
 SELECT name, entity, label, soft_delete, relations FROM appdb.entities WHERE name = 'notes';
 SELECT kind, name, type, "to", nullable FROM appdb.describe('notes');
 SELECT appdb.describe('note');
+SELECT appdb.describe(NULL);
 SELECT s ->> '$ref', json_typeof(s -> '$defs' -> 'notes.where'), s -> '$defs' -> 'notes.one' -> 'properties' ->> 'columns' FROM appdb.find_schema('notes') s;
 -- every reference in it leads somewhere
 WITH d AS MATERIALIZED (SELECT appdb.find_schema('notes') AS s)
