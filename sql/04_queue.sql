@@ -1001,6 +1001,9 @@ BEGIN
 	IF task.finished_at IS NOT NULL THEN
 		-- what waits for others besides, waits for this one once more
 		UPDATE app_data.tasks AS t SET waits_for = t.waits_for + 1 WHERE t.depends_on @> ARRAY[_retry.id] AND t.waits_for > 0 AND t.finished_at IS NULL;
+		IF FOUND THEN
+			UPDATE app_data.tasks AS t SET has_dependents = true WHERE t.id = _retry.id;
+		END IF;
 	END IF;
 	IF starts < now() + interval '1 minute' AND waits = 0 THEN
 		PERFORM appdb._wake(task.queue);
