@@ -576,23 +576,39 @@ CREATE FUNCTION appdb._task_dependents(id uuid, status text)
 DECLARE
 	child record;
 	waits integer;
-	reason text;
+	ended uuid[] := ARRAY[_task_dependents.id];
+	then_ended uuid[];
+	how text := _task_dependents.status;
 BEGIN
-	FOR child IN
-		SELECT t.id, t.queue, t.run_at FROM app_data.tasks AS t
-		WHERE t.depends_on @> ARRAY[_task_dependents.id] AND t.waits_for > 0 AND t.finished_at IS NULL ORDER BY t.id FOR NO KEY UPDATE
-	LOOP
-		IF _task_dependents.status = 'completed' THEN
+	IF _task_dependents.status = 'completed' THEN
+		FOR child IN
+			SELECT t.id, t.queue FROM app_data.tasks AS t
+			WHERE t.depends_on @> ARRAY[_task_dependents.id] AND t.waits_for > 0 AND t.finished_at IS NULL ORDER BY t.id FOR NO KEY UPDATE
+		LOOP
 			UPDATE app_data.tasks AS t SET waits_for = t.waits_for - 1, queued = t.waits_for = 1 AND t.run_at <= clock_timestamp()
 			WHERE t.id = child.id RETURNING t.waits_for INTO waits;
 			IF waits = 0 THEN
 				PERFORM appdb._wake(child.queue);
 			END IF;
-		ELSE
-			reason := format('task %s, on which it depends, is %s', _task_dependents.id, _task_dependents.status);
-			UPDATE app_data.tasks AS t SET waits_for = 0 WHERE t.id = child.id;
-			PERFORM appdb._task_end(child.id, 'canceled', NULL, reason);
-		END IF;
+		END LOOP;
+		RETURN;
+	END IF;
+	-- those that wait for it, those that wait for these, and so on: not by recursion, which has an end
+	WHILE ended <> '{}' LOOP
+		then_ended := '{}';
+		FOR child IN
+			SELECT t.id, t.depends_on, t.has_dependents FROM app_data.tasks AS t
+			WHERE t.depends_on && ended AND t.waits_for > 0 AND t.finished_at IS NULL ORDER BY t.id FOR NO KEY UPDATE
+		LOOP
+			UPDATE app_data.tasks AS t SET waits_for = 0, has_dependents = false WHERE t.id = child.id;
+			PERFORM appdb._task_end(child.id, 'canceled', NULL,
+				format('task %s, on which it depends, is %s', (SELECT d FROM unnest(child.depends_on) AS d WHERE d = ANY (ended) LIMIT 1), how));
+			IF child.has_dependents THEN
+				then_ended := then_ended || child.id;
+			END IF;
+		END LOOP;
+		ended := then_ended;
+		how := 'canceled';
 	END LOOP;
 END
 $$;

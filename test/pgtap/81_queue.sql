@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(199);
+SELECT plan(202);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -321,6 +321,18 @@ SELECT appdb.retry(:'p7');
 SELECT is(pg_temp.kinds('dep7', 10), 'p7', 'one is done, and again');
 SELECT appdb.complete(:'p7', 2);
 SELECT is(pg_temp.kinds('dep7', 10), NULL, 'which does not count for the other');
+-- one that was done before another came to wait for it
+SELECT appdb.enqueue('p9', queue => 'dep9') AS p9 \gset
+SELECT appdb.complete(id, ticket) FROM appdb.claim('{dep9}', 'w') \gset done_
+SELECT appdb.enqueue('p10', queue => 'dep9') AS p10 \gset
+SELECT appdb.enqueue('child9', queue => 'dep9', depends_on => ARRAY[:'p9', :'p10']::uuid[]) IS NOT NULL AS done \gset
+SELECT appdb.retry(:'p9');
+SELECT string_agg(appdb.complete(id, ticket)::text, '') AS done FROM appdb.claim('{dep9}', 'w', 10) \gset
+SELECT is(pg_temp.kinds('dep9', 10), 'child9', 'is waited for, and told of');
+-- a long row of tasks
+SELECT (appdb.enqueue_many((SELECT jsonb_agg(jsonb_build_object('kind', n::text, 'queue', 'row', 'depends_on', CASE WHEN n > 0 THEN jsonb_build_array(n - 1) END)) FROM generate_series(0, 500) AS n)))[1] AS first \gset
+SELECT is(appdb.cancel(:'first'), 'canceled', 'where the first of many is canceled');
+SELECT results_eq($$SELECT status::text, count(*), max(substr(last_error, 42)) FROM appdb.tasks WHERE queue = 'row' GROUP BY 1$$, $$VALUES ('canceled', 501::bigint, ', on which it depends, is canceled')$$, 'all of the others are');
 -- by hand
 UPDATE appdb.tasks SET status = 'completed' WHERE id = :'p8';
 SELECT is(appdb._maintain('leases', 10), 1::bigint, 'where it is completed by hand');
