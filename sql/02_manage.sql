@@ -109,7 +109,8 @@ BEGIN
 				MESSAGE = format('column "%s" of table "%s" is not a plain timestamptz', wanted.name, entity),
 				DETAIL = format('It is of type %s%s.', col.atttypid::regtype,
 								CASE WHEN col.attgenerated <> '' THEN ', generated' ELSE '' END),
-				HINT = format('ALTER TABLE %s ALTER COLUMN %I TYPE timestamptz;', entity, wanted.name);
+				HINT = format('ALTER TABLE %s ALTER COLUMN %I %s;', entity, wanted.name,
+							  CASE WHEN col.attgenerated <> '' THEN 'DROP EXPRESSION' ELSE 'TYPE timestamptz' END);
 		ELSIF wanted.required AND NOT col.attnotnull THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'invalid_table_definition',

@@ -580,6 +580,11 @@ COMMENT ON FUNCTION appdb._purge_begin(pg_catalog.timestamptz) IS 'Internal: mar
 
 -- No SET clause: a procedure that commits cannot have one.  Everything is
 -- qualified instead.
+CREATE FUNCTION appdb._check_toplevel(procedure pg_catalog.text) RETURNS void
+	LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'appdb__check_toplevel';
+COMMENT ON FUNCTION appdb._check_toplevel(pg_catalog.text) IS 'Internal: an error in a transaction block, where a procedure cannot commit';
+
 CREATE PROCEDURE appdb.purge(older_than pg_catalog.interval DEFAULT NULL, batch pg_catalog.int4 DEFAULT 1000)
 	LANGUAGE plpgsql
 AS $$
@@ -614,8 +619,10 @@ BEGIN
 			MESSAGE = pg_catalog.format('cannot purge what was deleted within %s', older_than),
 			HINT = 'older_than is an interval that is not negative, such as 30 days.';
 	END IF;
-	cutoff := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) older_than;
+	-- nothing is older
+	cutoff := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) LEAST(older_than, '1000 years'::pg_catalog.interval);
 
+	PERFORM appdb._check_toplevel('appdb.purge()');
 	PERFORM appdb._see_all_rows();
 	PERFORM appdb._purge_begin(cutoff);
 	COMMIT;

@@ -10,6 +10,7 @@
 #include "appdb.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -36,6 +37,7 @@
 PG_FUNCTION_INFO_V1(appdb__trash);
 PG_FUNCTION_INFO_V1(appdb__deleted_with);
 PG_FUNCTION_INFO_V1(appdb_retention_interval);
+PG_FUNCTION_INFO_V1(appdb__check_toplevel);
 
 /*
  * appdb.retention() returns interval
@@ -45,6 +47,24 @@ appdb_retention_interval(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_DATUM(DirectFunctionCall3(interval_in, CStringGetDatum(appdb_retention),
 										ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+}
+
+/*
+ * appdb._check_toplevel(procedure text) returns void
+ *		An error in a transaction block, where a procedure cannot commit.
+ */
+Datum
+appdb__check_toplevel(PG_FUNCTION_ARGS)
+{
+	char	   *procedure = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	if (IsTransactionBlock())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s cannot run inside a transaction block", procedure),
+				 errdetail("It commits after each batch."),
+				 errhint("Send CALL %s as a statement by itself.", procedure)));
+	PG_RETURN_VOID();
 }
 
 static Oid
