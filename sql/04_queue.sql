@@ -53,7 +53,7 @@ DECLARE
 BEGIN
 	IF _enqueue.on_duplicate IS NULL OR _enqueue.on_duplicate NOT IN ('ignore', 'replace', 'reschedule') THEN
 		RAISE invalid_parameter_value USING
-			MESSAGE = format('on_duplicate cannot be "%s"', _enqueue.on_duplicate),
+			MESSAGE = format('on_duplicate cannot be %s', coalesce('"' || _enqueue.on_duplicate || '"', 'null')),
 			HINT = 'It is ignore, replace or reschedule.';
 	END IF;
 	IF _enqueue.group_limit IS NULL OR _enqueue.group_limit < 1 THEN
@@ -1116,12 +1116,18 @@ CREATE FUNCTION appdb.schedule(
 #variable_conflict use_column
 DECLARE
 	next timestamptz;
-	policy appdb.schedules.missed%TYPE := schedule.missed;
+	policy appdb.schedules.missed%TYPE;
 	id uuid;
 BEGIN
 	IF schedule.cron IS NULL OR schedule.time_zone IS NULL THEN
 		RAISE null_value_not_allowed USING MESSAGE = 'cron and time_zone must not be null';
 	END IF;
+	IF schedule.missed NOT IN ('skip', 'once', 'all') THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('missed cannot be "%s"', schedule.missed),
+			HINT = 'It is skip, once or all.';
+	END IF;
+	policy := schedule.missed;
 	next := appdb.cron_next(schedule.cron, clock_timestamp(), schedule.time_zone);
 	IF next IS NULL THEN
 		RAISE invalid_parameter_value USING
@@ -1143,7 +1149,7 @@ $$;
 COMMENT ON FUNCTION appdb.schedule(text, text, text, jsonb, text, text, integer, integer, text, boolean, uuid, uuid) IS
 'Has a task enqueued again and again, by appdb.maintain() or the background worker; replaces the schedule of that name. Returns its id.
 cron: minute hour day month weekday, or @daily and the like, in time_zone; kind and the others: of the tasks, whose payload gets "scheduled_for";
-missed: what is done about times that passed while nobody looked: skip, once (one task for all), all (one for each, at most 1000). Errors: 22023 no schedule, no such time zone.';
+missed: what is done about times that passed while nobody looked: skip, once (one task for all), all (one for each, at most 1000). Errors: 22023 no schedule, no such time zone, no such policy.';
 
 CREATE FUNCTION appdb.unschedule(name text)
 	RETURNS boolean

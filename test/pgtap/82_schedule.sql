@@ -1,6 +1,6 @@
 -- Schedules, and what maintenance does.
 BEGIN;
-SELECT plan(68);
+SELECT plan(69);
 
 -- == cron ===================================================================
 
@@ -68,6 +68,7 @@ UPDATE appdb.schedules SET next_run_at = now() - interval '90 s' WHERE id = :'k'
 SELECT is(appdb._run_schedules(10), 1::bigint, 'but what is late by a minute or so is not missed');
 SELECT throws_ok($$SELECT appdb.schedule('x', 'never', 'x')$$, '22023', NULL, 'a schedule must be one');
 SELECT throws_ok($$SELECT appdb.schedule('x', '0 0 30 2 *', 'x')$$, '22023', NULL, 'and come');
+SELECT throws_ok($$SELECT appdb.schedule('x', '@daily', 'x', missed => 'never')$$, '22023', 'missed cannot be "never"', 'and what is missed is done in one of three ways');
 SELECT ok(appdb.unschedule('nightly'), 'it ends');
 UPDATE app_data.schedules SET next_run_at = now() - interval '1 d' WHERE id = :'s';
 SELECT is(appdb._run_schedules(10), 0::bigint, 'then it does nothing any more');
