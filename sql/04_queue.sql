@@ -558,7 +558,7 @@ BEGIN
 	WHERE t.id = _task_end.id
 	RETURNING t.queue, t.group_key, t.has_dependents INTO task;
 	IF task.has_dependents THEN
-		PERFORM appdb._task_dependents(_task_end.id, _task_end.status);
+		PERFORM appdb._task_dependents(ARRAY[_task_end.id], _task_end.status);
 	END IF;
 	IF task.group_key IS NOT NULL THEN
 		PERFORM appdb._unpark(task.group_key);
@@ -568,7 +568,7 @@ END
 $$;
 COMMENT ON FUNCTION appdb._task_end(uuid, text, jsonb, text) IS 'Internal: ends a task, and tells those that wait for it';
 
-CREATE FUNCTION appdb._task_dependents(id uuid, status text)
+CREATE FUNCTION appdb._task_dependents(ids uuid[], status text)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -576,16 +576,17 @@ CREATE FUNCTION appdb._task_dependents(id uuid, status text)
 DECLARE
 	child record;
 	waits integer;
-	ended uuid[] := ARRAY[_task_dependents.id];
+	ended uuid[] := ids;
 	then_ended uuid[];
 	how text := _task_dependents.status;
 BEGIN
 	IF _task_dependents.status = 'completed' THEN
+		-- in one order, so that those who do this at the same time do not wait for each other
 		FOR child IN
-			SELECT t.id, t.queue FROM app_data.tasks AS t
-			WHERE t.depends_on @> ARRAY[_task_dependents.id] AND t.waits_for > 0 AND t.finished_at IS NULL ORDER BY t.id FOR NO KEY UPDATE
+			SELECT t.id, t.queue, (SELECT count(*) FROM unnest(t.depends_on) AS d WHERE d = ANY (ids)) AS done FROM app_data.tasks AS t
+			WHERE t.depends_on && ids AND t.waits_for > 0 AND t.finished_at IS NULL ORDER BY t.id FOR NO KEY UPDATE
 		LOOP
-			UPDATE app_data.tasks AS t SET waits_for = t.waits_for - 1, queued = t.waits_for = 1 AND t.run_at <= clock_timestamp()
+			UPDATE app_data.tasks AS t SET waits_for = t.waits_for - child.done, queued = t.waits_for = child.done AND t.run_at <= clock_timestamp()
 			WHERE t.id = child.id RETURNING t.waits_for INTO waits;
 			IF waits = 0 THEN
 				PERFORM appdb._wake(child.queue);
@@ -593,7 +594,7 @@ BEGIN
 		END LOOP;
 		RETURN;
 	END IF;
-	-- those that wait for it, those that wait for these, and so on: not by recursion, which has an end
+	-- those that wait for them, those that wait for these, and so on: not by recursion, which has an end
 	WHILE ended <> '{}' LOOP
 		then_ended := '{}';
 		FOR child IN
@@ -612,7 +613,7 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION appdb._task_dependents(uuid, text) IS 'Internal: lets tasks begin that waited for one, or cancels them';
+COMMENT ON FUNCTION appdb._task_dependents(uuid[], text) IS 'Internal: lets tasks begin that waited for some, or cancels them';
 
 -- The work of _task_await().
 CREATE FUNCTION appdb.__task_await(kind text, parents uuid[])

@@ -170,6 +170,7 @@ static void
 end_completion(Completion *completion)
 {
 	ListCell   *lc;
+	ArrayBuildState *parents = NULL;
 
 	index_endscan(completion->scan);
 	appdb_end_writing(&completion->writer);
@@ -185,12 +186,19 @@ end_completion(Completion *completion)
 		Aftermath  *after = lfirst(lc);
 
 		if (after->has_dependents)
-		{
-			Oid			argtypes[] = {UUIDOID, TEXTOID};
+			parents = accumArrayResult(parents, after->id, false, UUIDOID, CurrentMemoryContext);
+	}
+	if (parents != NULL)
+	{
+		Oid			argtypes[] = {UUIDARRAYOID, TEXTOID};
 
-			(void) OidFunctionCall2(appdb_engine_function("_task_dependents", 2, argtypes), after->id,
-									CStringGetTextDatum("completed"));
-		}
+		(void) OidFunctionCall2(appdb_engine_function("_task_dependents", 2, argtypes),
+								makeArrayResult(parents, CurrentMemoryContext), CStringGetTextDatum("completed"));
+	}
+	foreach(lc, completion->aftermath)
+	{
+		Aftermath  *after = lfirst(lc);
+
 		if (after->has_group)
 		{
 			Oid			argtypes[] = {TEXTOID};

@@ -2,3 +2,4 @@
 DROP FUNCTION appdb._doctor(boolean);
 DROP FUNCTION appdb.__doctor(boolean);
 DROP FUNCTION appdb._link_condition(name[], name[]);
+DROP FUNCTION appdb._task_dependents(uuid, text);
