@@ -527,12 +527,14 @@ update_by_function(Claim *claim, int32 ticket, int32 group_slot)
 
 /*
  * The number of the next lease.  Where this one may be lost in a crash, the
- * one after it is to be another: it is in 999 cases of 1000.
+ * one after it is to be another: it is but in one case of a million, as long
+ * as there are numbers enough (for tasks begun less than some thousand times).
  */
 static int32
 next_ticket(Claim *claim, int32 ticket)
 {
-	int32		step = claim->own_commit ? 1 + (int32) pg_prng_uint64_range(&pg_global_prng_state, 0, 999) : 1;
+	int32		others = ticket < PG_INT32_MAX / 2 ? 1000000 : 1000;
+	int32		step = claim->own_commit ? (int32) pg_prng_uint64_range(&pg_global_prng_state, 1, others) : 1;
 
 	return ticket > PG_INT32_MAX - step ? step : ticket + step;
 }
