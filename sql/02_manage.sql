@@ -457,7 +457,7 @@ BEGIN
 			ERRCODE = 'duplicate_table',
 			MESSAGE = format('live view "appdb.%s" belongs to table "%s"', view,
 							 (SELECT m.entity FROM app_data.managed m WHERE m.view = _manage.view)),
-			HINT = format('Give another name: SELECT appdb.manage(%L, view => …).', entity);
+			HINT = format('Give another name: SELECT appdb.manage(%L, view => ...).', entity);
 	END IF;
 	view_oid := to_regclass(format('appdb.%I', view));
 	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = view_oid AND c.relkind <> 'v')
@@ -470,7 +470,7 @@ BEGIN
 		RAISE EXCEPTION USING
 			ERRCODE = 'duplicate_table',
 			MESSAGE = format('relation "appdb.%s" exists and is not the live view of table "%s"', view, entity),
-			HINT = format('Give another name: SELECT appdb.manage(%L, view => …).', entity);
+			HINT = format('Give another name: SELECT appdb.manage(%L, view => ...).', entity);
 	END IF;
 
 	-- a live view under a new name

@@ -99,7 +99,7 @@ BEGIN
 				AND CASE action.name WHEN 'delete' THEN has_table_privilege(role, e.live_view, 'DELETE')
 					ELSE has_any_column_privilege(role, e.live_view, action.privilege) AND has_any_column_privilege(role, e.base, action.privilege) END;
 			because := CASE WHEN answer THEN 'privileges on the table and its live view'
-				ELSE format('no privilege %s on the table or its live view: SELECT appdb.grant_access(%L, …)', action.privilege, role) END;
+				ELSE format('no privilege %s on the table or its live view: SELECT appdb.grant_access(%L, ...)', action.privilege, role) END;
 			RETURN NEXT;
 		END LOOP;
 	END IF;

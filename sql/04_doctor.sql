@@ -205,7 +205,7 @@ BEGIN
 						OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'space_id'
 								   AND a.atttypid = 'uuid'::regtype AND NOT a.attisdropped)
 					THEN format('SELECT appdb.manage(%L);', c.oid::regclass)
-					ELSE format('ALTER TABLE %1$s ENABLE ROW LEVEL SECURITY; CREATE POLICY readers ON %1$s FOR SELECT USING (…);', c.oid::regclass) END
+					ELSE format('ALTER TABLE %1$s ENABLE ROW LEVEL SECURITY; CREATE POLICY readers ON %1$s FOR SELECT USING (...);', c.oid::regclass) END
 		FROM pg_class c
 		WHERE c.relkind IN ('r', 'p')
 		  AND (c.oid IN (SELECT m.entity FROM appdb._managed_tables() m)
@@ -366,7 +366,7 @@ BEGIN
 
 	RETURN QUERY
 		SELECT 'error', format('organization %s', o.id), format('"%s" has members and no owner among them', o.name),
-			   format('UPDATE appdb.members SET role = ''owner'' WHERE organization_id = %L AND user_id = …;', o.id)
+			   format('UPDATE appdb.members SET role = ''owner'' WHERE organization_id = %L AND user_id = ...;', o.id)
 		FROM app_data.organizations o
 		WHERE o.deleted_at IS NULL
 		  AND EXISTS (SELECT FROM app_data.members m WHERE m.organization_id = o.id AND m.deleted_at IS NULL)
@@ -374,7 +374,7 @@ BEGIN
 		ORDER BY o.id;
 	RETURN QUERY
 		SELECT 'error', format('space %s', s.id), format('"%s" has members and no owner among them', s.name),
-			   format('UPDATE appdb.space_members SET role = ''owner'' WHERE space_id = %L AND user_id = …;', s.id)
+			   format('UPDATE appdb.space_members SET role = ''owner'' WHERE space_id = %L AND user_id = ...;', s.id)
 		FROM app_data.spaces s
 		WHERE s.deleted_at IS NULL AND s.owner_id IS NULL
 		  AND EXISTS (SELECT FROM app_data.space_members m WHERE m.space_id = s.id AND m.deleted_at IS NULL)

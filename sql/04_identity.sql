@@ -75,5 +75,5 @@ CREATE FUNCTION appdb.query_as(token pg_catalog.text, query pg_catalog.text, par
 	AS 'MODULE_PATHNAME', 'appdb_query_as';
 COMMENT ON FUNCTION appdb.query_as(pg_catalog.text, pg_catalog.text, pg_catalog.text[]) IS
 'Authenticates and runs one query, with the caller''s privileges, in one statement: safe behind a pooler without a transaction block. Whoever was asking before is that again afterwards.
-token: as for appdb.authenticate(); query: one query, in which $1, $2 … are the parameters; params: their values as text, to be cast in the query where they are anything else.
+token: as for appdb.authenticate(); query: one query, in which $1, $2 ... are the parameters; params: their values as text, to be cast in the query where they are anything else.
 Returns each row as a JSON object; nothing for a query without a result. Errors: 28000 for a token that does not hold; 42601 for several queries.';

@@ -175,7 +175,7 @@ COMMENT ON COLUMN app_data.accounts.id IS
 COMMENT ON COLUMN app_data.accounts.user_id IS
 	'The user whose identity this is.';
 COMMENT ON COLUMN app_data.accounts.provider_id IS
-	'The provider by the application''s name for it: github, google, credential …';
+	'The provider by the application''s name for it: github, google, credential ...';
 COMMENT ON COLUMN app_data.accounts.account_id IS
 	'The user''s identity at the provider; for passwords the user''s own id.';
 COMMENT ON COLUMN app_data.accounts.issuer IS

@@ -138,7 +138,7 @@ COMMENT ON COLUMN app_data.messages.role IS
 COMMENT ON COLUMN app_data.messages.content IS
 	'The text.';
 COMMENT ON COLUMN app_data.messages.parts IS
-	'The message in parts (text, tool calls, reasoning, files …) as a JSON array, for clients that keep it so.';
+	'The message in parts (text, tool calls, reasoning, files ...) as a JSON array, for clients that keep it so.';
 COMMENT ON COLUMN app_data.messages.model IS
 	'The model that wrote it.';
 COMMENT ON COLUMN app_data.messages.input_tokens IS

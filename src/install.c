@@ -326,7 +326,7 @@ data_owner(DataSchemaState *state)
 				 errmsg("schema \"%s\" holds relations that are not appdb's", APPDB_DATA_SCHEMA),
 				 errdetail("appdb keeps its base tables in this schema and recognizes them by table \"%s.schema_version\".",
 						   APPDB_DATA_SCHEMA),
-				 errhint("Rename that schema (ALTER SCHEMA %s RENAME TO …), or drop it if nothing in it is needed, then try again.",
+				 errhint("Rename that schema (ALTER SCHEMA %s RENAME TO ...), or drop it if nothing in it is needed, then try again.",
 						 APPDB_DATA_SCHEMA)));
 	appdb_check_data_owner(caller, owner);
 	return owner;

@@ -197,7 +197,7 @@ appdb_forbid_cycles(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("appdb.forbid_cycles() was not called by a trigger"),
-				 errhint("Use it in CREATE TRIGGER … EXECUTE FUNCTION.")));
+				 errhint("Use it in CREATE TRIGGER ... EXECUTE FUNCTION.")));
 	trigger = trigdata->tg_trigger;
 	if (!TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
@@ -206,7 +206,7 @@ appdb_forbid_cycles(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("trigger \"%s\" calls appdb.forbid_cycles() in a way that it does not work", trigger->tgname),
-				 errhint("Create it as AFTER INSERT OR UPDATE … FOR EACH ROW EXECUTE FUNCTION "
+				 errhint("Create it as AFTER INSERT OR UPDATE ... FOR EACH ROW EXECUTE FUNCTION "
 						 "appdb.forbid_cycles('parent_id'[, 'space_id']).")));
 
 	rel = trigdata->tg_relation;

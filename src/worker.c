@@ -534,7 +534,7 @@ owner_who_can_log_in(void)
 		ereport(LOG,
 				(errmsg("deleted rows of database \"%s\" are not purged: the owner of schema \"%s\" cannot log in",
 						get_database_name(MyDatabaseId), APPDB_DATA_SCHEMA),
-				 errhint("ALTER ROLE … LOGIN, or CALL appdb.purge() now and then.")));
+				 errhint("ALTER ROLE ... LOGIN, or CALL appdb.purge() now and then.")));
 		owner = InvalidOid;
 	}
 	if (HeapTupleIsValid(tup))

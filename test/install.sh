@@ -241,6 +241,11 @@ like "explain_access(): refused" "$(as "$super" -c "SELECT question FROM appdb.e
 	'cannot fire deferred trigger'
 no_gain "explain_access()"
 
+# in a database of another encoding, which has no character but ASCII's in common with ours
+reset
+PGUSER=$super psql -X -q -d postgres -c 'DROP DATABASE install' -c "CREATE DATABASE install TEMPLATE template0 ENCODING 'EUC_JP' LOCALE 'C'" >/dev/null
+is "another encoding" "$(as "$super" -c 'CREATE EXTENSION appdb' -c "INSERT INTO appdb.users (name) VALUES ('x') RETURNING name")" x
+
 reset
 PGUSER=$super psql -X -q -d postgres -c 'DROP DATABASE install' -c 'DROP ROLE appdb_owner, appdb_mallory, appdb_nobody' >/dev/null
 done_testing

@@ -1,6 +1,24 @@
 -- The tables of 1.1: full-text search, and the messages of a chat by its id alone.
 SET LOCAL lock_timeout = '10s';
 
+-- ASCII alone can be said in every encoding.  A live view takes the comments
+-- of its table that it has not of its own.
+DO $$
+BEGIN
+	IF (SELECT col_description(a.attrelid, a.attnum) FROM pg_attribute a WHERE a.attrelid = to_regclass('appdb.accounts') AND a.attname = 'provider_id')
+	   = (SELECT col_description(a.attrelid, a.attnum) FROM pg_attribute a WHERE a.attrelid = to_regclass('app_data.accounts') AND a.attname = 'provider_id') THEN
+		COMMENT ON COLUMN appdb.accounts.provider_id IS NULL;
+	END IF;
+	IF (SELECT col_description(a.attrelid, a.attnum) FROM pg_attribute a WHERE a.attrelid = to_regclass('appdb.messages') AND a.attname = 'parts')
+	   = (SELECT col_description(a.attrelid, a.attnum) FROM pg_attribute a WHERE a.attrelid = to_regclass('app_data.messages') AND a.attname = 'parts') THEN
+		COMMENT ON COLUMN appdb.messages.parts IS NULL;
+	END IF;
+END $$;
+COMMENT ON COLUMN app_data.accounts.provider_id IS
+	'The provider by the application''s name for it: github, google, credential ...';
+COMMENT ON COLUMN app_data.messages.parts IS
+	'The message in parts (text, tool calls, reasoning, files ...) as a JSON array, for clients that keep it so.';
+
 -- == online
 
 CREATE INDEX CONCURRENTLY chats_search_idx

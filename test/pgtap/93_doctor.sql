@@ -148,7 +148,7 @@ ROLLBACK TO start;
 CREATE TABLE app_data.plans (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);
 SELECT is_empty('SELECT * FROM pg_temp.found()', 'a table that nobody else may read needs none');
 SELECT appdb.manage('app_data.plans');
-SELECT pg_temp.finds('error | app_data.plans | it has no row security: whoever may read it sees the rows of all tenants | ALTER TABLE app_data.plans ENABLE ROW LEVEL SECURITY; CREATE POLICY readers ON app_data.plans FOR SELECT USING (…);', 'a managed table of one''s own does');
+SELECT pg_temp.finds('error | app_data.plans | it has no row security: whoever may read it sees the rows of all tenants | ALTER TABLE app_data.plans ENABLE ROW LEVEL SECURITY; CREATE POLICY readers ON app_data.plans FOR SELECT USING (...);', 'a managed table of one''s own does');
 ROLLBACK TO start;
 
 GRANT SELECT, UPDATE ON appdb.notes TO PUBLIC;
@@ -234,8 +234,8 @@ SET LOCAL session_replication_role = replica;
 UPDATE app_data.members SET role = 'admin';
 SET LOCAL session_replication_role = origin;
 SELECT results_eq('SELECT * FROM pg_temp.found(true)', format($$VALUES
-	('error | organization %s | "Acme" has members and no owner among them | UPDATE appdb.members SET role = ''owner'' WHERE organization_id = ''%s'' AND user_id = …;'),
-	('error | space %s | "Ours" has members and no owner among them | UPDATE appdb.space_members SET role = ''owner'' WHERE space_id = ''%s'' AND user_id = …;')$$,
+	('error | organization %s | "Acme" has members and no owner among them | UPDATE appdb.members SET role = ''owner'' WHERE organization_id = ''%s'' AND user_id = ...;'),
+	('error | space %s | "Ours" has members and no owner among them | UPDATE appdb.space_members SET role = ''owner'' WHERE space_id = ''%s'' AND user_id = ...;')$$,
 	pg_temp.id(3), pg_temp.id(3), pg_temp.id(12), pg_temp.id(12)), 'organizations and spaces without an owner');
 ROLLBACK TO start;
 

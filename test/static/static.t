@@ -75,6 +75,10 @@ else
 	ok "PL/pgSQL # SKIP ${CLIENTS_WHY:-plpgsql_check does not work here}"
 fi
 
+# -- a database can have any encoding
+
+is "scripts and messages are ASCII" "$(LC_ALL=C grep -l '[^	 -~]' sql/*.sql sql/migrations/*.sql src/*.[ch])" ''
+
 # -- what somebody has made of their own is not read with the rights of the owner
 
 is "a view of a stranger is not asked as the owner" "$(sql <<'SQL'

@@ -61,7 +61,7 @@ export const accounts = appdb.table('accounts', {
   id: uuid('id').primaryKey().default(sql`appdb.uuidv7()`),
   /** The user whose identity this is. */
   userId: uuid('user_id').notNull(),
-  /** The provider by the application's name for it: github, google, credential … */
+  /** The provider by the application's name for it: github, google, credential ... */
   providerId: text('provider_id').notNull(),
   /** The user's identity at the provider; for passwords the user's own id. */
   accountId: text('account_id').notNull(),

@@ -56,7 +56,7 @@ export const messages = appdb.table('messages', {
   role: messageRole('role').notNull(),
   /** The text. */
   content: text('content').notNull().default(''),
-  /** The message in parts (text, tool calls, reasoning, files …) as a JSON array, for clients that keep it so. */
+  /** The message in parts (text, tool calls, reasoning, files ...) as a JSON array, for clients that keep it so. */
   parts: jsonb('parts').$type<unknown[]>(),
   /** The model that wrote it. */
   model: text('model'),

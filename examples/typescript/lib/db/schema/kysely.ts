@@ -59,7 +59,7 @@ export interface AccountsTable {
   id: Generated<string>
   /** The user whose identity this is. */
   user_id: string
-  /** The provider by the application's name for it: github, google, credential … */
+  /** The provider by the application's name for it: github, google, credential ... */
   provider_id: string
   /** The user's identity at the provider; for passwords the user's own id. */
   account_id: string
@@ -263,7 +263,7 @@ export interface MessagesTable {
   role: 'system' | 'user' | 'assistant' | 'tool'
   /** The text. */
   content: Generated<string>
-  /** The message in parts (text, tool calls, reasoning, files …) as a JSON array, for clients that keep it so. */
+  /** The message in parts (text, tool calls, reasoning, files ...) as a JSON array, for clients that keep it so. */
   parts: unknown[] | null
   /** The model that wrote it. */
   model: string | null
