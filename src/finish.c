@@ -171,6 +171,9 @@ end_completion(Completion *completion)
 {
 	ListCell   *lc;
 	ArrayBuildState *parents = NULL;
+	Oid			dependents;
+	Oid			many[] = {UUIDARRAYOID, TEXTOID};
+	Oid			one[] = {UUIDOID, TEXTOID}; /* in 1.0 */
 
 	index_endscan(completion->scan);
 	appdb_end_writing(&completion->writer);
@@ -181,20 +184,22 @@ end_completion(Completion *completion)
 	table_close(completion->rel, NoLock);
 	CommandCounterIncrement();
 
+	dependents = appdb_find_engine_function("_task_dependents", 2, many);
 	foreach(lc, completion->aftermath)
 	{
 		Aftermath  *after = lfirst(lc);
 
-		if (after->has_dependents)
+		if (!after->has_dependents)
+			continue;
+		if (OidIsValid(dependents))
 			parents = accumArrayResult(parents, after->id, false, UUIDOID, CurrentMemoryContext);
+		else
+			(void) OidFunctionCall2(appdb_engine_function("_task_dependents", 2, one), after->id,
+									CStringGetTextDatum("completed"));
 	}
 	if (parents != NULL)
-	{
-		Oid			argtypes[] = {UUIDARRAYOID, TEXTOID};
-
-		(void) OidFunctionCall2(appdb_engine_function("_task_dependents", 2, argtypes),
-								makeArrayResult(parents, CurrentMemoryContext), CStringGetTextDatum("completed"));
-	}
+		(void) OidFunctionCall2(dependents, makeArrayResult(parents, CurrentMemoryContext),
+								CStringGetTextDatum("completed"));
 	foreach(lc, completion->aftermath)
 	{
 		Aftermath  *after = lfirst(lc);
