@@ -578,13 +578,13 @@ END
 $$;
 COMMENT ON FUNCTION appdb._purge_begin(pg_catalog.timestamptz) IS 'Internal: marks operations as being purged';
 
--- No SET clause: a procedure that commits cannot have one.  Everything is
--- qualified instead.
 CREATE FUNCTION appdb._check_toplevel(procedure pg_catalog.text) RETURNS void
 	LANGUAGE c VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'appdb__check_toplevel';
 COMMENT ON FUNCTION appdb._check_toplevel(pg_catalog.text) IS 'Internal: an error in a transaction block, where a procedure cannot commit';
 
+-- No SET clause: a procedure that commits cannot have one.  Everything is
+-- qualified instead.
 CREATE PROCEDURE appdb.purge(older_than pg_catalog.interval DEFAULT NULL, batch pg_catalog.int4 DEFAULT 1000)
 	LANGUAGE plpgsql
 AS $$
