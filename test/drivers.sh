@@ -2,7 +2,8 @@
 #
 # drivers.sh: the same short tour of appdb with drivers of several languages
 # (examples/), directly and through pgbouncer in transaction mode: connect, sign
-# in, query, relations, find(), delete and restore, nobody afterwards, tasks.
+# in, query, relations, find(), delete and restore, nobody afterwards, tasks; and
+# what some of them add.
 #
 # Needs a running server that has the extension (make check provides it).
 
@@ -56,13 +57,13 @@ afterwards: None, 0 chats
 refused: 28000
 task: completed 3'
 
-# tour NAME COMMAND...: with the strings to connect by, and the token
+# tour NAME MORE COMMAND...: with the strings to connect by, and the token; MORE is what it says at its end
 tour() {
-	local name=$1
-	shift
-	is "$name" "$("$@" "dbname=$PGDATABASE user=appdb_test_tour" "dbname=$PGDATABASE user=appdb_test_tour_worker" 'the token' 2>&1)" "$said"
+	local name=$1 all=$said${2:+$'\n'$2}
+	shift 2
+	is "$name" "$("$@" "dbname=$PGDATABASE user=appdb_test_tour" "dbname=$PGDATABASE user=appdb_test_tour_worker" 'the token' 2>&1)" "$all"
 	[ -z "$pooled" ] ||
-		is "$name, through pgbouncer" "$(PGHOST=$pool "$@" dbname=appdb_test_tour dbname=appdb_test_tour_worker 'the token' 2>&1)" "$said"
+		is "$name, through pgbouncer" "$(PGHOST=$pool "$@" 'dbname=appdb_test_tour user=x' 'dbname=appdb_test_tour_worker user=x' 'the token' 2>&1)" "$all"
 }
 
 pooled=1
@@ -71,16 +72,27 @@ pgbouncer_start "$pool" appdb_test_tour appdb_test_tour_worker || {
 	ok "through pgbouncer # SKIP $CLIENTS_WHY"
 }
 
-if need_packages '/usr/bin/python3 -c "import psycopg"' python3-psycopg; then
-	tour psycopg /usr/bin/python3 examples/python/tour.py
-else
-	ok "psycopg # SKIP $CLIENTS_WHY"
-fi
-if need_packages 'perl -MDBD::Pg -e 1' libdbd-pg-perl; then
-	tour DBD::Pg perl examples/perl/tour.pl
-else
-	ok "DBD::Pg # SKIP $CLIENTS_WHY"
-fi
+# driver NAME MORE WORKS PACKAGES COMMAND...: a tour, where the Debian packages can be had
+driver() {
+	local name=$1 more=$2 works=$3 packages=$4
+	shift 4
+	# shellcheck disable=SC2086
+	if need_packages "$works" $packages; then
+		tour "$name" "$more" "$@"
+	else
+		ok "$name # SKIP $CLIENTS_WHY"
+	fi
+}
+
+python() {
+	echo "/usr/bin/python3 -c 'import $1'"
+}
+driver psycopg '' "$(python psycopg)" python3-psycopg /usr/bin/python3 examples/python/tour.py
+driver SQLAlchemy 'changed by somebody else' "$(python sqlalchemy,psycopg2)" 'python3-sqlalchemy python3-psycopg2' /usr/bin/python3 examples/python/sqlalchemy_tour.py
+driver Django 'many: 2 0' "$(python django,psycopg2)" 'python3-django python3-psycopg2' /usr/bin/python3 examples/python/django_tour.py
+driver asyncpg 'copied: COPY 2 DELETE 2' "$(python asyncpg)" python3-asyncpg /usr/bin/python3 examples/python/asyncpg_tour.py
+driver 'Active Record' 'many: 2 2' "ruby -W0 -e 'require %(active_record); require %(pg)'" 'ruby-activerecord ruby-pg' ruby -W0 examples/ruby/tour.rb
+driver DBD::Pg '' 'perl -MDBD::Pg -e 1' libdbd-pg-perl perl examples/perl/tour.pl
 
 # what is in examples/typescript; without a pooler its tour is in examples.sh
 ts=examples/typescript
