@@ -49,8 +49,8 @@ async def main(application, worker, token):
         deleted = await db.fetch("DELETE FROM appdb.chats WHERE id = $1 RETURNING title", chat["id"])
         print("deleted:", len(deleted), deleted[0]["title"])
         print("messages left:", await db.fetchval("SELECT count(*) FROM appdb.messages WHERE chat_id = $1", chat["id"]))
-        # the type is asked of the server, where a parameter could be several: say which
-        await db.execute("SELECT appdb.restore('appdb.chats', $1::uuid)", chat["id"])
+        # say the type of a parameter that could have several; and FROM: within a row, it cannot read the type regclass
+        await db.fetch("SELECT * FROM appdb.restore('appdb.chats', $1::uuid)", chat["id"])
         print("messages restored:", await db.fetchval("SELECT count(*) FROM appdb.messages WHERE chat_id = $1", chat["id"]))
 
     # the transaction is over, and with it who asked
