@@ -209,6 +209,7 @@ extern bool appdb_may_have_children(const AppdbLink *link, Relation child,
 
 /* soft_delete.c, rewrite.c: DELETE on a live view */
 extern ResultRelInfo *appdb_init_target(EState *estate, Relation rel, Bitmapset *updated);
+extern bool appdb_in_schema(Relation view);
 extern Oid	appdb_base_table(Relation view);
 extern bool appdb_is_live_view(Relation view);
 extern void appdb_rewrite_init(void);

@@ -145,7 +145,9 @@ make_link(AppdbLink *link, HeapTuple tup, TupleDesc desc, Relation child, Relati
 		if (link->parent_columns[i] == parent_id)
 			link->key = i;
 	}
-	if (link->key < 0)
+	/* what refers to it can be of another type that has a cast to uuid */
+	if (link->key < 0 ||
+		getBaseType(TupleDescAttr(RelationGetDescr(child), link->child_columns[link->key] - 1)->atttypid) != UUIDOID)
 		return false;
 
 	if (con->confdeltype == FKCONSTR_ACTION_SETNULL)

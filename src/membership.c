@@ -110,6 +110,9 @@ static Memberships *current = NULL;
 static Oid	signal_relid = InvalidOid;
 static Oid	files_signal_relid = InvalidOid;
 
+/* the last subtransaction that has loaded any after something was written */
+static SubTransactionId loaded_by_writer = InvalidSubTransactionId;
+
 /* who can read a chat; see appdb_can_read_chat() */
 typedef struct KnownChat
 {
@@ -201,6 +204,45 @@ rank_of(const char *role)
 	return RANK_NONE;			/* keep compiler quiet */
 }
 
+/*
+ * What a transaction finds that has written something could be its own, and
+ * where the statement fails in the middle, its triggers send no invalidation.
+ */
+static void
+forget_uncommitted(SubTransactionId since)
+{
+	if (loaded_by_writer == InvalidSubTransactionId || loaded_by_writer < since)
+		return;
+	loaded_by_writer = InvalidSubTransactionId;
+	for (int i = 0; i < NKEPT; i++)
+		kept[i].valid = false;
+	current = NULL;
+}
+
+static void
+forget_at_xact_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		forget_uncommitted(TopSubTransactionId);
+	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		loaded_by_writer = InvalidSubTransactionId;
+}
+
+static void
+forget_at_subxact_end(SubXactEvent event, SubTransactionId mySubid,
+					  SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_uncommitted(mySubid);
+}
+
+static void
+note_loading(void)
+{
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		loaded_by_writer = GetCurrentSubTransactionId();
+}
+
 /* Have what is kept forgotten where others have changed what it is about. */
 static void
 watch_changes(void)
@@ -210,6 +252,8 @@ watch_changes(void)
 	if (!registered)
 	{
 		appdb_register_relcache_callback(forget_memberships);
+		RegisterXactCallback(forget_at_xact_end, NULL);
+		RegisterSubXactCallback(forget_at_subxact_end, NULL);
 		registered = true;
 	}
 }
@@ -326,6 +370,7 @@ load_memberships(Memberships *memberships, const pg_uuid_t *user)
 	memberships->files_valid = false;
 	memset(&memberships->last, 0, sizeof(Membership));
 	memberships->valid = true;
+	note_loading();
 }
 
 /*
@@ -593,6 +638,7 @@ load_files(Memberships *memberships)
 	memberships->files_context = context;
 	memberships->files = files;
 	memberships->files_valid = true;
+	note_loading();
 }
 
 /* The memberships of the user who is asking with their files, or NULL. */
@@ -849,8 +895,11 @@ column_uuid(Relation rel, HeapTuple tup, const char *name, pg_uuid_t *value)
 	bool		isnull;
 	Datum		datum;
 
-	if (column <= 0)
-		elog(ERROR, "table \"%s\" has no column \"%s\"", RelationGetRelationName(rel), name);
+	/* anybody can put the trigger on a table of their own */
+	if (column <= 0 || SPI_gettypeid(RelationGetDescr(rel), column) != UUIDOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no column \"%s\" of type uuid", RelationGetRelationName(rel), name)));
 	datum = heap_getattr(tup, column, RelationGetDescr(rel), &isnull);
 	if (!isnull)
 		*value = *DatumGetUUIDP(datum);

@@ -80,7 +80,7 @@ appdb_is_live_view(Relation view)
 	Oid			function;
 	int			ours = 0;
 
-	if (desc == NULL || !desc->trig_delete_instead_row)
+	if (desc == NULL || !desc->trig_delete_instead_row || !appdb_in_schema(view))
 		return false;
 	function = soft_delete_function();
 	for (int i = 0; i < desc->numtriggers; i++)

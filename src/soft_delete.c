@@ -27,6 +27,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -70,6 +71,17 @@ typedef struct Deleter
 	TupleTableSlot *newslot;
 } Deleter;
 
+/*
+ * Live views are in schema appdb, where nobody else makes views: on one of their
+ * own, with our trigger, somebody who may only read a table could delete its
+ * rows.
+ */
+bool
+appdb_in_schema(Relation view)
+{
+	return RelationGetNamespace(view) == get_namespace_oid(APPDB_SCHEMA, true);
+}
+
 /* The base table of a live view. */
 Oid
 appdb_base_table(Relation view)
@@ -77,7 +89,7 @@ appdb_base_table(Relation view)
 	Query	   *query = get_view_query(view);
 	RangeTblRef *ref;
 
-	if (query->jointree == NULL || list_length(query->jointree->fromlist) != 1 ||
+	if (!appdb_in_schema(view) || query->jointree == NULL || list_length(query->jointree->fromlist) != 1 ||
 		!IsA(linitial(query->jointree->fromlist), RangeTblRef))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),

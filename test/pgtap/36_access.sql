@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(86);
+SELECT plan(91);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -219,6 +219,57 @@ SELECT matches(public.act(3, $$INSERT INTO appdb.tasks (kind, space_id, group_ke
 
 SELECT is(public.act(3, 'SELECT count(*) FROM appdb.notes WHERE appdb.has_role(space_id, title)'), '22023 unknown role "note" Roles are viewer (in an organization: member), editor, admin and owner.', 'has_role() is asked of one''s own rows');
 SELECT is(public.act(7, 'SELECT count(*) FROM appdb.notes WHERE appdb.has_role(space_id, title)'), '0', 'and of nobody else''s');
+
+-- == triggers and tables of the caller's own ================================
+
+-- whoever may only read a table makes a view of it, and our trigger on that
+CREATE ROLE regress_reader;
+SELECT appdb.grant_access('regress_reader', 'readonly');
+GRANT USAGE ON SCHEMA public TO regress_app, regress_reader;
+SET LOCAL ROLE regress_reader;
+CREATE TEMP VIEW own AS SELECT * FROM app_data.notes WHERE deleted_at IS NULL;
+CREATE TRIGGER row INSTEAD OF DELETE ON own FOR EACH ROW EXECUTE FUNCTION appdb.soft_delete();
+CREATE TRIGGER begin BEFORE DELETE ON own FOR EACH STATEMENT EXECUTE FUNCTION appdb.soft_delete();
+CREATE TRIGGER finish AFTER DELETE ON own FOR EACH STATEMENT EXECUTE FUNCTION appdb.soft_delete();
+RESET ROLE;
+SELECT appdb.impersonate(public.u(3));
+SET LOCAL ROLE regress_reader;
+SELECT throws_ok('DELETE FROM own', '42809', 'view "own" is not a live view', 'who may only read a table deletes nothing by a view of their own');
+RESET ROLE;
+
+-- columns of other types than the triggers expect
+SET LOCAL ROLE regress_app;
+CREATE TEMP TABLE numbers (space_id int DEFAULT 1, user_id int DEFAULT 1);
+INSERT INTO numbers DEFAULT VALUES;
+ALTER TABLE numbers ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY everything ON numbers USING (true);
+CREATE TRIGGER author BEFORE UPDATE ON numbers FOR EACH ROW EXECUTE FUNCTION appdb.keep_author();
+SELECT throws_ok('UPDATE numbers SET user_id = 2', '42703', 'table "numbers" has no column "space_id" of type uuid', 'keep_author() is asked of numbers');
+CREATE TYPE pg_temp.parent AS ENUM ('one');
+CREATE FUNCTION pg_temp.parent_id(pg_temp.parent) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT '00000000-0000-7000-8000-000000000001'::uuid $$;
+CREATE CAST (pg_temp.parent AS uuid) WITH FUNCTION pg_temp.parent_id(pg_temp.parent) AS IMPLICIT;
+CREATE TEMP TABLE parents (id uuid PRIMARY KEY, deleted_at timestamptz);
+INSERT INTO parents VALUES ('00000000-0000-7000-8000-000000000001');
+CREATE TEMP TABLE children (id uuid PRIMARY KEY, parent pg_temp.parent REFERENCES parents, deleted_at timestamptz);
+CREATE TRIGGER zz_appdb_guard BEFORE INSERT ON children FOR EACH ROW EXECUTE FUNCTION appdb.guard();
+SELECT lives_ok($$INSERT INTO children (id, parent) VALUES (gen_random_uuid(), 'one')$$, 'a foreign key by a cast is none of the engine''s');
+RESET ROLE;
+SELECT appdb.impersonate(NULL);
+
+-- == what was undone ========================================================
+
+-- asks for Vic's roles while a statement that changes them is under way, and has it fail
+CREATE FUNCTION pg_temp.look_and_fail() RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM appdb.impersonate(public.u(5));
+	RAISE EXCEPTION 'admin: %', appdb.has_role(public.u(11), 'admin');
+END
+$$;
+UPDATE app_data.space_members SET role = 'viewer' WHERE user_id = public.u(5) AND deleted_at IS NULL;	-- what is remembered is forgotten
+SELECT throws_ok($$UPDATE app_data.space_members SET role = 'admin' WHERE user_id = public.u(5) AND deleted_at IS NULL RETURNING pg_temp.look_and_fail()$$, 'P0001', 'admin: t', 'a statement shows roles, and fails');
+SELECT appdb.impersonate(public.u(5));
+SELECT is(appdb.has_role(public.u(11), 'admin'), false, 'roles that were not kept are not remembered');
+SELECT appdb.impersonate(NULL);
 
 -- == plans ==================================================================
 
