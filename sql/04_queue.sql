@@ -142,6 +142,14 @@ BEGIN
 			RETURN task;
 		END IF;
 	END LOOP;
+	IF _enqueue.on_duplicate <> 'ignore' AND EXISTS (
+		SELECT FROM appdb.tasks AS t
+		WHERE t.kind = _enqueue.kind AND t.dedupe_key = _enqueue.dedupe_key AND t.space_id IS NOT DISTINCT FROM _enqueue.space_id AND t.finished_at IS NULL)
+	THEN
+		RAISE insufficient_privilege USING
+			MESSAGE = format('task "%s" with dedupe key "%s" may not be changed', _enqueue.kind, _enqueue.dedupe_key),
+			HINT = format('To %s a task takes UPDATE on appdb.tasks, by its row security, too. Where it may stay as it is, on_duplicate is ignore.', _enqueue.on_duplicate);
+	END IF;
 	RAISE unique_violation USING
 		MESSAGE = format('task "%s" with dedupe key "%s" is there already', _enqueue.kind, _enqueue.dedupe_key),
 		DETAIL = 'It could not be read: it belongs to somebody else, or others come and go too fast.',
@@ -482,7 +490,7 @@ BEGIN
 		ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED
 	LOOP
 		IF task.status = 'pending' THEN
-			PERFORM appdb._task_end(task.id, 'canceled', NULL, 'expired before it was begun');
+			PERFORM appdb._task_end(task.id, 'canceled', NULL, CASE WHEN task.attempts = 0 THEN 'expired before it was begun' ELSE 'expired before it was tried again' END);
 		ELSIF task.cancel_requested THEN
 			PERFORM appdb._task_end(task.id, 'canceled', NULL, 'its worker went silent');
 		ELSIF task.attempts >= task.max_attempts THEN

@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(91);
+SELECT plan(94);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -214,6 +214,10 @@ SELECT matches(public.act(3, $$INSERT INTO appdb.tasks (kind, space_id, group_ke
 	'^42501 new row violates row-level security', 'but none that runs already');
 SELECT matches(public.act(3, $$INSERT INTO appdb.tasks (kind, space_id, group_key, group_slot) VALUES ('x', public.u(11), 'g', 1)$$),
 	'^42501 new row violates row-level security', 'nor one with a place, which another waits for');
+SELECT is(public.act(3, $$INSERT INTO appdb.tasks (kind, space_id, dedupe_key) VALUES ('x', public.u(11), 'k')$$, true), '1', 'one with a key');
+SELECT is(public.act(3, $$SELECT appdb.enqueue('x', space_id => public.u(11), dedupe_key => 'k') IS NOT NULL$$), 'true', 'is there once');
+SELECT matches(public.act(3, $$SELECT appdb.enqueue('x', space_id => public.u(11), dedupe_key => 'k', on_duplicate => 'replace')$$),
+	'^42501 task "x" with dedupe key "k" may not be changed', 'and only servers replace it');
 
 -- == functions that answer ==================================================
 

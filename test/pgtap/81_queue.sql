@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(202);
+SELECT plan(205);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -186,6 +186,13 @@ SELECT throws_ok($$SELECT appdb.cancel('00000000-0000-4000-8000-0000000000ff')$$
 SELECT appdb.enqueue('e', queue => 'e', expires_at => now() - interval '1 s') AS e \gset
 SELECT is_empty($$SELECT FROM appdb.claim('{e}', 'w')$$, 'what has expired is not begun');
 SELECT is(pg_temp.state(:'e'), 'canceled f t', 'but canceled');
+SELECT appdb.enqueue('e', queue => 'e') AS e \gset
+SELECT ticket AS t FROM appdb.claim('{e}', 'w') \gset
+UPDATE app_data.tasks SET expires_at = now() - interval '1 s' WHERE id = :'e';
+SELECT is(appdb.heartbeat(:'e', :t), false, 'what has begun goes on');
+SELECT appdb.fail(:'e', :t, 'no', '0') IS NOT NULL AS done \gset
+SELECT is_empty($$SELECT FROM appdb.claim('{e}', 'w')$$, 'but is not tried again');
+SELECT is(last_error, 'expired before it was tried again', 'and says why') FROM appdb.task_status(:'e');
 
 -- == dedupe keys ============================================================
 
