@@ -22,12 +22,13 @@ from sqlalchemy.orm.exc import StaleDataError
 application, worker, token = sys.argv[1:]
 engine = create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(application))
 
-# keys and defaults are those of the base tables; statements are for the live views
+# keys and defaults are those of the base tables, statements are for the live views
 warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index")
 Base = declarative_base(metadata=MetaData(schema="app_data"))
 Base.metadata.reflect(engine, only=["users", "spaces", "chats", "messages"])
-engine = engine.execution_options(schema_translate_map={"app_data": "appdb"})
 table = Base.metadata.tables
+for t in table.values():
+    t.schema = "appdb"  # not a schema_translate_map: types stay in app_data
 table["app_data.chats"].c.updated_at.server_onupdate = FetchedValue()
 
 
