@@ -1313,7 +1313,8 @@ appdb_silent_tasks(PG_FUNCTION_ARGS)
 {
 	int			batch = PG_GETARG_INT32(0);
 	Claim		claim = {0};
-	Datum	   *ids = palloc(sizeof(Datum) * Max(batch, 1));
+	int			size = 64;
+	Datum	   *ids = palloc(sizeof(Datum) * size);
 	int			n = 0;
 	ScanKeyData keys[3];
 	int			nkeys = 0;
@@ -1358,8 +1359,11 @@ appdb_silent_tasks(PG_FUNCTION_ARGS)
 			}
 			unbegun = 0;
 			until = DatumGetTimestampTz(task_value(claim.slot, T_LOCKED_UNTIL, &isnull));
-			if (!isnull && until < claim.now && task_is_null(claim.slot, T_DELETED_AT))
-				ids[n++] = datumCopy(task_value(claim.slot, T_ID, &isnull), false, UUID_LEN);
+			if (isnull || until >= claim.now || !task_is_null(claim.slot, T_DELETED_AT))
+				continue;
+			if (n == size)
+				ids = repalloc(ids, sizeof(Datum) * (size *= 2));
+			ids[n++] = datumCopy(task_value(claim.slot, T_ID, &isnull), false, UUID_LEN);
 		}
 		index_endscan(scan);
 

@@ -487,7 +487,7 @@ appdb_cascading(void)
  * privilege there.  Tables of an older version may not have it.
  */
 static void
-insert_note(const char *table, int ncolumns, const char *const *names, const Datum *values)
+insert_note(const char *table, int ncolumns, const char *const *names, const Oid *types, const Datum *values)
 {
 	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
 	Oid			relid = OidIsValid(nsp) ? get_relname_relid(table, nsp) : InvalidOid;
@@ -513,8 +513,11 @@ insert_note(const char *table, int ncolumns, const char *const *names, const Dat
 	{
 		AttrNumber	attnum = get_attnum(relid, names[i]);
 
-		if (attnum == InvalidAttrNumber)
-			elog(ERROR, "table \"%s.%s\" has no column \"%s\"", APPDB_DATA_SCHEMA, table, names[i]);
+		if (attnum == InvalidAttrNumber || get_atttype(relid, attnum) != types[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("table \"%s.%s\" has no column \"%s\" of type %s", APPDB_DATA_SCHEMA, table, names[i],
+							format_type_be(types[i]))));
 		slot->tts_values[attnum - 1] = values[i];
 		slot->tts_isnull[attnum - 1] = false;
 	}
@@ -532,6 +535,7 @@ static void
 note_deletion(const Deletion *deletion, uint64 nrows)
 {
 	static const char *const names[] = {"id", "deleted_at", "entity", "role", "rows", "user_id"};
+	static const Oid types[] = {UUIDOID, TIMESTAMPTZOID, REGCLASSOID, NAMEOID, INT8OID, UUIDOID};
 	const pg_uuid_t *user_id = appdb_user_id();
 	Datum		values[lengthof(names)];
 	NameData	role;
@@ -543,7 +547,7 @@ note_deletion(const Deletion *deletion, uint64 nrows)
 	values[3] = NameGetDatum(&role);
 	values[4] = Int64GetDatum((int64) nrows);
 	values[5] = UUIDPGetDatum(user_id);
-	insert_note("deletions", user_id != NULL ? lengthof(names) : lengthof(names) - 1, names, values);
+	insert_note("deletions", user_id != NULL ? lengthof(names) : lengthof(names) - 1, names, types, values);
 }
 
 /*
@@ -555,6 +559,7 @@ appdb_note_unlinked(const AppdbLink *link, TimestampTz deleted_at,
 					const pg_uuid_t *child_id, const pg_uuid_t *parent_id)
 {
 	static const char *const names[] = {"deleted_at", "child", "child_column", "child_id", "parent_id"};
+	static const Oid types[] = {TIMESTAMPTZOID, REGCLASSOID, NAMEOID, UUIDOID, UUIDOID};
 	Datum		values[lengthof(names)];
 	NameData	column;
 
@@ -564,7 +569,7 @@ appdb_note_unlinked(const AppdbLink *link, TimestampTz deleted_at,
 	values[2] = NameGetDatum(&column);
 	values[3] = UUIDPGetDatum(child_id);
 	values[4] = UUIDPGetDatum(parent_id);
-	insert_note("unlinked", lengthof(names), names, values);
+	insert_note("unlinked", lengthof(names), names, types, values);
 }
 
 /* ---- cascades ---- */

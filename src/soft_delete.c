@@ -87,28 +87,31 @@ Oid
 appdb_base_table(Relation view)
 {
 	Query	   *query = get_view_query(view);
-	RangeTblRef *ref;
+	RangeTblEntry *rte = NULL;
 
-	if (!appdb_in_schema(view) || query->jointree == NULL || list_length(query->jointree->fromlist) != 1 ||
-		!IsA(linitial(query->jointree->fromlist), RangeTblRef))
+	if (query->jointree != NULL && list_length(query->jointree->fromlist) == 1 &&
+		IsA(linitial(query->jointree->fromlist), RangeTblRef))
+		rte = rt_fetch(linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex, query->rtable);
+	/* somebody may have put another query into it */
+	if (rte == NULL || !appdb_in_schema(view) || rte->rtekind != RTE_RELATION ||
+		(rte->relkind != RELKIND_RELATION && rte->relkind != RELKIND_PARTITIONED_TABLE))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("view \"%s\" is not a live view", RelationGetRelationName(view)),
 				 errhint("SELECT appdb.manage('table') makes live views.")));
-	ref = linitial_node(RangeTblRef, query->jointree->fromlist);
-	return rt_fetch(ref->rtindex, query->rtable)->relid;
+	return rte->relid;
 }
 
 static AttrNumber
-need_attribute(Oid relid, const char *name)
+need_attribute(Oid relid, const char *name, Oid type)
 {
 	AttrNumber	attnum = get_attnum(relid, name);
 
-	if (attnum == InvalidAttrNumber)
+	if (attnum == InvalidAttrNumber || get_atttype(relid, attnum) != type)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("relation \"%s\" has no column \"%s\"", get_rel_name(relid), name),
-				 errhint("A live view with soft deletes needs \"id\" and \"deleted_at\".")));
+				 errmsg("relation \"%s\" has no column \"%s\" of type %s", get_rel_name(relid), name, format_type_be(type)),
+				 errhint("SELECT appdb.manage('table') makes live views.")));
 	return attnum;
 }
 
@@ -208,10 +211,13 @@ open_deleter(Relation view, Oid relid, MemoryContext context)
 	EState	   *estate;
 	Oid			key;
 
-	deleter->view_id = need_attribute(RelationGetRelid(view), "id");
+	deleter->view_id = need_attribute(RelationGetRelid(view), "id", UUIDOID);
 	deleter->view_updated_at = get_attnum(RelationGetRelid(view), "updated_at");
-	deleter->deleted_at = need_attribute(relid, "deleted_at");
-	deleter->updated_at = need_attribute(relid, "updated_at");
+	if (deleter->view_updated_at != InvalidAttrNumber)
+		(void) need_attribute(RelationGetRelid(view), "updated_at", TIMESTAMPTZOID);
+	(void) need_attribute(relid, "id", UUIDOID);
+	deleter->deleted_at = need_attribute(relid, "deleted_at", TIMESTAMPTZOID);
+	deleter->updated_at = need_attribute(relid, "updated_at", TIMESTAMPTZOID);
 	deleter->rel = table_open(relid, RowExclusiveLock);
 	key = compat_primary_key_index(deleter->rel);
 	if (deleter->rel->rd_rel->relkind == RELKIND_RELATION && OidIsValid(key))

@@ -84,6 +84,7 @@ PGUSER=appdb_owner DB=owned q -c "CREATE EXTENSION appdb" -c "ALTER DATABASE own
 DB=one work_to_do
 is "CALL appdb.maintain() returns" "$(q -c "SET client_min_messages = warning" -c "CALL appdb.maintain(100)")" ""
 is "and has done all" "$(q -c "$done_work")" t
+is "with a batch of any size" "$(q -c "CALL appdb.maintain(2147483647, false)" 2>&1)" ""
 like "in a transaction block it cannot" "$(q -c "BEGIN" -c "CALL appdb.maintain()")" "cannot run inside a transaction block"
 PGUSER=appdb_owner DB=owned work_to_do
 is "the owner of the tables can" "$(PGUSER=appdb_owner DB=owned q -c "SET client_min_messages = warning" -c "CALL appdb.maintain()")" ""

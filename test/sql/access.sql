@@ -271,6 +271,22 @@ COMMIT;
 SET appdb.allow_drop = on;
 DROP TABLE boards CASCADE;
 
+-- == what the owner has changed under the engine ============================
+-- it does not write into columns of another type
+BEGIN;
+ALTER TABLE app_data.deletions ALTER rows TYPE text;
+DELETE FROM appdb.spaces;
+ROLLBACK;
+-- a live view that has become another
+BEGIN;
+CREATE OR REPLACE VIEW appdb.message_files WITH (security_invoker) AS SELECT m.* FROM (SELECT * FROM app_data.message_files WHERE deleted_at IS NULL) m;
+SAVEPOINT s;
+DELETE FROM appdb.message_files;
+ROLLBACK TO s;
+COPY appdb.message_files FROM STDIN;
+\.
+ROLLBACK;
+
 -- == names that differ at their end =========================================
 CREATE ROLE regress_service_with_quite_a_long_name_for_a_service_role_one;
 CREATE ROLE regress_service_with_quite_a_long_name_for_a_service_role_two;
