@@ -128,6 +128,17 @@ CREATE FUNCTION appdb.is_my_email(email pg_catalog.text) RETURNS pg_catalog.bool
 COMMENT ON FUNCTION appdb.is_my_email(pg_catalog.text) IS
 	'Whether this is the e-mail address of the user who is asking, whatever its case, and verified: else whoever claims one would see what is sent to it';
 
+-- With the rights of the caller.
+CREATE FUNCTION appdb._sees_tasks(ids pg_catalog.uuid[]) RETURNS pg_catalog.bool
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN NOT EXISTS (SELECT FROM unnest(ids) d WHERE NOT EXISTS (SELECT FROM appdb.tasks t WHERE t.id = d));
+END
+$$;
+COMMENT ON FUNCTION appdb._sees_tasks(pg_catalog.uuid[]) IS 'Internal: whether all of these are tasks that the caller may see';
+
 -- == policies ===============================================================
 
 -- The policies of the built-in tables: permissive, without sub-queries.  Where
@@ -200,8 +211,8 @@ AS $$
 	('subscriptions', 'select', 'user_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''admin'')', NULL),
 
 	('tasks', 'select', 'user_id = appdb.current_user_id() OR appdb.is_member(space_id)', NULL),
-	-- none that runs already: it would take a place in a group, which others wait for
-	('tasks', 'insert', NULL, '((user_id = appdb.current_user_id() AND space_id IS NULL) OR appdb.has_role(space_id, ''editor'')) AND status = ''pending'' AND group_slot IS NULL'),
+	-- none that runs already: it would take a place in a group, which others wait for; nor one that waits for what its maker may not see
+	('tasks', 'insert', NULL, '((user_id = appdb.current_user_id() AND space_id IS NULL) OR appdb.has_role(space_id, ''editor'')) AND status = ''pending'' AND group_slot IS NULL AND (depends_on IS NULL OR appdb._sees_tasks(depends_on))'),
 
 	-- what runs by itself, under a name that is unique for all, is the server's to write
 	('schedules', 'select', 'user_id = appdb.current_user_id() OR appdb.is_member(space_id)', NULL)

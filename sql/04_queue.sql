@@ -545,7 +545,8 @@ CREATE FUNCTION appdb._add_error(errors jsonb, attempt integer, worker text, err
 	LANGUAGE sql STABLE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	SELECT CASE WHEN jsonb_array_length(errors) >= 100 THEN errors - 0 ELSE coalesce(errors, '[]') END
+	-- whoever enqueued the task could put anything there
+	SELECT CASE WHEN jsonb_typeof(errors) = 'array' THEN CASE WHEN jsonb_array_length(errors) >= 100 THEN errors - 0 ELSE errors END ELSE '[]' END
 		|| jsonb_build_object('at', clock_timestamp()::timestamptz(3), 'attempt', attempt, 'worker', worker, 'error', left(error, 10000))
 $$;
 COMMENT ON FUNCTION appdb._add_error(jsonb, integer, text, text) IS 'Internal: the history of errors with one more';
@@ -591,7 +592,7 @@ BEGIN
 	IF _task_dependents.status = 'completed' THEN
 		-- in one order, so that those who do this at the same time do not wait for each other
 		FOR child IN
-			SELECT t.id, t.queue, (SELECT count(*) FROM unnest(t.depends_on) AS d WHERE d = ANY (ids)) AS done FROM app_data.tasks AS t
+			SELECT t.id, t.queue, least(t.waits_for, (SELECT count(DISTINCT d) FROM unnest(t.depends_on) AS d WHERE d = ANY (ids))) AS done FROM app_data.tasks AS t
 			WHERE t.depends_on && ids AND t.waits_for > 0 AND t.finished_at IS NULL ORDER BY t.id FOR NO KEY UPDATE
 		LOOP
 			UPDATE app_data.tasks AS t SET waits_for = t.waits_for - child.done, queued = t.waits_for = child.done AND t.run_at <= clock_timestamp()

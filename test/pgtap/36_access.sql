@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(94);
+SELECT plan(96);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -214,6 +214,12 @@ SELECT matches(public.act(3, $$INSERT INTO appdb.tasks (kind, space_id, group_ke
 	'^42501 new row violates row-level security', 'but none that runs already');
 SELECT matches(public.act(3, $$INSERT INTO appdb.tasks (kind, space_id, group_key, group_slot) VALUES ('x', public.u(11), 'g', 1)$$),
 	'^42501 new row violates row-level security', 'nor one with a place, which another waits for');
+-- somebody else's task, that others wait for
+SELECT appdb.enqueue('theirs', space_id => public.u(12), user_id => public.u(6)) AS theirs \gset
+SELECT appdb.enqueue('after', space_id => public.u(12), depends_on => ARRAY[:'theirs']::uuid[]) AS after \gset
+SELECT matches(public.act(4, format($$INSERT INTO appdb.tasks (kind, space_id, depends_on, waits_for, queued) VALUES ('x', public.u(11), '{%s,%s}', 1, false)$$, :'theirs', :'theirs')),
+	'^42501 new row violates row-level security', 'nor one that waits for what is somebody else''s');
+SELECT is(public.act(6, format($$INSERT INTO appdb.tasks (kind, space_id, depends_on, waits_for, queued) VALUES ('x', public.u(12), '{%s}', 1, false)$$, :'theirs')), '1', 'but for what is theirs');
 SELECT is(public.act(3, $$INSERT INTO appdb.tasks (kind, space_id, dedupe_key) VALUES ('x', public.u(11), 'k')$$, true), '1', 'one with a key');
 SELECT is(public.act(3, $$SELECT appdb.enqueue('x', space_id => public.u(11), dedupe_key => 'k') IS NOT NULL$$), 'true', 'is there once');
 SELECT matches(public.act(3, $$SELECT appdb.enqueue('x', space_id => public.u(11), dedupe_key => 'k', on_duplicate => 'replace')$$),

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(205);
+SELECT plan(209);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -456,6 +456,20 @@ SELECT pg_temp.silence(:'silent');
 SELECT is(appdb._maintain('leases', 1000) > 0, true, 'maintenance does what it can');
 SELECT is(pg_temp.state(:'silent'), 'pending t f', 'for the others');
 RESET client_min_messages;
+DROP TRIGGER refuse ON app_data.tasks;
+
+-- rows as nobody enqueues them, which those do who insert for themselves
+INSERT INTO appdb.tasks (kind, queue, errors, max_attempts) VALUES ('odd', 'odd', '5', 2) RETURNING id AS odd \gset
+SELECT pg_temp.kinds('odd');
+SELECT pg_temp.silence(:'odd');
+SELECT appdb.enqueue('after', queue => 'odd') AS after \gset
+SELECT is(pg_temp.kinds('odd', 10), 'odd after', 'errors that are no list keep no worker from the queue');
+SELECT is(errors #>> '{0,error}', 'its worker went silent', 'and become one') FROM appdb.tasks WHERE id = :'odd';
+SELECT appdb.enqueue('before', queue => 'before') AS before \gset
+SELECT appdb.enqueue('behind', queue => 'behind', depends_on => ARRAY[:'before']::uuid[]) AS behind \gset
+INSERT INTO appdb.tasks (kind, queue, depends_on, waits_for, queued) VALUES ('odd', 'behind', ARRAY[:'before', :'before']::uuid[], 1, false);
+SELECT lives_ok($$SELECT appdb.complete(id, ticket) FROM appdb.claim('{before}')$$, 'nor does one that waits for the same task twice keep that from being completed');
+SELECT is(pg_temp.kinds('behind', 10), 'behind odd', 'nor others from beginning then');
 
 SELECT * FROM finish();
 ROLLBACK;
