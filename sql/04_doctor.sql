@@ -406,6 +406,13 @@ CREATE FUNCTION appdb._doctor(check_rows pg_catalog.bool)
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	-- nothing more can be found out: the tables were given to another role, or restored without privileges
+	IF NOT has_schema_privilege('appdb', 'CREATE') OR NOT has_function_privilege('appdb._doctor_catalogs()', 'EXECUTE') THEN
+		RETURN QUERY SELECT 'error', 'schema appdb',
+			format('role "%s" owns the tables and has not the rights that this takes: most functions fail', current_user),
+			'SELECT appdb.install(); -- as a superuser';
+		RETURN;
+	END IF;
 	RETURN QUERY
 		SELECT f.* FROM (
 			SELECT c.* FROM appdb._doctor_catalogs() c

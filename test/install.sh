@@ -114,6 +114,17 @@ reset
 like "a role without rights in the database cannot install it" "$(as appdb_nobody -c 'CREATE EXTENSION appdb')" 'permission denied'
 is "nothing is left of the attempt" "$(as "$super" -c "SELECT count(*) FROM pg_namespace WHERE nspname IN ('appdb', 'app_data')")" 0
 
+# the tables are given to another role, who was granted nothing in schema appdb
+reset
+as appdb_owner -c 'CREATE EXTENSION appdb'
+as "$super" -c 'REASSIGN OWNED BY appdb_owner TO appdb_nobody'
+is "given to another role: doctor() says what is wrong" "$(as "$super" -c 'SELECT severity, object, fix FROM appdb.doctor()')" \
+	'error|schema appdb|SELECT appdb.install(); -- as a superuser'
+is "that helps" "$(as "$super" -c 'SELECT appdb.install()' -c "SELECT object FROM appdb.doctor() WHERE object NOT LIKE 'setting %'" 2>&1 | grep -v NOTICE)" attached
+is "the new owner uses it" "$(as appdb_nobody -c "INSERT INTO appdb.users (name) VALUES ('x')" -c "DELETE FROM appdb.users RETURNING name" \
+	-c "SELECT (appdb.restore(entity, id)).rows FROM appdb.trash" -c "SELECT appdb.manage('app_data.users')" -c "SELECT object FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" \
+	"$(printf 'x\n1')"
+
 # == what is in the way =====================================================
 
 reset
