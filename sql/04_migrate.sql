@@ -41,36 +41,38 @@ one calls it oneself after restoring a dump of an older version. What would take
 Only the owner of schema app_data may. Errors: 55P03 a lock was not to be had within lock_timeout (10 s if not set), or another migration runs; 55000 tables of a version that the engine does not know.';
 REVOKE EXECUTE ON FUNCTION appdb.migrate() FROM PUBLIC;
 
--- Locks all tables and live views, before anything is done to them.  While one lock is waited for, others are held, and applications that wait for
+-- Locks all tables and views, before anything is done to them.  While one lock is waited for, others are held, and applications that wait for
 -- these may have the one: so it is waited for less long than it takes them to find that they wait in a circle, then all locks are let go for a while.
--- An application's transaction is thus delayed, and never aborted.
+-- An application's transaction is thus delayed, and never aborted.  Upgrade scripts begin with this (script.sh), as superuser: so it asks the
+-- catalogs, nothing that belongs to somebody else.  LOCK TABLE would lock what a view reads, too, the catalogs among it: a view keeps its owner instead.
 CREATE FUNCTION appdb._lock_tables() RETURNS pg_catalog.void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	timeout text := CASE current_setting('lock_timeout') WHEN '0' THEN '10s' ELSE current_setting('lock_timeout') END;
+	before text := current_setting('lock_timeout');
+	timeout text := CASE before WHEN '0' THEN '10s' ELSE before END;
 	deadline timestamptz := clock_timestamp() + timeout::interval;
 	a_while text := ceil(least(100, extract(epoch FROM current_setting('deadlock_timeout')::interval) * 500)) || 'ms';
 	relation regclass;
+	statement text;
 BEGIN
 	LOOP
 		BEGIN
 			PERFORM set_config('lock_timeout', a_while, true);
-			FOR relation IN
-				SELECT r.relation FROM (
-					SELECT to_regclass(format('appdb.%I', m.view)), 1, m.entity::text FROM app_data.managed m
-					UNION ALL
-					SELECT m.entity, 2, m.entity::text FROM app_data.managed m
-					UNION ALL
-					SELECT c.oid, 3, c.relname FROM pg_class c WHERE c.relnamespace = 'app_data'::regnamespace AND c.relkind = 'r'
-				) r (relation, class, name)
-				WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = r.relation AND pg_has_role(c.relowner, 'USAGE'))
-				ORDER BY r.class, r.name
+			FOR relation, statement IN
+				SELECT c.oid, format(CASE c.relkind WHEN 'v' THEN 'ALTER VIEW %s OWNER TO %I' ELSE 'LOCK TABLE %s IN ACCESS EXCLUSIVE MODE' END,
+									 c.oid::regclass, pg_get_userbyid(c.relowner))
+				FROM pg_class c
+				WHERE c.relkind IN ('r', 'p', 'v') AND pg_has_role(c.relowner, 'USAGE')
+				  AND (c.relnamespace IN ('appdb'::regnamespace, to_regnamespace('app_data'))
+					   OR EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+								  WHERE t.tgrelid = c.oid AND p.pronamespace = 'appdb'::regnamespace))
+				ORDER BY c.relkind = 'v' DESC, c.oid::regclass::text
 			LOOP
-				EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+				EXECUTE statement;
 			END LOOP;
-			PERFORM set_config('lock_timeout', timeout, true);
+			PERFORM set_config('lock_timeout', before, true);
 			RETURN;
 		EXCEPTION WHEN lock_not_available THEN
 			IF clock_timestamp() >= deadline THEN
@@ -84,7 +86,7 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION appdb._lock_tables() IS 'Internal: locks all tables, so that nobody waits for long and nobody in a circle';
+COMMENT ON FUNCTION appdb._lock_tables() IS 'Internal: locks all tables and views, so that nobody waits for long and nobody in a circle';
 REVOKE EXECUTE ON FUNCTION appdb._lock_tables() FROM PUBLIC;
 
 -- The statements of all migrations that are done beside load.

@@ -70,7 +70,13 @@ else
 -- appdb $from to $version. Built from the files named below.
 
 SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- Before a view is replaced: whoever has a table may want that next.
+
 SQL
+	# shellcheck disable=SC2086
+	cat $engine | sed -n '/^CREATE FUNCTION appdb\._lock_tables()/,/^\$\$;/p' | awk -f "$dir/update.awk"
+	echo 'SELECT appdb._lock_tables();'
 fi
 
 for f in $replaced; do

@@ -292,7 +292,7 @@ appdb_apply_migrations(void)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("the tables are being migrated by another session"),
 				 errhint("appdb.pending() shows how far it is.")));
-	/* all at once, before anything is done to them; the engine of 1.0 does not have this */
+	/* all at once, before anything is done to them, as an upgrade script has done; the engine of 1.0 does not have this */
 	if (strcmp(appdb_text_of("SELECT to_regprocedure('appdb._lock_tables()') IS NOT NULL"), "t") == 0)
 		appdb_run_sql("SELECT appdb._lock_tables()");
 
