@@ -40,6 +40,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
@@ -62,6 +63,14 @@ static const char *const column_names[T_COUNT] = {
 	"expires_at", "group_key", "group_limit", "depends_on", "waits_for", "status", "attempts", "ticket", "progress", "queued",
 	"parked", "has_dependents", "cancel_requested", "group_slot", "locked_until", "finished_at", "locked_by",
 	"progress_message", "result", "last_error", "errors", "created_at", "updated_at", "deleted_at"
+};
+
+/* their types; that of status is known by its values */
+static const Oid column_types[T_COUNT] = {
+	UUIDOID, TIMESTAMPTZOID, INT4OID, INT4OID, TEXTOID, TEXTOID, JSONBOID, UUIDOID, UUIDOID, TEXTOID, INTERVALOID,
+	TIMESTAMPTZOID, TEXTOID, INT4OID, UUIDARRAYOID, INT4OID, InvalidOid, INT4OID, INT4OID, FLOAT4OID, BOOLOID,
+	BOOLOID, BOOLOID, BOOLOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
+	TEXTOID, JSONBOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID
 };
 
 /* the constraints and indexes that writing by hand takes care of */
@@ -170,6 +179,29 @@ appdb_engine_function(const char *name, int nargs, const Oid *argtypes)
 }
 
 /*
+ * Can values of a column be written as they are?  Of a type that is stored as
+ * ours (varchar, a domain) they can be read, but not written by hand.
+ */
+static bool
+has_known_type(Form_pg_attribute att, TaskColumn column)
+{
+	Oid			type = column_types[column];
+
+	if (!OidIsValid(type))
+		return true;
+	if (att->atttypid != type && !IsBinaryCoercible(att->atttypid, type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s.tasks\" is of type %s, not %s", NameStr(att->attname), APPDB_DATA_SCHEMA,
+						format_type_be(att->atttypid), format_type_be(type)),
+				 errdetail("The task queue reads and writes it."),
+				 errhint("ALTER TABLE %s.tasks ALTER COLUMN %s TYPE %s;", APPDB_DATA_SCHEMA, NameStr(att->attname),
+						 format_type_be(type))));
+	return att->atttypid == type &&
+		(att->atttypmod == -1 || (type == TIMESTAMPTZOID && att->atttypmod == 3));
+}
+
+/*
  * Which of our indexes a relation is, or I_COUNT.
  */
 static TaskIndex
@@ -254,7 +286,11 @@ appdb_open_tasks(void)
 				break;
 		}
 		if (c < T_COUNT)
+		{
 			info.att[c] = att->attnum;
+			if (!has_known_type(att, c))
+				info.plain_insert = info.plain_update = false;
+		}
 		else if (att->atthasdef || att->attnotnull || att->attgenerated != '\0' || att->attidentity != '\0')
 			info.plain_insert = info.plain_update = false;
 	}

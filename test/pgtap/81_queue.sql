@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(209);
+SELECT plan(213);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -470,6 +470,20 @@ SELECT appdb.enqueue('behind', queue => 'behind', depends_on => ARRAY[:'before']
 INSERT INTO appdb.tasks (kind, queue, depends_on, waits_for, queued) VALUES ('odd', 'behind', ARRAY[:'before', :'before']::uuid[], 1, false);
 SELECT lives_ok($$SELECT appdb.complete(id, ticket) FROM appdb.claim('{before}')$$, 'nor does one that waits for the same task twice keep that from being completed');
 SELECT is(pg_temp.kinds('behind', 10), 'behind odd', 'nor others from beginning then');
+
+-- == columns of other types =================================================
+
+SET client_min_messages = error;
+DROP TRIGGER IF EXISTS refuse ON app_data.tasks;
+DROP VIEW appdb.tasks CASCADE;
+ALTER TABLE app_data.tasks ALTER kind TYPE varchar(40) USING left(kind, 40);
+SELECT throws_ok($$SELECT appdb.enqueue(repeat('x', 41))$$, '22001', NULL, 'what a column of yours does not take is refused');
+SELECT is((SELECT count(appdb.enqueue(repeat('x', 40), queue => 'varchar'))), 1::bigint, 'the rest goes on');
+SELECT is((SELECT count(*) FROM appdb.claim('{varchar}', 'w', 10)), 1::bigint, 'and is claimed');
+DROP VIEW appdb.tasks CASCADE;
+ALTER TABLE app_data.tasks ALTER priority DROP DEFAULT, ALTER priority TYPE bigint;
+SELECT throws_ok($$SELECT appdb.claim('{varchar}', 'w')$$, '42804', 'column "priority" of table "app_data.tasks" is of type bigint, not integer', 'what the queue cannot read is said');
+RESET client_min_messages;
 
 SELECT * FROM finish();
 ROLLBACK;
