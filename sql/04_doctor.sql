@@ -78,6 +78,18 @@ BEGIN
 						  WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid)
 		ORDER BY i.identity;
 
+	-- tables that the engine has been told of, and no longer knows: a dump without its data was loaded
+	RETURN QUERY
+		SELECT 'error', 'app_data.managed',
+			   format(CASE count(*) WHEN 1 THEN 'table "%s" has' ELSE 'table "%s" and %s others have' END
+					  || ' the triggers of a managed table, and it does not say so: find(), restore() and deletions do not know it',
+					  min(t.tgrelid::regclass::text), count(*) - 1),
+			   'Where a dump without data was loaded, load that of this table, too: pg_dump --data-only -t app_data.managed; otherwise SELECT appdb.manage(...), with the options that it had.'
+		FROM pg_trigger t
+		WHERE t.tgname = 'zz_appdb_timestamps' AND t.tgparentid = 0 AND NOT t.tgisinternal
+		  AND NOT EXISTS (SELECT FROM appdb.managed m WHERE m.entity = t.tgrelid)
+		HAVING count(*) > 0;
+
 	-- managed tables: what manage() makes
 	RETURN QUERY
 		SELECT 'error', m.entity::text, format('it has no live view: "appdb.%s" does not exist', m.name),

@@ -171,7 +171,20 @@ SQL
 		pg_restore --exit-on-error --section=post-data -d target custom.dump >>err.out 2>&1
 	restored "$role: section by section" $?
 
+	# a database to test in: no rows but those of the engine
+	new_database target
+	pg_dump --schema-only source >plain.sql 2>err.out && psql -X -q -o /dev/null -v ON_ERROR_STOP=1 target -f plain.sql >>err.out 2>&1
+	like "$role: without data, doctor() says what is missing" "$(run_psql target -c 'SELECT * FROM appdb.doctor()')" 'error.app_data.managed.*pg_dump --data-only -t app_data.managed'
+	pg_dump --data-only -t app_data.schema_version -t app_data.managed -t app_data.access source >plain.sql 2>err.out &&
+		psql -X -q -o /dev/null -v ON_ERROR_STOP=1 target -f plain.sql >>err.out 2>&1 && ok "$role: without data but the engine's" || not_ok "$role: without data but the engine's" <err.out
+	snapshot target restored
+	cp source.rows restored.rows
+	compare "$role: without data but the engine's" source restored
+	is "$role: without data but the engine's, doctor() finds nothing" "$(run_psql target -c "SELECT * FROM appdb.doctor() WHERE severity = 'error' AND object <> 'setting fsync'")" ''
+
 	# over what is there, as pg_restore --clean does
+	new_database target
+	pg_restore --exit-on-error -d target custom.dump >err.out 2>&1
 	PGOPTIONS="$PGOPTIONS -c appdb.allow_drop=on" pg_restore --exit-on-error --clean --if-exists -d target custom.dump >err.out 2>&1
 	restored "$role: over an older state (--clean)" $?
 done
