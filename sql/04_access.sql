@@ -151,8 +151,9 @@ AS $$
 	VALUES
 	-- oneself, and those one works with; nobody else's account
 	('users'::pg_catalog.name, 'select', 'id = appdb.current_user_id() OR appdb.knows_user(id)', NULL::pg_catalog.text),
-	('users', 'update', 'id = appdb.current_user_id()', 'id = appdb.current_user_id()'),
-	('users', 'delete', 'id = appdb.current_user_id()', NULL),
+	-- who was deleted meanwhile does not come back by themselves
+	('users', 'update', 'id = appdb.current_user_id() AND deleted_at IS NULL', 'id = appdb.current_user_id()'),
+	('users', 'delete', 'id = appdb.current_user_id() AND deleted_at IS NULL', NULL),
 	('sessions', 'select', 'user_id = appdb.current_user_id()', NULL),
 	('sessions', 'delete', 'user_id = appdb.current_user_id()', NULL),
 	('accounts', 'select', 'user_id = appdb.current_user_id()', NULL),

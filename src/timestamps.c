@@ -633,6 +633,11 @@ set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
 
 	if (!isnull && heap_attisnull(new, deleted_at, tupdesc))
 	{
+		AppdbPolicies *policies = NULL;
+
+		/* who may not delete a row does not bring it back: restore.c */
+		if (!appdb_may_delete(rel, old, &policies, CurrentMemoryContext))
+			return NULL;
 		*undeleted = true;
 		return new;
 	}

@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(96);
+SELECT plan(100);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -229,6 +229,20 @@ SELECT matches(public.act(3, $$SELECT appdb.enqueue('x', space_id => public.u(11
 
 SELECT is(public.act(3, 'SELECT count(*) FROM appdb.notes WHERE appdb.has_role(space_id, title)'), '22023 unknown role "note" Roles are viewer (in an organization: member), editor, admin and owner.', 'has_role() is asked of one''s own rows');
 SELECT is(public.act(7, 'SELECT count(*) FROM appdb.notes WHERE appdb.has_role(space_id, title)'), '0', 'and of nobody else''s');
+
+-- == bringing back by UPDATE ================================================
+
+UPDATE app_data.notes SET deleted_at = now() WHERE id = public.u(61);
+SELECT is(public.act(4, 'UPDATE app_data.notes SET deleted_at = NULL WHERE id = public.u(61)'), '0', 'who may not delete a row does not bring it back');
+SELECT is(public.act(3, 'UPDATE app_data.notes SET deleted_at = NULL WHERE id = public.u(61)', true), '1', 'its author does');
+SELECT appdb.impersonate(public.u(7));
+DELETE FROM appdb.users WHERE id = public.u(7);
+SET LOCAL ROLE regress_app;
+UPDATE app_data.users SET deleted_at = NULL WHERE id = public.u(7);
+SELECT isnt((SELECT deleted_at FROM app_data.users WHERE id = public.u(7)), NULL, 'nor a user who is deleted while signed in themselves');
+SELECT throws_ok($$SELECT appdb.restore('appdb.users', public.u(7))$$, 'P0002', NULL, 'nor by restore()');
+RESET ROLE;
+SELECT appdb.impersonate(NULL);
 
 -- == triggers and tables of the caller's own ================================
 
