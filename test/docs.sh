@@ -102,9 +102,9 @@ is "lock files name no registry" "$(git ls-files -z '*package-lock.json' 2>/dev/
 if command -v python3 >/dev/null; then
 	python3 - >"$work/out" <<-'PYTHON'
 		import re, glob
-		files = [open(f).read() for p in ("examples/**/*", "test/clients/**/*") for e in (".ts", ".mjs", ".py", ".pl", ".rb")
+		files = [open(f).read() for p in ("examples/**/*", "test/clients/**/*") for e in (".ts", ".mjs", ".py", ".pl", ".rb", ".php")
 		         for f in glob.glob(p + e, recursive=True) if "node_modules" not in f]
-		blocks = re.findall(r"^```(?:ts|js|python|perl|ruby)\n(.*?)^```", open("docs/clients.md").read(), re.M | re.S)
+		blocks = re.findall(r"^```(?:ts|js|python|perl|ruby|php)\n(.*?)^```", open("docs/clients.md").read(), re.M | re.S)
 		assert len(blocks) > 10
 		for block in blocks:
 		    if not any(block.rstrip("\n") in f for f in files):
