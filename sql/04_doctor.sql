@@ -187,8 +187,14 @@ BEGIN
 		  AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
 		ORDER BY 2;
 	RETURN QUERY
-		SELECT 'warning', c.conrelid::regclass::text, format('constraint "%s" has not been validated: older rows may break it', c.conname),
-			   format('ALTER TABLE %s VALIDATE CONSTRAINT %I;', c.conrelid::regclass, c.conname)
+		-- not enforced: 18
+		SELECT 'warning', c.conrelid::regclass::text,
+			   CASE WHEN to_jsonb(c) ->> 'conenforced' = 'false' THEN format('constraint "%s" is not enforced: rows may break it', c.conname)
+					ELSE format('constraint "%s" has not been validated: older rows may break it', c.conname) END,
+			   CASE WHEN to_jsonb(c) ->> 'conenforced' IS DISTINCT FROM 'false' THEN format('ALTER TABLE %s VALIDATE CONSTRAINT %I;', c.conrelid::regclass, c.conname)
+					WHEN c.contype = 'f' THEN format('ALTER TABLE %s ALTER CONSTRAINT %I ENFORCED;', c.conrelid::regclass, c.conname)
+					ELSE format('ALTER TABLE %1$s DROP CONSTRAINT %2$I, ADD CONSTRAINT %2$I %3$s;', c.conrelid::regclass, c.conname,
+								replace(pg_get_constraintdef(c.oid), ' NOT ENFORCED', '')) END
 		FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid
 		WHERE NOT c.convalidated
 		  AND (t.relnamespace = data_schema OR t.oid IN (SELECT m.entity FROM appdb._managed_tables() m))

@@ -440,6 +440,8 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 	HeapTuple	tup;
 	Oid			owner;
 	Oid			nsp;
+	Relation	rel;
+	ListCell   *lc;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -476,6 +478,12 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 		call.values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 	}
 	appdb_run_as_owner(owner, manage_body, &call);
+
+	/* a foreign key that is not enforced (18) has no trigger on its parent, whose links would not be read anew for it */
+	rel = table_open(relid, AccessShareLock);
+	foreach(lc, RelationGetFKeyList(rel))
+		CacheInvalidateRelcacheByRelid(lfirst_node(ForeignKeyCacheInfo, lc)->confrelid);
+	table_close(rel, NoLock);
 }
 
 /*

@@ -1,6 +1,6 @@
 -- Deleting across the domains: what goes with a user, an organization, a space, a chat or a folder, and what stays.
 BEGIN;
-SELECT plan(25);
+SELECT plan(27);
 
 INSERT INTO appdb.users (id, name, email) VALUES
 	('00000000-0000-4000-8000-0000000000a1', 'Ann', 'ann@example.org'),
@@ -100,6 +100,27 @@ SELECT is_empty('SELECT FROM appdb.notes AS n, appdb.author(n) AS a', 'everywher
 SELECT results_eq('SELECT email FROM appdb.invitations', $$VALUES ('cleo@example.org')$$, 'invitations that they sent stay too');
 SELECT results_eq('SELECT kind, user_id FROM appdb.tasks', $$VALUES ('report', NULL::uuid)$$, 'and tasks');
 ROLLBACK TO start;
+
+-- == a foreign key that is not enforced =====================================
+
+SELECT current_setting('server_version_num')::int >= 180000 AS has_not_enforced \gset
+\if :has_not_enforced
+CREATE TABLE app_data.parents (id uuid PRIMARY KEY, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+SELECT appdb.manage('app_data.parents');
+INSERT INTO appdb.parents DEFAULT VALUES;
+DELETE FROM appdb.parents;
+INSERT INTO appdb.parents DEFAULT VALUES;
+CREATE TABLE app_data.children (id uuid PRIMARY KEY, parent_id uuid REFERENCES app_data.parents NOT ENFORCED,
+	created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+SELECT appdb.manage('app_data.children');
+INSERT INTO appdb.children (parent_id) SELECT id FROM appdb.parents;
+DELETE FROM appdb.parents;
+SELECT is_empty('SELECT FROM appdb.children', 'is followed from when its table is managed');
+SELECT is((SELECT fix FROM appdb.doctor(false) WHERE problem LIKE 'constraint%not enforced%'), 'ALTER TABLE app_data.children ALTER CONSTRAINT children_parent_id_fkey ENFORCED;', 'and named by doctor()');
+ROLLBACK TO start;
+\else
+SELECT skip('there are none before 18', 2);
+\endif
 
 -- == nothing else ===========================================================
 
