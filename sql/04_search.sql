@@ -48,7 +48,7 @@ DECLARE
 	language text := COALESCE(NULLIF(current_setting('appdb.search_language', true), ''), 'english');
 BEGIN
 	RETURN language::regconfig;
-EXCEPTION WHEN undefined_object OR invalid_name OR syntax_error THEN
+EXCEPTION WHEN undefined_object OR invalid_schema_name OR invalid_name OR syntax_error OR feature_not_supported THEN
 	RAISE EXCEPTION USING
 		ERRCODE = 'undefined_object',
 		MESSAGE = format('appdb.search_language is "%s", which is no text search configuration', language),
