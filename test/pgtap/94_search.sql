@@ -147,6 +147,11 @@ INSERT INTO appdb.files (id, space_id, name) VALUES (pg_temp.id(53), pg_temp.id(
 SELECT results_eq($$SELECT pg_temp.ids('rakete')$$, $$VALUES ('files 53')$$, 'and its words are found in their forms');
 SET LOCAL appdb.search_language = 'klingon';
 SELECT throws_ok($$SELECT * FROM appdb.search('x')$$, '42704', 'appdb.search_language is "klingon", which is no text search configuration', 'a language that there is not');
+SET LOCAL appdb.search_language = 'nowhere.english';
+SELECT throws_ok($$SELECT * FROM appdb.search('x')$$, '42704', NULL, 'in a schema that there is not');
+SET LOCAL appdb.search_language = 'some.where.english';
+SELECT throws_ok($$SELECT * FROM appdb.search('x')$$, '42704', NULL, 'or elsewhere');
+SELECT is((SELECT count(*) FROM appdb.doctor(false) WHERE object = 'setting appdb.search_language'), 1::bigint, 'which doctor() says');
 SET LOCAL appdb.search_language = 'english';
 
 -- == wrong questions ========================================================
