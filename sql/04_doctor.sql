@@ -61,6 +61,20 @@ BEGIN
 			   'CALL appdb.migrate_online();'
 		FROM app_data.pending p HAVING count(*) > 0;
 
+	-- tables of a member's or a superuser's, which are not read any further
+	RETURN QUERY
+		SELECT 'warning', r.obstacle::text,
+			   format('it belongs to role "%s": appdb.purge(), run by the owner of the other tables, passes over %s', r.belongs_to, string_agg(format('"%s"', r.entity), ', ' ORDER BY r.entity::text)),
+			   CASE WHEN m.entity IS NULL AND NOT row_security_active(r.obstacle) THEN
+						format('GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %2$s;', o.relnamespace::regnamespace, owner::regrole, r.obstacle)
+					ELSE concat(format('ALTER TABLE %s OWNER TO %s;', r.obstacle, owner::regrole), ' ALTER VIEW ' || m.live_view || ' OWNER TO ' || owner::regrole || ';',
+						(SELECT string_agg(format(' ALTER FUNCTION %s OWNER TO %s;', p.oid::regprocedure, owner::regrole), '' ORDER BY p.oid::regprocedure::text)
+						 FROM pg_class v JOIN pg_proc p ON v.reltype = p.prorettype OR v.reltype = ANY (p.proargtypes)
+						 WHERE v.oid = m.live_view AND p.pronamespace = 'appdb'::regnamespace AND p.proowner = v.relowner)) END
+		FROM appdb._out_of_reach() r JOIN pg_class o ON o.oid = r.obstacle LEFT JOIN appdb.managed m ON m.entity = r.obstacle
+		GROUP BY r.obstacle, r.belongs_to, o.relnamespace, m.entity, m.live_view
+		ORDER BY 2;
+
 	-- user data that would go with the extension
 	RETURN QUERY
 		SELECT 'error', i.identity,
@@ -352,6 +366,7 @@ BEGIN
 		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = u.conkey
 		JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = u.confkey
 		WHERE c.contype = 'f' AND c.conparentid = 0
+		  AND NOT EXISTS (SELECT FROM appdb._out_of_reach() r WHERE r.obstacle IN (child.entity, parent.entity))
 		GROUP BY c.oid, c.conname, c.confdeltype, child.entity, child.name, child.soft_delete, child.relations, parent.entity, parent.soft_delete
 		HAVING bool_or(b.attname = 'id')
 		ORDER BY child.entity::text, c.conname
@@ -359,7 +374,7 @@ BEGIN
 		EXECUTE format(
 			'SELECT count(*) FILTER (WHERE p.id IS NULL) AS missing, %s AS deleted FROM %s c LEFT JOIN %s p ON %s '
 			'WHERE %s AND (p.id IS NULL%s)',
-			CASE WHEN link.parent_soft THEN 'count(*) FILTER (WHERE p.deleted_at IS NOT NULL)' ELSE '0' END,
+			CASE WHEN link.parent_soft THEN 'count(*) FILTER (WHERE p.deleted_at IS NOT NULL)' ELSE '0::int8' END,
 			link.child, link.parent, link.condition, link.complete,
 			CASE WHEN link.parent_soft THEN ' OR (p.deleted_at IS NOT NULL' || CASE WHEN link.child_soft THEN ' AND c.deleted_at IS NULL)' ELSE ')' END ELSE '' END)
 		INTO found;

@@ -480,6 +480,30 @@ END
 $$;
 COMMENT ON FUNCTION appdb._purge_circles(pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.uuid) IS 'Internal: purges rows that refer to each other in a circle';
 
+-- Managed tables that the current role cannot maintain: it cannot read and
+-- erase all rows, or cannot read all that may refer to them.  And which table
+-- is in the way, and whose that is.
+CREATE FUNCTION appdb._out_of_reach(OUT entity pg_catalog.regclass, OUT obstacle pg_catalog.regclass, OUT belongs_to pg_catalog.name)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT m.entity, o.obstacle, pg_get_userbyid(c.relowner)
+	FROM appdb._managed_tables() m
+	CROSS JOIN LATERAL (
+		SELECT m.entity
+		UNION
+		SELECT f.conrelid FROM pg_constraint f
+		WHERE f.contype = 'f' AND f.confrelid = m.entity AND f.conparentid = 0
+		  AND (f.confdeltype IN ('a', 'r') OR f.conrelid IN (SELECT t.entity FROM appdb._managed_tables() t))) o (obstacle)
+	JOIN pg_class c ON c.oid = o.obstacle
+	WHERE NOT pg_has_role(c.relowner, 'USAGE')
+	  AND (row_security_active(c.oid) OR NOT has_schema_privilege(c.relnamespace, 'USAGE') OR NOT has_table_privilege(c.oid, 'SELECT')
+		   OR o.obstacle = m.entity AND NOT (has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')))
+	ORDER BY m.entity::text, o.obstacle::text
+$$;
+COMMENT ON FUNCTION appdb._out_of_reach() IS 'Internal: managed tables that the current role cannot maintain, and why';
+
 -- Managed tables that soft-delete, children before parents; those that refer
 -- to themselves, directly or by way of others; and whether there are others.
 CREATE FUNCTION appdb._purge_order(
@@ -493,6 +517,7 @@ DECLARE
 		SELECT m.entity FROM appdb._managed_tables() m
 		WHERE EXISTS (SELECT FROM pg_attribute a
 					  WHERE a.attrelid = m.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped)
+		  AND m.entity NOT IN (SELECT r.entity FROM appdb._out_of_reach() r)
 		ORDER BY m.entity::text);
 	next record;
 BEGIN
@@ -532,6 +557,9 @@ CREATE FUNCTION appdb._purge_notes(cutoff pg_catalog.timestamptz)
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF EXISTS (SELECT FROM appdb._out_of_reach()) THEN
+		RETURN;
+	END IF;
 	EXECUTE 'DELETE FROM app_data.deletions d WHERE d.deleted_at < $1 AND d.purged_at IS NOT NULL' ||
 		(SELECT COALESCE(string_agg(format(' AND NOT EXISTS (SELECT FROM %s c WHERE c.deleted_at = d.deleted_at AND c.deleted_at < $1)', t), ''), '')
 		 FROM unnest((appdb._purge_order()).entities) t)
@@ -594,6 +622,7 @@ DECLARE
 	circular pg_catalog.regclass[];
 	by_others pg_catalog.bool;
 	entity pg_catalog.regclass;
+	owner pg_catalog.name;
 	part pg_catalog.regclass;
 	statements pg_catalog.text[];
 	page pg_catalog.int8;
@@ -627,6 +656,12 @@ BEGIN
 	PERFORM appdb._purge_begin(cutoff);
 	COMMIT;
 
+	FOR entity, part, owner IN SELECT r.entity, r.obstacle, r.belongs_to FROM appdb._out_of_reach() r LOOP
+		RAISE WARNING USING
+			MESSAGE = pg_catalog.format('table "%s" is not purged', entity),
+			DETAIL = pg_catalog.format('Role "%s" has not the rights on all rows of table "%s", which belongs to role "%s".', CURRENT_USER, part, owner),
+			HINT = 'appdb.doctor() says how to put it right.';
+	END LOOP;
 	SELECT o.entities, o.circular, o.by_others INTO entities, circular, by_others FROM appdb._purge_order() o;
 	LOOP
 		of_pass := 0;

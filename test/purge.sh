@@ -276,5 +276,40 @@ SQL
 is "many rows" "$(sql -c "CALL appdb.purge('0', 1000)"; rows app_data.messages)" 'app_data.messages=20'
 is "each transaction removes about as many as it was told" "$(sql -c 'SELECT max(n) BETWEEN 300 AND 1500, count(*) BETWEEN 15 AND 80, sum(n) FROM (SELECT sum(n) AS n FROM batches GROUP BY xid HAVING sum(n) > 0) b')" 't|t|20020'
 
-PGDATABASE=postgres sql -c 'DROP DATABASE purge' -c 'DROP ROLE appdb_purge_app'
+# -- tables of others --------------------------------------------------------
+
+PGDATABASE=postgres sql -c 'DROP DATABASE purge' -c 'CREATE ROLE appdb_purge_owner LOGIN' -c 'CREATE DATABASE purge OWNER appdb_purge_owner'
+owner() {
+	PGUSER=appdb_purge_owner sql "$@"
+}
+owner -c 'CREATE EXTENSION appdb' || exit 1
+given <<-'SQL'
+	-- a superuser's: one that is managed, and one that only refers to users
+	CREATE TABLE public.extras (id uuid PRIMARY KEY, chat_id uuid REFERENCES app_data.chats, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+	CREATE INDEX ON extras (chat_id);
+	SELECT appdb.manage('extras');
+	CREATE SCHEMA other;
+	CREATE TABLE other.logins (user_id uuid REFERENCES app_data.users);
+	INSERT INTO appdb.users (name) VALUES ('Ann'), ('Ben');
+	INSERT INTO other.logins SELECT id FROM appdb.users WHERE name = 'Ann';
+	INSERT INTO appdb.spaces (owner_id, name) SELECT id, 's' FROM appdb.users WHERE name = 'Ben';
+	INSERT INTO appdb.chats (space_id) SELECT id FROM appdb.spaces;
+	INSERT INTO appdb.messages (space_id, chat_id, role, content) SELECT space_id, id, 'user', 'x' FROM appdb.chats;
+	INSERT INTO appdb.extras DEFAULT VALUES;
+SQL
+owner -c 'DELETE FROM appdb.chats' -c 'DELETE FROM appdb.users' -c 'DELETE FROM app_data.spaces' >/dev/null
+sql -c 'DELETE FROM appdb.extras'
+everything='app_data.users app_data.chats app_data.messages public.extras app_data.deletions'
+# shellcheck disable=SC2086
+like "what the owner cannot read or erase is passed over, and it says so" "$(PGOPTIONS='' owner -c "CALL appdb.purge('0')" | grep -A1 WARNING | tr '\n' ' ')" \
+	'"app_data.chats" is not purged.*table "extras", which belongs.*"app_data.users" is not purged.*table "other.logins", which.*"extras" is not purged'
+is "the rest goes" "$(rows $everything)" 'app_data.users=2 app_data.chats=1 app_data.messages=0 public.extras=1 app_data.deletions=3'
+like "doctor() says so, too" "$(owner -c "SELECT object, problem FROM appdb.doctor() WHERE object IN ('public.extras', 'other.logins')")" \
+	'other.logins.*passes over "app_data.users".*public.extras.*passes over "app_data.chats", "public.extras"'
+sql -c "SELECT fix FROM appdb.doctor() WHERE problem LIKE '%passes over%'" | sql
+is "and what it says to type helps" "$(owner -c "SELECT object FROM appdb.doctor() WHERE problem LIKE '%passes over%'" -c "CALL appdb.purge('0')"; rows $everything)" \
+	'app_data.users=1 app_data.chats=0 app_data.messages=0 public.extras=0 app_data.deletions=1'
+is "the table is the owner's" "$(owner -c 'ALTER TABLE extras ADD COLUMN more text' -c "SELECT appdb.manage('extras')" -c 'SELECT more FROM appdb.extras')" ''
+
+PGDATABASE=postgres sql -c 'DROP DATABASE purge' -c 'DROP ROLE appdb_purge_app, appdb_purge_owner'
 done_testing

@@ -137,6 +137,14 @@ ALTER TABLE app_data.notes ADD FOREIGN KEY (author_name) REFERENCES app_data.use
 SELECT pg_temp.finds('warning | app_data.notes | foreign key "notes_author_name_fkey" does not refer to the "id" of "app_data.users": soft deletes do not follow it | Refer to the id, alone or with other columns.', 'a foreign key that soft deletes do not follow');
 ROLLBACK TO start;
 
+-- a parent whose rows are deleted for good, beside others
+CREATE TABLE public.codes (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);
+CREATE TABLE public.uses (id uuid PRIMARY KEY, code_id uuid REFERENCES codes, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);
+CREATE INDEX ON public.uses (code_id);
+SELECT appdb.manage('codes'), appdb.manage('uses');
+SELECT lives_ok('SELECT * FROM appdb.doctor()', 'tables of all kinds are read');
+ROLLBACK TO start;
+
 -- == who sees what ==========================================================
 
 ALTER TABLE app_data.notes DISABLE ROW LEVEL SECURITY;
