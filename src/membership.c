@@ -436,27 +436,42 @@ rank_in_space(Memberships *memberships, const pg_uuid_t *id)
 }
 
 /*
- * What a call of one of the functions keeps for the statement: that it has
- * looked for changes, and the rank of a role that is always the same.
+ * What a call of one of the functions keeps: for which statement it has looked
+ * for changes (in PL/pgSQL it lasts as long as the transaction), and the rank
+ * of a role that is always the same.
  */
+typedef struct RoleOfCall
+{
+	TimestampTz statement;
+	Rank		rank;
+	char		role[NAMEDATALEN];
+} RoleOfCall;
+
+static bool
+is_new_statement(TimestampTz *last)
+{
+	TimestampTz now = GetCurrentStatementStartTimestamp();
+
+	if (likely(*last == now))
+		return false;
+	*last = now;
+	return true;
+}
+
 static Memberships *
 memberships_of_call(FunctionCallInfo fcinfo)
 {
-	bool		first = (fcinfo->flinfo->fn_extra == NULL);
+	RoleOfCall *call = fcinfo->flinfo->fn_extra;
 
-	if (first)
-		fcinfo->flinfo->fn_extra = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Rank) + NAMEDATALEN);
-	return get_memberships(first);
+	if (call == NULL)
+		fcinfo->flinfo->fn_extra = call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(RoleOfCall));
+	return get_memberships(is_new_statement(&call->statement));
 }
 
 static Rank
 wanted_rank(FunctionCallInfo fcinfo, text *role)
 {
-	struct
-	{
-		Rank		rank;
-		char		role[NAMEDATALEN];
-	}		   *last = fcinfo->flinfo->fn_extra;
+	RoleOfCall *last = fcinfo->flinfo->fn_extra;
 	int			len = VARSIZE_ANY_EXHDR(role);
 
 	if (last->rank == RANK_NONE || (int) strlen(last->role) != len ||
@@ -663,11 +678,13 @@ Datum
 appdb_has_file_permission(PG_FUNCTION_ARGS)
 {
 	FileRight	wanted = right_of(text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	Memberships *memberships = get_files(fcinfo->flinfo->fn_extra == NULL);
+	Memberships *memberships;
 	FilePermission *file;
 
 	/* one look for changes a statement */
-	fcinfo->flinfo->fn_extra = fcinfo->flinfo;
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(TimestampTz));
+	memberships = get_files(is_new_statement(fcinfo->flinfo->fn_extra));
 	if (memberships == NULL)
 		PG_RETURN_BOOL(false);
 	file = hash_search(memberships->files, PG_GETARG_UUID_P(1), HASH_FIND, NULL);
@@ -708,6 +725,7 @@ typedef struct ChatsOfCall
 {
 	HTAB	   *chats;			/* by message, for appdb.can_read_message() */
 	MemoryContext context;
+	TimestampTz statement;
 	uint64		generation;
 	CommandId	command;
 	KnownChat	last;			/* of kept_chats: rows come chat by chat, often */
@@ -781,7 +799,7 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 	pg_uuid_t  *space = PG_GETARG_UUID_P(0);
 	pg_uuid_t  *id = PG_GETARG_UUID_P(1);
 	ChatsOfCall *call = fcinfo->flinfo->fn_extra;
-	Memberships *memberships = get_memberships(call == NULL);
+	Memberships *memberships;
 	KnownChat  *chat = NULL;
 	KnownChat	loaded;
 	bool		is_kept;
@@ -792,6 +810,15 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 		call->context = fcinfo->flinfo->fn_mcxt;
 		fcinfo->flinfo->fn_extra = call;
 	}
+	if (is_new_statement(&call->statement))
+	{
+		if (call->chats != NULL)
+			hash_destroy(call->chats);
+		call->chats = NULL;
+		memberships = get_memberships(true);
+	}
+	else
+		memberships = get_memberships(false);
 	if (memberships == NULL)
 		return false;
 
