@@ -210,7 +210,18 @@ DECLARE
 	unknown text;
 	ids uuid[] := '{}';
 BEGIN
+	IF jsonb_typeof(tasks) IS DISTINCT FROM 'array' THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = format('tasks must be a JSON array, not %s', coalesce(jsonb_typeof(tasks), 'null')),
+			HINT = 'It has an object for each task, whose members are the arguments of appdb.enqueue().';
+	END IF;
 	FOR task IN SELECT jsonb_array_elements(tasks) LOOP
+		IF jsonb_typeof(task) <> 'object' THEN
+			RAISE invalid_parameter_value USING
+				MESSAGE = format('a task must be a JSON object, not %s', jsonb_typeof(task)),
+				DETAIL = format('It has place %s in the array.', cardinality(ids)),
+				HINT = 'The members of the objects are the arguments of appdb.enqueue().';
+		END IF;
 		SELECT k INTO unknown FROM jsonb_object_keys(task) AS k
 		WHERE k NOT IN ('kind', 'payload', 'queue', 'priority', 'run_at', 'max_attempts', 'dedupe_key', 'space_id', 'user_id', 'on_duplicate', 'backoff', 'group_key',
 			'group_limit', 'expires_at', 'depends_on');
@@ -257,7 +268,7 @@ END
 $$;
 COMMENT ON FUNCTION appdb.enqueue_many(jsonb) IS
 'Adds a task for each object of an array, in the caller''s transaction, and returns their ids in the same order. The objects'' members are the arguments of appdb.enqueue();
-a number in depends_on stands for a task before in the same array, counted from 0. Errors as of appdb.enqueue(), and 22023 for an unknown member.';
+a number in depends_on stands for a task before in the same array, counted from 0. Errors as of appdb.enqueue(), and 22023 for an unknown member, or what is no array of objects.';
 
 CREATE FUNCTION appdb._wake(queue text)
 	RETURNS void

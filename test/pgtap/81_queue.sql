@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(213);
+SELECT plan(216);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -470,6 +470,12 @@ SELECT appdb.enqueue('behind', queue => 'behind', depends_on => ARRAY[:'before']
 INSERT INTO appdb.tasks (kind, queue, depends_on, waits_for, queued) VALUES ('odd', 'behind', ARRAY[:'before', :'before']::uuid[], 1, false);
 SELECT lives_ok($$SELECT appdb.complete(id, ticket) FROM appdb.claim('{before}')$$, 'nor does one that waits for the same task twice keep that from being completed');
 SELECT is(pg_temp.kinds('behind', 10), 'behind odd', 'nor others from beginning then');
+
+-- == what is no array of objects =============================================
+
+SELECT throws_ok($$SELECT appdb.enqueue_many('{"kind": "one"}')$$, '22023', 'tasks must be a JSON array, not object', 'one task is not several');
+SELECT throws_ok($$SELECT appdb.enqueue_many(NULL::jsonb)$$, '22023', 'tasks must be a JSON array, not null', 'nor is none');
+SELECT throws_ok($$SELECT appdb.enqueue_many('[{"kind": "one"}, 2]')$$, '22023', 'a task must be a JSON object, not number', 'a number is no task');
 
 -- == columns of other types =================================================
 
