@@ -1093,6 +1093,7 @@ claim_from(Claim *claim, const char *queue, Datum queue_datum)
 	uint64		stepped;
 	uint64		taken;
 	uint64		blocks;
+	bool		first = memory->seen == 0;
 
 	claim->queue = queue;
 	claim->queue_datum = queue_datum;
@@ -1116,7 +1117,8 @@ claim_from(Claim *claim, const char *queue, Datum queue_datum)
 	taken = claim->taken - before;
 	stepped = claim->examined - taken;
 	blocks = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read - blocks;
-	if (stepped > LONG_WALK + taken || blocks > LONG_WALK_BLOCKS + TAKEN_BLOCKS * taken)
+	/* the blocks of a session's first claim are those of the catalogs, too */
+	if (stepped > LONG_WALK + taken || (!first && blocks > LONG_WALK_BLOCKS + TAKEN_BLOCKS * taken))
 	{
 		end = GetCurrentTimestamp();
 		memory->hint_until = end + Min(HINT_FACTOR * (end - claim->now), HINT_MAX_US);

@@ -245,6 +245,14 @@ is "nothing crashed there" "$(grep -cE 'PANIC|was terminated by signal' "$standb
 cluster_stop immediate
 cluster_use worker
 
+# -- a new session, whose first claim plans its statements: that is no long way along the queue
+DB=one q -c "CREATE FUNCTION public.same() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'" \
+	-c 'CREATE TRIGGER same BEFORE UPDATE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION public.same()' \
+	-c "SELECT count(appdb.enqueue('a', queue => 'fresh', group_key => 'g')) FROM generate_series(1, 2)" >/dev/null
+finish="SELECT count(appdb.complete(id, ticket)) FROM appdb.claim('{fresh}', 'w', 5)"
+is "the place in a group that a session has just made free is taken by its next claim" "$(DB=one q -c "$finish" -c "$finish")" "$(printf '1\n1')"
+DB=one q -c 'DROP FUNCTION public.same() CASCADE' >/dev/null
+
 # -- what a commit waits for: a standby that never comes stands for the disk
 DB=one q -c "CREATE TABLE public.noted (n int)" -c "SELECT appdb.enqueue('a', queue => 'sync'), appdb.enqueue('b', queue => 'sync')" >/dev/null
 DB=postgres q -c "ALTER SYSTEM SET synchronous_standby_names = 'nobody'" -c "SELECT pg_reload_conf()" >/dev/null
