@@ -58,6 +58,7 @@ extern char *appdb_tables_version(void);
 
 /* cache.c: what a backend keeps, and when it forgets */
 extern HTAB *appdb_create_cache(const char *name, Size keysize, Size entrysize);
+extern void appdb_trim_cache(HTAB *cache, long *room, int syscache, void (*forget) (void *entry));
 extern void appdb_register_relcache_callback(RelcacheCallbackFunction callback);
 
 /* uuid.c */

@@ -9,6 +9,10 @@
 #include "appdb.h"
 
 #include "utils/memutils.h"
+#include "utils/syscache.h"
+
+/* fewer entries are left alone */
+#define MIN_ROOM 64
 
 static RelcacheCallbackFunction callbacks[8];
 static int	ncallbacks = 0;
@@ -25,6 +29,32 @@ appdb_create_cache(const char *name, Size keysize, Size entrysize)
 	ctl.entrysize = entrysize;
 	ctl.hcxt = TopMemoryContext;
 	return hash_create(name, 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/*
+ * Before an entry is added to a hash table whose keys begin with the OID of an
+ * object, as the system cache knows it: remove those of objects that have been
+ * dropped.  They are looked for when there are twice as many entries as were
+ * left the last time, which *room says.
+ */
+void
+appdb_trim_cache(HTAB *cache, long *room, int syscache, void (*forget) (void *entry))
+{
+	HASH_SEQ_STATUS status;
+	void	   *entry;
+
+	if (likely(hash_get_num_entries(cache) < Max(*room, MIN_ROOM)))
+		return;
+	hash_seq_init(&status, cache);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (SearchSysCacheExists1(syscache, ObjectIdGetDatum(*(Oid *) entry)))
+			continue;
+		if (forget != NULL)
+			forget(entry);
+		(void) hash_search(cache, entry, HASH_REMOVE, NULL);
+	}
+	*room = 2 * hash_get_num_entries(cache);
 }
 
 static void

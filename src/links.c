@@ -22,6 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 /* an entry of the cache, by table */
 typedef struct LinksEntry
@@ -36,6 +37,7 @@ typedef struct LinksEntry
 
 static HTAB *cache = NULL;
 static LinksEntry *last_entry = NULL;
+static long room = 0;
 static uint64 invalidations = 0;
 static uint64 generation = 0;
 
@@ -61,6 +63,16 @@ invalidate_links(Datum arg, Oid relid)
 		if (touched)
 			entry->valid = false;
 	}
+}
+
+static void
+forget_links(void *arg)
+{
+	LinksEntry *entry = arg;
+
+	last_entry = NULL;
+	if (entry->context != NULL)
+		MemoryContextDelete(entry->context);
 }
 
 /* The guarding trigger of a table, or NULL if the table is not managed. */
@@ -293,6 +305,7 @@ appdb_get_links(Relation rel)
 		appdb_register_relcache_callback(invalidate_links);
 	}
 
+	appdb_trim_cache(cache, &room, RELOID, forget_links);
 	entry = (LinksEntry *) hash_search(cache, &relid, HASH_ENTER, &found);
 	if (!found)
 	{

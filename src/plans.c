@@ -15,6 +15,7 @@
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 typedef struct PlanKey
 {
@@ -31,6 +32,7 @@ typedef struct PlanEntry
 } PlanEntry;
 
 static HTAB *plans = NULL;
+static long room = 0;
 
 /* plans that may still be in use by outer statements */
 static List *abandoned = NIL;
@@ -51,6 +53,18 @@ appdb_plans_forget(void)
 	abandoned = NIL;
 }
 
+static void
+abandon(void *arg)
+{
+	PlanEntry  *entry = arg;
+	MemoryContext oldcontext = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (entry->plan != NULL)
+		abandoned = lappend(abandoned, entry->plan);
+	entry->plan = NULL;
+	MemoryContextSwitchTo(oldcontext);
+}
+
 /*
  * The plan for following a foreign key.  SPI is connected, the child table is
  * locked as the statement needs it, and its owner is the current user.
@@ -65,10 +79,10 @@ appdb_link_plan(const AppdbLink *link, int kind, BlockNumber child_size,
 	Oid			types[2] = {UUIDARRAYOID, TIMESTAMPTZOID};
 	int			nargs;
 	SPIPlanPtr	plan;
-	MemoryContext oldcontext;
 
 	if (plans == NULL)
 		plans = appdb_create_cache("appdb plans", sizeof(PlanKey), sizeof(PlanEntry));
+	appdb_trim_cache(plans, &room, CONSTROID, abandon);
 	entry = (PlanEntry *) hash_search(plans, &key, HASH_ENTER, &found);
 	if (!found)
 		entry->plan = NULL;
@@ -78,10 +92,7 @@ appdb_link_plan(const AppdbLink *link, int kind, BlockNumber child_size,
 				   child_size / 2 <= entry->child_size + 4 &&
 				   SPI_plan_is_valid(entry->plan)))
 			return entry->plan;
-		oldcontext = MemoryContextSwitchTo(TopMemoryContext);
-		abandoned = lappend(abandoned, entry->plan);
-		MemoryContextSwitchTo(oldcontext);
-		entry->plan = NULL;
+		abandon(entry);
 	}
 
 	nargs = link->mode == APPDB_CASCADE || (kind & (APPDB_PLAN_RESTORE | APPDB_PLAN_NOTED)) != 0 ? 2 : 1;

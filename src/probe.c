@@ -28,6 +28,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 /* foreign keys of more columns are left to SQL */
 #define MAX_COLUMNS		4
@@ -47,6 +48,7 @@ typedef struct Probe
 } Probe;
 
 static HTAB *probes = NULL;
+static long room = 0;
 
 /*
  * Does a partial index have all rows that we look for?
@@ -209,6 +211,7 @@ appdb_may_have_children(const AppdbLink *link, Relation child, const pg_uuid_t *
 
 	if (probes == NULL)
 		probes = appdb_create_cache("appdb probes", sizeof(Oid), sizeof(Probe));
+	appdb_trim_cache(probes, &room, CONSTROID, NULL);
 	probe = (Probe *) hash_search(probes, &link->constraint, HASH_ENTER, &found);
 	if (!found)
 		probe->generation = 0;

@@ -790,21 +790,27 @@ bool
 appdb_start_waiting(const char *queue)
 {
 	LOCKTAG		tag;
-	LOCKTAG    *copy;
+	LOCKTAG    *copy = NULL;
 	ListCell   *lc;
 	MemoryContext oldcontext;
 
 	appdb_set_lock_tag(&tag, APPDB_LOCK_WAKE, queue);
 	foreach(lc, waiting)
 	{
-		if (memcmp(lfirst(lc), &tag, sizeof(LOCKTAG)) == 0 && compat_LockHeldByMe(&tag, RowExclusiveLock))
-			return true;
+		if (memcmp(lfirst(lc), &tag, sizeof(LOCKTAG)) == 0)
+			copy = lfirst(lc);
 	}
-	oldcontext = MemoryContextSwitchTo(TopMemoryContext);
-	copy = palloc(sizeof(LOCKTAG));
-	*copy = tag;
-	waiting = lappend(waiting, copy);
-	MemoryContextSwitchTo(oldcontext);
+	/* the lock may be gone: DISCARD ALL lets go of it */
+	if (copy != NULL && compat_LockHeldByMe(&tag, RowExclusiveLock))
+		return true;
+	if (copy == NULL)
+	{
+		oldcontext = MemoryContextSwitchTo(TopMemoryContext);
+		copy = palloc(sizeof(LOCKTAG));
+		*copy = tag;
+		waiting = lappend(waiting, copy);
+		MemoryContextSwitchTo(oldcontext);
+	}
 	if (LockAcquire(&tag, RowExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
 		waiting = list_delete_ptr(waiting, copy);

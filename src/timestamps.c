@@ -36,6 +36,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 /* what a column is to us; the ones we know are bits of a set of changes */
@@ -86,6 +87,7 @@ typedef struct RowChange
 
 /* what is known of tables, by relid; kept by invalidate_table() */
 static HTAB *tables = NULL;
+static long room = 0;
 static TableInfo *last_table = NULL;
 
 PG_FUNCTION_INFO_V1(appdb_timestamps);
@@ -113,6 +115,16 @@ invalidate_table(Datum arg, Oid relid)
 		while ((table = (TableInfo *) hash_seq_search(&status)) != NULL)
 			table->valid = false;
 	}
+}
+
+static void
+forget_table(void *arg)
+{
+	TableInfo  *table = arg;
+
+	last_table = NULL;
+	if (table->columns != NULL)
+		pfree(table->columns);
 }
 
 /*
@@ -268,6 +280,7 @@ get_table(Relation rel)
 		appdb_register_relcache_callback(invalidate_table);
 	}
 
+	appdb_trim_cache(tables, &room, RELOID, forget_table);
 	table = (TableInfo *) hash_search(tables, &relid, HASH_ENTER, &found);
 	if (!found)
 	{

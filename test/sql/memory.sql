@@ -1,0 +1,70 @@
+--
+-- What a session keeps does not grow with how long it lives
+--
+SET client_min_messages = warning;
+CREATE SCHEMA memory;
+
+-- what contexts of this name hold
+CREATE FUNCTION memory.used(context text) RETURNS numeric LANGUAGE sql AS
+'SELECT COALESCE(sum(used_bytes), 0) FROM pg_backend_memory_contexts WHERE name = $1';
+
+-- a worker that looks again and again, and whose locks are let go of, as by DISCARD ALL
+SELECT appdb.idle(ARRAY['memory']) > '0';
+SELECT pg_advisory_unlock_all();
+SELECT memory.used('TopMemoryContext') AS before \gset
+DO $$
+BEGIN
+  FOR i IN 1..3000 LOOP
+    PERFORM appdb.idle(ARRAY['memory']);
+    PERFORM pg_advisory_unlock_all();
+  END LOOP;
+END
+$$;
+SELECT memory.used('TopMemoryContext') - :before < 50000 AS bounded;
+
+-- and is woken nevertheless
+SELECT appdb.idle(ARRAY['memory']) > '0';
+SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+SELECT pg_advisory_unlock_all();
+
+-- tables that are made, used and dropped
+CREATE FUNCTION memory.use_tables(n int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  columns text := '(id uuid PRIMARY KEY DEFAULT appdb.uuidv7(), created_at timestamptz(3) NOT NULL DEFAULT now(),'
+    'updated_at timestamptz(3) NOT NULL DEFAULT now(), deleted_at timestamptz)';
+  name text;
+BEGIN
+  EXECUTE 'CREATE TABLE memory.p' || n || columns;
+  EXECUTE 'CREATE TABLE memory.c' || n || columns;
+  EXECUTE format('ALTER TABLE memory.c%s ADD p_id uuid REFERENCES memory.p%s', n, n);
+  EXECUTE format('CREATE TRIGGER zz_appdb_guard BEFORE INSERT ON memory.c%s FOR EACH ROW EXECUTE FUNCTION appdb.guard()', n);
+  FOREACH name IN ARRAY ARRAY['p', 'c'] LOOP
+    name := name || n;
+    EXECUTE format('CREATE TRIGGER zz_appdb_timestamps BEFORE UPDATE ON memory.%I FOR EACH ROW EXECUTE FUNCTION appdb.timestamps()', name);
+    EXECUTE format('CREATE TRIGGER appdb_cascade_begin BEFORE UPDATE OF deleted_at ON memory.%I FOR EACH STATEMENT EXECUTE FUNCTION appdb.cascade()', name);
+    EXECUTE format('CREATE TRIGGER appdb_cascade_end AFTER UPDATE OF deleted_at ON memory.%I FOR EACH STATEMENT EXECUTE FUNCTION appdb.cascade()', name);
+  END LOOP;
+  EXECUTE format('INSERT INTO memory.p%s DEFAULT VALUES', n);
+  EXECUTE format('INSERT INTO memory.c%s (p_id) SELECT id FROM memory.p%s', n, n);
+END
+$$;
+CREATE TABLE memory.cascaded (n int, rows bigint);
+DO $$
+DECLARE
+  rows bigint;
+BEGIN
+  FOR i IN 1..150 LOOP
+    PERFORM memory.use_tables(i);
+    EXECUTE format('UPDATE memory.p%s SET deleted_at = now()', i);
+    EXECUTE format('SELECT count(*) FROM memory.c%s WHERE deleted_at IS NOT NULL', i) INTO rows;
+    INSERT INTO memory.cascaded VALUES (i, rows);
+    EXECUTE format('DROP TABLE memory.c%s, memory.p%s', i, i);
+    COMMIT;
+  END LOOP;
+END
+$$;
+SELECT rows, count(*) FROM memory.cascaded GROUP BY rows;
+SELECT count(*) BETWEEN 1 AND 80 AS bounded FROM pg_backend_memory_contexts WHERE name = 'appdb links';
+
+SET client_min_messages = error;
+DROP SCHEMA memory CASCADE;
