@@ -104,6 +104,9 @@ typedef struct Memberships
 /* those of the last users who asked here: a pooler brings many */
 #define NKEPT 16
 
+/* what is read is read again so often while others change it */
+#define MAX_TRIES 3
+
 static Memberships kept[NKEPT];
 static int	next_kept = 0;
 static Memberships *current = NULL;
@@ -403,14 +406,18 @@ get_memberships(bool accept)
 		found = &kept[next_kept];
 		next_kept = (next_kept + 1) % NKEPT;
 		/* a change that arrives while we read makes us read again */
-		do
+		current = NULL;
+		for (int tries = 0; current != found; tries++)
 		{
 			CHECK_FOR_INTERRUPTS();
 			signal_relid = find_signal("schema_version");
 			found->valid = false;
+			/* where there is no end of them, this is for the question at hand alone */
+			if (tries == MAX_TRIES)
+				return found;
 			current = found;
 			load_memberships(found, &copy);
-		} while (current != found);
+		}
 	}
 	current = found;
 	return found;
@@ -578,7 +585,7 @@ right_of(const char *permission)
 /*
  * Load what the user may do with single files: by permissions of their own,
  * and by those for everyone in spaces where their role does not suffice.  Not
- * kept if a change arrives meanwhile.
+ * valid if a change arrives meanwhile.
  */
 static void
 load_files(Memberships *memberships)
@@ -642,17 +649,12 @@ load_files(Memberships *memberships)
 	SPI_finish();
 	PopActiveSnapshot();
 
-	if (generation != files_generation || !memberships->valid)
-	{
-		MemoryContextDelete(context);
-		return;
-	}
 	if (memberships->files_context != NULL)
 		MemoryContextDelete(memberships->files_context);
 	MemoryContextSetParent(context, memberships->context);
 	memberships->files_context = context;
 	memberships->files = files;
-	memberships->files_valid = true;
+	memberships->files_valid = (generation == files_generation && memberships->valid);
 	note_loading();
 }
 
@@ -662,10 +664,13 @@ get_files(bool accept)
 {
 	Memberships *memberships = get_memberships(accept);
 
-	while (memberships != NULL && !memberships->files_valid)
+	for (int tries = 0; memberships != NULL && !memberships->files_valid; tries++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		load_files(memberships);
+		/* as for the memberships */
+		if (tries == MAX_TRIES)
+			break;
 		memberships = get_memberships(false);
 	}
 	return memberships;
