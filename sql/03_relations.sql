@@ -12,6 +12,9 @@ CREATE FUNCTION appdb._relations(
 	RETURNS SETOF pg_catalog.record
 	LANGUAGE sql STABLE ROWS 200
 	SET search_path = pg_catalog, pg_temp
+	-- of what is joined here the planner expects one row: with thousands of foreign keys each would be compared with each
+	SET enable_nestloop = off
+	SET jit = off
 AS $$
 WITH m AS MATERIALIZED (
 	SELECT * FROM appdb._managed_tables()
@@ -144,7 +147,8 @@ BEGIN
 		WITH wanted AS MATERIALIZED (
 			SELECT x."from", x.name, x."to", appdb._relation_body(x) AS body,
 				   CASE x.kind WHEN 'one' THEN 1 ELSE 1000 END AS rows
-			FROM appdb._relations() x)
+			FROM appdb._relations() x
+			WHERE this IN (x."from", x."to", x.through))
 		SELECT p.oid::regprocedure AS signature
 		FROM pg_proc p
 		JOIN pg_type a ON a.oid = p.proargtypes[0]
