@@ -210,9 +210,10 @@ DECLARE
 	unknown text;
 	ids uuid[] := '{}';
 BEGIN
-	IF jsonb_typeof(tasks) IS DISTINCT FROM 'array' THEN
+	-- null is what jsonb_agg() makes of no rows
+	IF jsonb_typeof(tasks) <> 'array' THEN
 		RAISE invalid_parameter_value USING
-			MESSAGE = format('tasks must be a JSON array, not %s', coalesce(jsonb_typeof(tasks), 'null')),
+			MESSAGE = format('tasks must be a JSON array, not %s', jsonb_typeof(tasks)),
 			HINT = 'It has an object for each task, whose members are the arguments of appdb.enqueue().';
 	END IF;
 	FOR task IN SELECT jsonb_array_elements(tasks) LOOP
