@@ -644,10 +644,17 @@ CREATE FUNCTION appdb._end_permissions(user_id pg_catalog.uuid, organization_id 
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	-- those that went with their files first: they do not come back with them
 	IF space_id IS NOT NULL THEN
+		PERFORM appdb._now('UPDATE app_data.file_permissions AS p SET deleted_at = clock_timestamp() FROM app_data.files AS f
+			WHERE p.user_id = $2 AND f.id = p.file_id AND p.deleted_at = f.deleted_at AND p.space_id = $1 RETURNING p.id', space_id, user_id);
 		PERFORM appdb._now('UPDATE app_data.file_permissions AS p SET deleted_at = now()
 			WHERE p.user_id = $2 AND p.deleted_at IS NULL AND p.space_id = $1 RETURNING p.id', space_id, user_id);
 	ELSE
+		PERFORM appdb._now('UPDATE app_data.file_permissions AS p SET deleted_at = clock_timestamp() FROM app_data.files AS f
+			WHERE p.user_id = $2 AND f.id = p.file_id AND p.deleted_at = f.deleted_at AND p.space_id IN (SELECT s.id FROM app_data.spaces AS s WHERE s.organization_id = $1)
+			  AND NOT EXISTS (SELECT FROM app_data.space_members AS m WHERE m.space_id = p.space_id AND m.user_id = p.user_id AND m.deleted_at IS NULL)
+			RETURNING p.id', organization_id, user_id);
 		PERFORM appdb._now('UPDATE app_data.file_permissions AS p SET deleted_at = now()
 			WHERE p.user_id = $2 AND p.deleted_at IS NULL AND p.space_id IN (SELECT s.id FROM app_data.spaces AS s WHERE s.organization_id = $1)
 			  AND NOT EXISTS (SELECT FROM app_data.space_members AS m WHERE m.space_id = p.space_id AND m.user_id = p.user_id AND m.deleted_at IS NULL)
@@ -670,18 +677,18 @@ DECLARE
 BEGIN
 	IF kind = 'organization' THEN
 		FOREACH space IN ARRAY appdb._now('SELECT s.id FROM app_data.spaces AS s
-			WHERE s.organization_id = $1 AND s.deleted_at IS NULL
-			  AND (EXISTS (SELECT FROM app_data.space_members AS m WHERE m.space_id = s.id AND m.user_id = $2 AND m.deleted_at IS NULL)
+			WHERE s.organization_id = $1
+			  AND (EXISTS (SELECT FROM app_data.space_members AS m WHERE m.space_id = s.id AND m.user_id = $2 AND m.deleted_at IS NOT DISTINCT FROM s.deleted_at)
 				   OR EXISTS (SELECT FROM app_data.invitations AS i JOIN app_data.users AS u ON lower(i.email) = lower(u.email)
-							  WHERE i.space_id = s.id AND u.id = $2 AND i.status = ''pending'' AND i.deleted_at IS NULL))
+							  WHERE i.space_id = s.id AND u.id = $2 AND i.status = ''pending''))
 			ORDER BY s.id', id, user_id)
 		LOOP
 			PERFORM appdb._tenant_now(NULL, space, NULL, true);
 		END LOOP;
 	END IF;
-	-- no way back by an older letter
+	-- no way back by an older letter, nor by one that comes back with its space
 	PERFORM appdb._now('UPDATE app_data.invitations AS i SET status = ''canceled'' FROM app_data.users AS u
-		WHERE u.id = $2 AND lower(i.email) = lower(u.email) AND i.status = ''pending'' AND i.deleted_at IS NULL
+		WHERE u.id = $2 AND lower(i.email) = lower(u.email) AND i.status = ''pending''
 		  AND (i.organization_id = $1 OR i.space_id = $1 OR i.space_id IN (SELECT s.id FROM app_data.spaces AS s WHERE s.organization_id = $1))
 		RETURNING i.id', id, user_id);
 	IF kind = 'space' THEN
@@ -693,6 +700,19 @@ BEGIN
 	heir := (appdb._now('SELECT m.user_id FROM app_data.members AS m
 		WHERE m.organization_id = $1 AND m.user_id <> $2 AND m.role = ''owner'' AND m.deleted_at IS NULL
 		ORDER BY m.created_at, m.id LIMIT 1', id, user_id))[1];
+	-- memberships of deleted spaces would come back with those
+	FOREACH space IN ARRAY appdb._now('SELECT m.space_id FROM app_data.space_members AS m JOIN app_data.spaces AS s ON s.id = m.space_id
+		WHERE s.organization_id = $1 AND m.user_id = $2 AND m.deleted_at = s.deleted_at AND m.role = ''owner''
+		  AND NOT EXISTS (SELECT FROM app_data.space_members AS o WHERE o.space_id = s.id AND o.user_id <> $2 AND o.role = ''owner'' AND o.deleted_at = s.deleted_at)', id, user_id)
+	LOOP
+		IF appdb._now('UPDATE app_data.space_members AS m SET role = ''owner'' FROM app_data.spaces AS s
+			WHERE s.id = $1 AND m.space_id = s.id AND m.user_id = $2 AND m.deleted_at = s.deleted_at RETURNING m.id', space, heir) = '{}' THEN
+			INSERT INTO app_data.space_members (space_id, user_id, role, deleted_at)
+			SELECT s.id, heir, 'owner', s.deleted_at FROM app_data.spaces AS s WHERE s.id = space;
+		END IF;
+	END LOOP;
+	PERFORM appdb._now('UPDATE app_data.space_members AS m SET deleted_at = clock_timestamp() FROM app_data.spaces AS s
+		WHERE s.organization_id = $1 AND m.space_id = s.id AND m.user_id = $2 AND m.deleted_at = s.deleted_at RETURNING m.id', id, user_id);
 	FOREACH space IN ARRAY appdb._now('SELECT s.id FROM app_data.spaces AS s JOIN app_data.space_members AS m ON m.space_id = s.id
 		WHERE s.organization_id = $1 AND s.deleted_at IS NULL AND m.user_id = $2 AND m.deleted_at IS NULL
 		ORDER BY s.id', id, user_id)

@@ -30,6 +30,7 @@
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/bitmapset.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -626,7 +627,7 @@ set_time(TriggerData *trigdata, HeapTuple new, int attnum, char *place,
 /*
  * deleted_at changes.  A live row gets the stamp of the operation that deletes
  * it, whatever the UPDATE says; a deleted one keeps what it has, or comes
- * back.  Returns the new version of the row, and in *undeleted whether it does;
+ * back, unless it is the engine that takes it out of its operation.  Returns the new version of the row, and in *undeleted whether it does;
  * NULL if the row is not to be touched.
  */
 static HeapTuple
@@ -656,6 +657,9 @@ set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
 	}
 	if (!isnull)
 	{
+		/* what is not to come back with the others: sql/04_membership.sql */
+		if (appdb_as_owner_depth > 0 && GetUserId() == rel->rd_rel->relowner)
+			return new;
 		change->columns &= ~COLUMN_DELETED_AT;
 		return set_time(trigdata, new, deleted_at, change->deleted_at,
 						DatumGetTimestampTz(was), false);

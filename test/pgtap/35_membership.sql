@@ -1,7 +1,7 @@
 -- Memberships and invitations: the functions, as a role that may execute them
 -- and nothing else, and the same rules for statements on the live views.
 BEGIN;
-SELECT plan(222);
+SELECT plan(228);
 
 CREATE ROLE regress_app;
 GRANT USAGE ON SCHEMA appdb TO regress_app;
@@ -428,6 +428,38 @@ UPDATE public.tried SET statement = 'UPDATE app_data.users SET name = ''Eva'' WH
 SELECT is(public.dml('Eva', 'INSERT INTO public.members SELECT NULL, @acme@, @Eva@, ''x'' RETURNING role'), 'viewer', 'what anybody may it may');
 DROP TABLE public.members;
 DROP CAST (public.trick AS text);
+
+-- == what is in the trash when somebody leaves ==============================
+
+CREATE FUNCTION pg_temp.n(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
+INSERT INTO appdb.users (name, email) VALUES ('Pia', 'pia@example.org'), ('Rex', 'rex@example.org'), ('Quin', 'quin@example.org');
+INSERT INTO appdb.organizations (id, name, slug) VALUES (pg_temp.n(1), 'Trash', 'trash');
+INSERT INTO appdb.members (organization_id, user_id, role) VALUES (pg_temp.n(1), public.id_of('Pia'), 'owner'), (pg_temp.n(1), public.id_of('Rex'), 'member');
+INSERT INTO appdb.spaces (id, organization_id, name) VALUES (pg_temp.n(2), pg_temp.n(1), 'deleted'), (pg_temp.n(3), pg_temp.n(1), 'his'), (pg_temp.n(4), pg_temp.n(1), 'live');
+INSERT INTO appdb.space_members (space_id, user_id, role) VALUES (pg_temp.n(2), public.id_of('Pia'), 'owner'), (pg_temp.n(2), public.id_of('Rex'), 'editor'),
+	(pg_temp.n(3), public.id_of('Rex'), 'owner'), (pg_temp.n(4), public.id_of('Pia'), 'owner'), (pg_temp.n(4), public.id_of('Rex'), 'editor'), (pg_temp.n(4), public.id_of('Quin'), 'viewer');
+INSERT INTO appdb.invitations (space_id, email, role, expires_at) SELECT pg_temp.n(2), u.email, 'admin', now() + interval '1 day' FROM appdb.users AS u WHERE u.name = 'Rex';
+INSERT INTO appdb.files (id, space_id, name) VALUES (pg_temp.n(5), pg_temp.n(4), 'deleted');
+INSERT INTO appdb.file_permissions (space_id, file_id, user_id, permission) SELECT pg_temp.n(4), pg_temp.n(5), public.id_of(w), 'write' FROM unnest('{Rex,Quin}'::text[]) AS w;
+DELETE FROM appdb.spaces WHERE id = pg_temp.n(2);
+DELETE FROM appdb.spaces WHERE id = pg_temp.n(3);
+DELETE FROM appdb.files WHERE id = pg_temp.n(5);
+SAVEPOINT trash;
+SELECT public.act('Pia', 'SELECT appdb.remove_member(@Rex@, organization_id => pg_temp.n(1))');
+SELECT count(*) AS restored FROM appdb.restore('appdb.spaces', ARRAY[pg_temp.n(2), pg_temp.n(3)]) \gset
+SELECT count(*) AS restored FROM appdb.restore('appdb.files', pg_temp.n(5)) \gset
+SELECT is_empty($$SELECT s.space_id FROM appdb.space_members AS s WHERE s.user_id = public.id_of('Rex') AND s.space_id IN (pg_temp.n(2), pg_temp.n(3), pg_temp.n(4))$$,
+	'who was removed does not come back with spaces that were deleted then');
+SELECT is_empty($$SELECT p.id FROM appdb.file_permissions AS p WHERE p.user_id = public.id_of('Rex')$$, 'nor do their permissions with files');
+SELECT set_eq($$SELECT i.status::text FROM appdb.invitations AS i WHERE i.space_id = pg_temp.n(2)$$, ARRAY['canceled'], 'nor can they accept an invitation that does');
+SELECT set_eq($$SELECT s.space_id, u.name, s.role::text FROM appdb.space_members AS s JOIN appdb.users AS u ON u.id = s.user_id WHERE s.space_id IN (pg_temp.n(2), pg_temp.n(3))$$,
+	$$VALUES (pg_temp.n(2), 'Pia', 'owner'), (pg_temp.n(3), 'Pia', 'owner')$$, 'others do, and one that was theirs alone has gone to the organization''s owner');
+SELECT set_eq($$SELECT public.id_of('Quin')$$, $$SELECT p.user_id FROM appdb.file_permissions AS p WHERE p.file_id = pg_temp.n(5)$$, 'other permissions come back');
+ROLLBACK TO trash;
+SELECT public.act('Pia', 'SELECT appdb.remove_member(@Quin@, space_id => pg_temp.n(4))');
+SELECT count(*) AS restored FROM appdb.restore('appdb.files', pg_temp.n(5)) \gset
+SELECT set_eq($$SELECT public.id_of('Rex')$$, $$SELECT p.user_id FROM appdb.file_permissions AS p WHERE p.file_id = pg_temp.n(5)$$, 'as for who leaves a space');
+ROLLBACK TO trash;
 
 -- == the triggers come back =================================================
 
