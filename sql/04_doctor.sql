@@ -52,7 +52,7 @@ BEGIN
 				   CASE WHEN string_to_array(v.version, '.')::int[] < string_to_array(appdb.version(), '.')::int[]
 						THEN 'SELECT appdb.migrate();'
 						ELSE 'Install the newer version of appdb on this server, then: ALTER EXTENSION appdb UPDATE;' END
-			FROM app_data.schema_version v WHERE v.version <> appdb.version() AND v.version ~ '^[0-9]+(\.[0-9]+)*$';
+			FROM app_data.schema_version v WHERE v.version <> appdb.version() AND v.version ~ '^[0-9]+([.][0-9]+)*$';
 	END IF;
 	RETURN QUERY
 		SELECT 'warning', 'schema app_data',
@@ -333,7 +333,7 @@ BEGIN
 			   format('ALTER DATABASE %I SET session_preload_libraries = ''appdb'';  -- as a superuser', current_database())
 		WHERE NOT appdb._preloaded()
 		  AND NOT EXISTS (
-			SELECT FROM pg_db_role_setting s, pg_options_to_table(s.setconfig) o, regexp_split_to_table(o.option_value, '[\s,"]+') l
+			SELECT FROM pg_db_role_setting s, pg_options_to_table(s.setconfig) o, regexp_split_to_table(o.option_value, '[[:space:],"]+') l
 			WHERE s.setrole = 0 AND s.setdatabase = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 			  AND o.option_name = 'session_preload_libraries' AND l IN ('appdb', '$libdir/appdb'));
 END

@@ -30,7 +30,7 @@ BEGIN
 	END IF;
 	-- $2b$ and $2y$ are other programs' names for what pgcrypto calls $2a$
 	EXECUTE format('SELECT %s.crypt($1, $2)', pgcrypto) INTO hash
-	USING password, regexp_replace(salt, '^\$2[by]\$', '$2a$');
+	USING password, regexp_replace(salt, '^[$]2[by][$]', '$2a$');
 	RETURN left(salt, 4) || substr(hash, 5);
 END
 $$;
@@ -73,7 +73,7 @@ BEGIN
 	IF NOT FOUND THEN
 		INSERT INTO app_data.accounts (user_id, provider_id, account_id, password)
 		VALUES (_set_password.user_id, 'credential', _set_password.user_id::text, appdb._bcrypt(_set_password.password));
-	ELSIF account.password IS NOT NULL AND account.password !~ '^\$2[abxy]\$' THEN
+	ELSIF account.password IS NOT NULL AND account.password !~ '^[$]2[abxy][$]' THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('password of user %s belongs to a client', _set_password.user_id),
@@ -115,7 +115,7 @@ BEGIN
 	WHERE lower(u.email) = lower(_sign_in_with_password.email) AND u.deleted_at IS NULL
 	ORDER BY a.id LIMIT 1;
 	-- the same work whether there is a user or not: else time tells who is one
-	hash := CASE WHEN account.password ~ '^\$2[abxy]\$' THEN account.password
+	hash := CASE WHEN account.password ~ '^[$]2[abxy][$]' THEN account.password
 			ELSE '$2a$12$1nGUsVIfZJL/VoJX4e4AFOc0W0uq.z0F6nCO0XeA5pF.3x8fHx6hu' END;
 	right_password := appdb._bcrypt(coalesce(_sign_in_with_password.password, ''), hash) = hash
 		AND hash = account.password AND octet_length(_sign_in_with_password.password) BETWEEN 1 AND 72;

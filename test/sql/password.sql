@@ -75,6 +75,15 @@ SELECT token FROM appdb.sign_in_with_password('bob@example.com', 'new');
 SELECT appdb.set_password('00000000-0000-7000-8000-00000000000b', 'newer');
 RESET ROLE;
 
+-- a session that reads backslashes in strings as escapes
+\c -
+SET standard_conforming_strings = off;
+SELECT length(token) FROM appdb.sign_in_with_password('dan@example.com', 'U*U');
+SELECT appdb.set_password('00000000-0000-7000-8000-00000000000d', 'U*V');
+SELECT length(token) FROM appdb.sign_in_with_password('dan@example.com', 'U*V');
+\c -
+SET client_min_messages = warning;
+
 SELECT appdb.revoke_access('regress_password_service'), appdb.revoke_access('regress_password_app');
 DROP OWNED BY regress_password_service, regress_password_app;
 DROP ROLE regress_password_service, regress_password_app;
