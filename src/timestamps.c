@@ -627,8 +627,9 @@ set_time(TriggerData *trigdata, HeapTuple new, int attnum, char *place,
 /*
  * deleted_at changes.  A live row gets the stamp of the operation that deletes
  * it, whatever the UPDATE says; a deleted one keeps what it has, or comes
- * back, unless it is the engine that takes it out of its operation.  Returns the new version of the row, and in *undeleted whether it does;
- * NULL if the row is not to be touched.
+ * back, unless it is the engine that takes it out of its operation.  Returns
+ * the new version of the row, and in *undeleted whether it comes back; NULL if
+ * the row is not to be touched.
  */
 static HeapTuple
 set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
