@@ -22,6 +22,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
@@ -32,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(appdb_guard);
 
@@ -107,13 +109,27 @@ complain(Relation child, const AppdbLink *link, Datum id, const pg_uuid_t *child
 			 errtableconstraint(child, get_constraint_name(link->constraint))));
 }
 
-/* The index to find a parent by: a partitioned table has none of its own. */
-static Oid
-scannable_index(Relation parent)
+/*
+ * The index to find rows by their id: that of the primary key, if it is still
+ * what appdb.manage() has asked for.  A partitioned table has none of its own.
+ */
+Oid
+appdb_id_index(Relation rel)
 {
-	if (parent->rd_rel->relkind != RELKIND_RELATION)
+	Oid			indexoid = rel->rd_rel->relkind == RELKIND_RELATION ? compat_primary_key_index(rel) : InvalidOid;
+	HeapTuple	tup = OidIsValid(indexoid) ? SearchSysCache1(INDEXRELID, ObjectIdGetDatum(indexoid)) : NULL;
+	Form_pg_index form;
+	AttrNumber	key;
+
+	if (!HeapTupleIsValid(tup))
 		return InvalidOid;
-	return compat_primary_key_index(parent);
+	form = (Form_pg_index) GETSTRUCT(tup);
+	key = form->indkey.values[0];
+	if (form->indnkeyatts != 1 || TupleDescAttr(RelationGetDescr(rel), key - 1)->atttypid != UUIDOID ||
+		strcmp(NameStr(TupleDescAttr(RelationGetDescr(rel), key - 1)->attname), "id") != 0)
+		indexoid = InvalidOid;
+	ReleaseSysCache(tup);
+	return indexoid;
 }
 
 /*
@@ -140,13 +156,13 @@ parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 		return true;
 
 	parent = table_open(link->parent, RowShareLock);
-	indexoid = scannable_index(parent);
+	indexoid = appdb_id_index(parent);
 	if (!OidIsValid(indexoid))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("table \"%s\" cannot be a parent: it has no primary key that can be looked up",
 						RelationGetRelationName(parent)),
-				 errdetail("Partitioned tables cannot have soft-deleted children.")));
+				 errdetail("The primary key of a parent is its column \"id\". Partitioned tables cannot have soft-deleted children.")));
 	index = index_open(indexoid, AccessShareLock);
 	slot = table_slot_create(parent, NULL);
 

@@ -319,7 +319,7 @@ authenticate(text *token, bool for_session)
 	SPI_connect();
 	values[0] = token_hash(token ? token : cstring_to_text(""));
 	appdb_query_as_owner(&plan, "sessions",
-						 "SELECT s.id, s.user_id FROM app_data.sessions s "
+						 "SELECT s.id::pg_catalog.uuid, s.user_id::pg_catalog.uuid FROM app_data.sessions s "
 						 "JOIN app_data.users u ON u.id OPERATOR(pg_catalog.=) s.user_id "
 						 "WHERE s.token_hash OPERATOR(pg_catalog.=) $1 AND u.deleted_at IS NULL "
 						 "AND s.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
@@ -568,7 +568,7 @@ appdb_sign_in(PG_FUNCTION_ARGS)
 	appdb_query_as_owner(&plan, "sessions",
 						 "INSERT INTO app_data.sessions (user_id, token_hash, expires_at, ip_address, user_agent) "
 						 "VALUES ($1, $2, pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) $3, $4, $5) "
-						 "RETURNING id, expires_at",
+						 "RETURNING id::pg_catalog.uuid, expires_at::pg_catalog.timestamptz",
 						 5, types, args, argnulls, false);
 	if (SPI_processed != 1)
 		ereport(ERROR,

@@ -330,16 +330,16 @@ load_memberships(Memberships *memberships, const pg_uuid_t *user)
 						 "  JOIN app_data.organizations o ON o.id OPERATOR(pg_catalog.=) m.organization_id "
 						 "  WHERE m.user_id OPERATOR(pg_catalog.=) $1 AND m.deleted_at IS NULL AND o.deleted_at IS NULL"
 						 ") "
-						 "SELECT true, o.id, o.role FROM o "
+						 "SELECT true, o.id::pg_catalog.uuid, o.role FROM o "
 						 "UNION ALL "
-						 "SELECT false, s.id, m.role::pg_catalog.text FROM app_data.space_members m "
+						 "SELECT false, s.id::pg_catalog.uuid, m.role::pg_catalog.text FROM app_data.space_members m "
 						 "JOIN app_data.spaces s ON s.id OPERATOR(pg_catalog.=) m.space_id "
 						 "WHERE m.user_id OPERATOR(pg_catalog.=) $1 AND m.deleted_at IS NULL AND s.deleted_at IS NULL "
 						 "UNION ALL "
-						 "SELECT false, s.id, 'owner' FROM app_data.spaces s "
+						 "SELECT false, s.id::pg_catalog.uuid, 'owner' FROM app_data.spaces s "
 						 "WHERE s.owner_id OPERATOR(pg_catalog.=) $1 AND s.deleted_at IS NULL "
 						 "UNION ALL "
-						 "SELECT false, s.id, CASE WHEN o.role OPERATOR(pg_catalog.=) 'member' THEN 'viewer' ELSE o.role END "
+						 "SELECT false, s.id::pg_catalog.uuid, CASE WHEN o.role OPERATOR(pg_catalog.=) 'member' THEN 'viewer' ELSE o.role END "
 						 "FROM o JOIN app_data.spaces s ON s.organization_id OPERATOR(pg_catalog.=) o.id "
 						 "WHERE s.deleted_at IS NULL AND (o.role OPERATOR(pg_catalog.<>) 'member' "
 						 "OR s.visibility::pg_catalog.text OPERATOR(pg_catalog.=) ANY ('{organization,public}'))",
@@ -617,11 +617,11 @@ load_files(Memberships *memberships)
 	push_snapshot_of_now();
 	SPI_connect();
 	appdb_query_as_owner(&plan, "file_permissions",
-						 "SELECT p.file_id, p.permission::pg_catalog.text, p.expires_at::pg_catalog.timestamptz, p.space_id "
+						 "SELECT p.file_id::pg_catalog.uuid, p.permission::pg_catalog.text, p.expires_at::pg_catalog.timestamptz, p.space_id::pg_catalog.uuid "
 						 "FROM app_data.file_permissions p "
 						 "WHERE p.user_id OPERATOR(pg_catalog.=) $1 AND p.deleted_at IS NULL "
 						 "UNION ALL "
-						 "SELECT p.file_id, p.permission::pg_catalog.text, p.expires_at::pg_catalog.timestamptz, p.space_id "
+						 "SELECT p.file_id::pg_catalog.uuid, p.permission::pg_catalog.text, p.expires_at::pg_catalog.timestamptz, p.space_id::pg_catalog.uuid "
 						 "FROM app_data.file_permissions p "
 						 "WHERE p.space_id OPERATOR(pg_catalog.=) ANY ($2) AND p.user_id IS NULL AND p.deleted_at IS NULL",
 						 2, types, values, NULL, true);
@@ -754,10 +754,10 @@ load_chat(const pg_uuid_t *id, bool of_message, KnownChat *chat)
 	SPI_connect();
 	appdb_query_as_owner(&plans[of_message], "chats",
 						 of_message ?
-						 "SELECT c.space_id, c.user_id, c.visibility::pg_catalog.text OPERATOR(pg_catalog.=) 'private' "
+						 "SELECT c.space_id::pg_catalog.uuid, c.user_id::pg_catalog.uuid, c.visibility::pg_catalog.text OPERATOR(pg_catalog.=) 'private' "
 						 "FROM app_data.messages m JOIN app_data.chats c ON c.id OPERATOR(pg_catalog.=) m.chat_id "
 						 "WHERE m.id OPERATOR(pg_catalog.=) $1" :
-						 "SELECT c.space_id, c.user_id, c.visibility::pg_catalog.text OPERATOR(pg_catalog.=) 'private' "
+						 "SELECT c.space_id::pg_catalog.uuid, c.user_id::pg_catalog.uuid, c.visibility::pg_catalog.text OPERATOR(pg_catalog.=) 'private' "
 						 "FROM app_data.chats c WHERE c.id OPERATOR(pg_catalog.=) $1",
 						 1, types, &value, NULL, true);
 	found = (SPI_processed == 1);

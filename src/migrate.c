@@ -504,7 +504,7 @@ run_batch(void *arg)
 
 	limit_lock_waits();
 	SPI_connect();
-	execute_for_step(run, "SELECT coalesce(last_id, '00000000-0000-0000-0000-000000000000') FROM app_data.pending "
+	execute_for_step(run, "SELECT coalesce(last_id, '00000000-0000-0000-0000-000000000000')::uuid FROM app_data.pending "
 					 "WHERE version = $1 AND step = $2 AND $3 IS NULL FOR UPDATE", NULL);
 	if (SPI_processed != 1)
 		elog(ERROR, "step %d of version %s is gone", run->number, run->version);

@@ -87,7 +87,7 @@ static bool
 is_hidden(Oid relid, const pg_uuid_t *id, AppdbPolicies **policies, MemoryContext context)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
-	Oid			indexoid = rel->rd_rel->relkind == RELKIND_RELATION ? compat_primary_key_index(rel) : InvalidOid;
+	Oid			indexoid = appdb_id_index(rel);
 	bool		hidden = false;
 
 	if (OidIsValid(indexoid))

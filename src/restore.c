@@ -242,7 +242,7 @@ check_row_security(Relation rel, Datum *ids, int nids)
 static void
 lock_rows(Oid relid, Datum *ids, int nids)
 {
-	select_rows(psprintf("SELECT id, deleted_at FROM %s WHERE id OPERATOR(pg_catalog.=) ANY ($1) "
+	select_rows(psprintf("SELECT id::pg_catalog.uuid, deleted_at FROM %s WHERE id OPERATOR(pg_catalog.=) ANY ($1) "
 						 "ORDER BY id FOR UPDATE", appdb_qualified_name(relid)),
 				UUIDARRAYOID, uuid_array(ids, nids));
 	for (int i = 0; i < nids; i++)
@@ -462,7 +462,7 @@ candidates_statement(Relation rel)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT c.id, c.deleted_at, ");
+	appendStringInfoString(&sql, "SELECT c.id::pg_catalog.uuid, c.deleted_at::pg_catalog.timestamptz, ");
 	for (int i = 0; i < links->nparents; i++)
 	{
 		AppdbLink	link = links->parents[i];

@@ -219,8 +219,8 @@ open_deleter(Relation view, Oid relid, MemoryContext context)
 	deleter->deleted_at = need_attribute(relid, "deleted_at", TIMESTAMPTZOID);
 	deleter->updated_at = need_attribute(relid, "updated_at", TIMESTAMPTZOID);
 	deleter->rel = table_open(relid, RowExclusiveLock);
-	key = compat_primary_key_index(deleter->rel);
-	if (deleter->rel->rd_rel->relkind == RELKIND_RELATION && OidIsValid(key))
+	key = appdb_id_index(deleter->rel);
+	if (OidIsValid(key))
 	{
 		deleter->index = index_open(key, AccessShareLock);
 		deleter->snapshot = RegisterSnapshot(GetActiveSnapshot());

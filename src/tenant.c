@@ -69,7 +69,7 @@ static const char *const ask_space =
 " AND m.user_id OPERATOR(pg_catalog.=) $2 AND m.deleted_at IS NULL AND m.role OPERATOR(pg_catalog.=) ANY ('{owner,admin}')"
 " UNION ALL SELECT 'owner' WHERE s.owner_id OPERATOR(pg_catalog.=) $2) r (role)"
 " ORDER BY appdb._role_rank(r.role) DESC LIMIT 1), "
-"s.owner_id "
+"s.owner_id::pg_catalog.uuid "
 "FROM app_data.spaces s WHERE s.id OPERATOR(pg_catalog.=) $1";
 
 static void

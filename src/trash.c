@@ -101,12 +101,12 @@ roots_statement(Relation rel, bool notes)
 
 	initStringInfo(&sql);
 	if (notes)
-		appendStringInfo(&sql, "SELECT c.id, d.role, d.user_id, d.purged_at FROM %s c LEFT JOIN LATERAL "
+		appendStringInfo(&sql, "SELECT c.id::pg_catalog.uuid, d.role::pg_catalog.name, d.user_id::pg_catalog.uuid, d.purged_at::pg_catalog.timestamptz FROM %s c LEFT JOIN LATERAL "
 						 "(SELECT * FROM app_data.deletions d WHERE d.deleted_at OPERATOR(pg_catalog.=) c.deleted_at "
 						 "ORDER BY d.entity OPERATOR(pg_catalog.=) %u::pg_catalog.oid::pg_catalog.regclass DESC, d.id LIMIT 1) d ON true",
 						 appdb_qualified_name(RelationGetRelid(rel)), RelationGetRelid(rel));
 	else
-		appendStringInfo(&sql, "SELECT c.id, NULL::pg_catalog.name, NULL::pg_catalog.uuid, NULL::pg_catalog.timestamptz FROM %s c",
+		appendStringInfo(&sql, "SELECT c.id::pg_catalog.uuid, NULL::pg_catalog.name, NULL::pg_catalog.uuid, NULL::pg_catalog.timestamptz FROM %s c",
 						 appdb_qualified_name(RelationGetRelid(rel)));
 	appendStringInfoString(&sql, " WHERE c.deleted_at IS NOT NULL");
 	for (int i = 0; i < links->nparents; i++)
@@ -313,7 +313,7 @@ find_children(const AppdbLink *link, const Level *level, Datum deleted_at)
 	int			rc;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT c.id FROM %s c, %s p WHERE ", appdb_qualified_name(link->child), appdb_qualified_name(link->parent));
+	appendStringInfo(&sql, "SELECT c.id::pg_catalog.uuid FROM %s c, %s p WHERE ", appdb_qualified_name(link->child), appdb_qualified_name(link->parent));
 	append_link(&sql, link);
 	appendStringInfoString(&sql, " AND p.id OPERATOR(pg_catalog.=) ANY ($1) AND c.deleted_at OPERATOR(pg_catalog.=) $2");
 	values[0] = PointerGetDatum(construct_array(level->ids, level->nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));

@@ -277,6 +277,29 @@ BEGIN;
 ALTER TABLE app_data.deletions ALTER rows TYPE text;
 DELETE FROM appdb.spaces;
 ROLLBACK;
+-- nor takes values of another type for what they are not
+BEGIN;
+DELETE FROM appdb.spaces;
+ALTER TABLE app_data.deletions DROP COLUMN role CASCADE;
+ALTER TABLE app_data.deletions ADD COLUMN role int DEFAULT 5;
+SELECT count(deleted_by_role) FROM appdb.trash;
+ROLLBACK;
+-- a primary key that is none of ids any more
+BEGIN;
+CREATE TABLE app_data.parents (id uuid PRIMARY KEY, n int UNIQUE, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+CREATE TABLE app_data.children (id uuid PRIMARY KEY, parent_id uuid, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+CREATE INDEX ON app_data.children (parent_id);
+SELECT appdb.manage('app_data.parents');
+INSERT INTO appdb.parents (id, n) VALUES (pg_temp.u(98), 5);
+ALTER TABLE app_data.parents DROP CONSTRAINT parents_pkey;
+ALTER TABLE app_data.parents ADD PRIMARY KEY (n), ADD UNIQUE (id);
+ALTER TABLE app_data.children ADD FOREIGN KEY (parent_id) REFERENCES app_data.parents (id);
+SELECT appdb.manage('app_data.children');
+SAVEPOINT s;
+INSERT INTO appdb.children (parent_id) VALUES (pg_temp.u(98));
+ROLLBACK TO s;
+DELETE FROM appdb.parents RETURNING n;
+ROLLBACK;
 -- a live view that has become another
 BEGIN;
 CREATE OR REPLACE VIEW appdb.message_files WITH (security_invoker) AS SELECT m.* FROM (SELECT * FROM app_data.message_files WHERE deleted_at IS NULL) m;
