@@ -847,6 +847,7 @@ DECLARE
 	new_role text;
 	was_live boolean;
 	is_live boolean;
+	organization uuid;
 	t record;
 	locked boolean;
 BEGIN
@@ -883,6 +884,21 @@ BEGIN
 		IF new_role IS DISTINCT FROM old_role THEN
 			-- who is not to know of it does not lock it either
 			FOREACH locked IN ARRAY ARRAY[false, true] LOOP
+				-- who is being removed from the organization is, before they get into one of its spaces
+				IF kind = 'space' AND is_live AND NOT was_live THEN
+					IF NOT locked THEN
+						organization := (SELECT m.organization_id FROM app_data.members AS m JOIN app_data.spaces AS s ON s.organization_id = m.organization_id
+							WHERE s.id = new_id AND m.user_id = NEW.user_id AND m.deleted_at IS NULL);
+					ELSIF organization IS NOT NULL THEN
+						PERFORM FROM app_data.members AS m
+						WHERE m.organization_id = organization AND m.user_id = NEW.user_id AND m.deleted_at IS NULL FOR SHARE;
+						IF NOT FOUND THEN
+							RAISE EXCEPTION USING
+								ERRCODE = 'serialization_failure',
+								MESSAGE = 'could not serialize access due to concurrent update';
+						END IF;
+					END IF;
+				END IF;
 				SELECT n.role, n.seats, n.members INTO t
 				FROM appdb._tenant_now(CASE kind WHEN 'organization' THEN coalesce(new_id, old_id) END,
 									   CASE kind WHEN 'space' THEN coalesce(new_id, old_id) END, me, locked) AS n;
