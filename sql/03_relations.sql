@@ -124,6 +124,8 @@ CREATE FUNCTION appdb._sync_relations(entity pg_catalog.regclass, old_view pg_ca
 AS $$
 DECLARE
 	this name;
+	relations jsonb;			-- this view's
+	n int8;
 	rel record;
 	fn record;
 	signature text;
@@ -132,9 +134,12 @@ BEGIN
 	SELECT COALESCE(old_view, m.view) INTO this
 	FROM (SELECT) x LEFT JOIN appdb._managed_tables() m ON m.entity = _sync_relations.entity;
 
-	SELECT x."from", x.name, string_agg(x.constraint_name, ', ') AS constraints INTO rel
-	FROM appdb._relations() x GROUP BY x."from", x.name HAVING count(*) > 1 LIMIT 1;
-	IF FOUND THEN
+	-- all of them are read once
+	SELECT jsonb_agg(to_jsonb(x)) FILTER (WHERE this IN (x."from", x."to", x.through)), max(x.n) INTO relations, n
+	FROM (SELECT r.*, count(*) OVER (PARTITION BY r."from", r.name) AS n FROM appdb._relations() r) x;
+	IF n > 1 THEN
+		SELECT x."from", x.name, string_agg(x.constraint_name, ', ') AS constraints INTO rel
+		FROM appdb._relations() x GROUP BY x."from", x.name HAVING count(*) > 1 LIMIT 1;
 		RAISE EXCEPTION USING
 			ERRCODE = 'duplicate_object',
 			MESSAGE = format('live view "%s" would have two relations "%s"', rel."from", rel.name),
@@ -147,8 +152,8 @@ BEGIN
 		WITH wanted AS MATERIALIZED (
 			SELECT x."from", x.name, x."to", appdb._relation_body(x) AS body,
 				   CASE x.kind WHEN 'one' THEN 1 ELSE 1000 END AS rows
-			FROM appdb._relations() x
-			WHERE this IN (x."from", x."to", x.through))
+			FROM jsonb_to_recordset(relations) x ("from" name, name name, kind text, "to" name, columns name[], to_columns name[],
+												  through name, through_columns name[], through_to_columns name[]))
 		SELECT p.oid::regprocedure AS signature
 		FROM pg_proc p
 		JOIN pg_type a ON a.oid = p.proargtypes[0]
@@ -167,9 +172,9 @@ BEGIN
 	END LOOP;
 
 	FOR rel IN
-		SELECT * FROM appdb._relations() x
-		WHERE this IN (x."from", x."to", x.through)
-		  AND to_regclass(format('appdb.%I', x."from")) IS NOT NULL
+		SELECT * FROM jsonb_to_recordset(relations) x ("from" name, name name, kind text, "to" name, columns name[], to_columns name[],
+													   through name, through_columns name[], through_to_columns name[], constraint_name name)
+		WHERE to_regclass(format('appdb.%I', x."from")) IS NOT NULL
 		  AND to_regclass(format('appdb.%I', x."to")) IS NOT NULL
 		  AND (x.through IS NULL OR to_regclass(format('appdb.%I', x.through)) IS NOT NULL)
 		ORDER BY x."from", x.name
