@@ -410,6 +410,8 @@ restore_group(AppdbRestore *restore, Oid relid, Datum *ids, int nids, TimestampT
 {
 	MemoryContext context = CurrentMemoryContext;
 
+	/* what one operation takes goes before the next: there can be one a row */
+	SPI_connect();
 	lock_operation(relid, ids[0], stamp);
 	restore->stamp = stamp;
 	restore->relid = InvalidOid;
@@ -447,6 +449,8 @@ restore_group(AppdbRestore *restore, Oid relid, Datum *ids, int nids, TimestampT
 	}
 	PG_END_TRY();
 	appdb_restore_end(restore);
+	restore->waiting = NULL;
+	SPI_finish();
 }
 
 /*

@@ -66,5 +66,29 @@ $$;
 SELECT rows, count(*) FROM memory.cascaded GROUP BY rows;
 SELECT count(*) BETWEEN 1 AND 80 AS bounded FROM pg_backend_memory_contexts WHERE name = 'appdb links';
 
+-- rows that were deleted one by one and are restored together
+CREATE TABLE memory.rows (id uuid PRIMARY KEY, n int, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL,
+  deleted_at timestamptz);
+SELECT appdb.manage('memory.rows', view => 'memory_rows');
+INSERT INTO appdb.memory_rows (n) SELECT generate_series(1, 1000);
+DO $$
+BEGIN
+  FOR i IN 1..1000 LOOP
+    DELETE FROM appdb.memory_rows WHERE n = i;
+  END LOOP;
+END
+$$;
+CREATE TABLE memory.seen (bytes numeric);
+CREATE FUNCTION memory.look() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO memory.seen SELECT sum(total_bytes) FROM pg_backend_memory_contexts;
+  RETURN NULL;
+END
+$$;
+CREATE TRIGGER look AFTER UPDATE ON memory.rows FOR EACH ROW WHEN (NEW.n % 100 = 0) EXECUTE FUNCTION memory.look();
+SELECT rows FROM appdb.restore('memory.rows', (SELECT array_agg(id) FROM memory.rows));
+SELECT count(*), max(bytes) - min(bytes) < 4000000 AS bounded FROM memory.seen;
+
 SET client_min_messages = error;
+SET appdb.allow_drop = on;
 DROP SCHEMA memory CASCADE;
