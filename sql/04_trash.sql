@@ -519,32 +519,32 @@ DECLARE
 					  WHERE a.attrelid = m.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped)
 		  AND m.entity NOT IN (SELECT r.entity FROM appdb._out_of_reach() r)
 		ORDER BY m.entity::text);
-	next record;
+	free regclass[];
 BEGIN
 	WITH RECURSIVE refers (child, parent) AS (
 		SELECT DISTINCT c.conrelid, c.confrelid FROM pg_constraint c
-		WHERE c.contype = 'f' AND c.conrelid = ANY (todo) AND c.confrelid = ANY (todo) AND c.confdeltype IN ('a', 'r')
+		WHERE c.contype = 'f' AND c.conrelid IN (SELECT unnest(todo)) AND c.confrelid IN (SELECT unnest(todo)) AND c.confdeltype IN ('a', 'r')
 	), reaches (child, ancestor) AS (
 		SELECT r.child, r.parent FROM refers r
 		UNION
 		SELECT a.child, r.parent FROM reaches a JOIN refers r ON r.child = a.ancestor
 	)
 	SELECT COALESCE(array_agg(DISTINCT r.child::regclass) FILTER (WHERE r.child = r.ancestor), '{}'),
-		   COALESCE(bool_or(r.child <> r.ancestor AND EXISTS (
-			   SELECT FROM reaches back WHERE back.child = r.ancestor AND back.ancestor = r.child)), false)
+		   COALESCE(bool_or(r.child <> r.ancestor AND (r.child, r.ancestor) IN (SELECT back.ancestor, back.child FROM reaches back)), false)
 	INTO circular, by_others
 	FROM reaches r;
 
 	entities := '{}';
 	WHILE cardinality(todo) > 0 LOOP
+		SELECT array_agg(t ORDER BY t = ANY (circular) DESC, t::text) INTO free FROM unnest(todo) t
+		WHERE t::oid NOT IN (SELECT c.confrelid FROM pg_constraint c
+							 WHERE c.contype = 'f' AND c.confrelid <> c.conrelid AND c.conrelid IN (SELECT unnest(todo)));
 		-- a circle is cut anywhere: what cannot go for a reference goes later
-		SELECT t INTO next FROM unnest(todo) t
-		ORDER BY EXISTS (SELECT FROM pg_constraint c
-						 WHERE c.contype = 'f' AND c.confrelid = t AND c.conrelid <> t AND c.conrelid = ANY (todo)),
-				 t = ANY (circular) DESC, t::text
-		LIMIT 1;
-		entities := entities || next.t;
-		todo := array_remove(todo, next.t);
+		IF free IS NULL THEN
+			free := ARRAY(SELECT t FROM unnest(todo) t ORDER BY t = ANY (circular) DESC, t::text LIMIT 1);
+		END IF;
+		entities := entities || free;
+		todo := ARRAY(SELECT t FROM unnest(todo) t WHERE t::oid NOT IN (SELECT unnest(free)));
 	END LOOP;
 END
 $$;
