@@ -673,8 +673,9 @@ BEGIN
 				SELECT t.relid FROM pg_catalog.pg_partition_tree(entity) t WHERE t.isleaf
 				UNION SELECT entity WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_partition_tree(entity))
 			LOOP
-				statements := ARRAY[appdb._purge_statement(entity, part, false), appdb._purge_statement(entity, part, true)];
 				pages := pg_catalog.pg_relation_size(part) OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::pg_catalog.int8;
+				CONTINUE WHEN pages OPERATOR(pg_catalog.=) 0;
+				statements := ARRAY[appdb._purge_statement(entity, part, false), appdb._purge_statement(entity, part, true)];
 				page := pages;
 				rest := '{}';
 				WHILE page OPERATOR(pg_catalog.>) 0 OR pg_catalog.cardinality(rest) OPERATOR(pg_catalog.>) 0 LOOP
