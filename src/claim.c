@@ -502,12 +502,27 @@ appdb_park_lock(PG_FUNCTION_ARGS)
 
 /* == taking =============================================================== */
 
+/*
+ * Take the task in the slot by a function, for triggers to fire.  The function
+ * knows it by its ticket; what else became of it since it was read (a heartbeat,
+ * a worker that gave it back, and its place in its group), the lock tells.
+ */
 static bool
 update_by_function(Claim *claim, int32 ticket, int32 group_slot)
 {
 	LOCAL_FCINFO(call, 6);
 	FmgrInfo	flinfo;
 	Oid			argtypes[] = {UUIDOID, INT4OID, INT4OID, TEXTOID, TIMESTAMPTZOID, INT4OID};
+	ItemPointerData tid = claim->slot->tts_tid;
+	TupleTableSlot *locked = table_slot_create(claim->rel, NULL);
+	TM_FailureData tmfd;
+	TM_Result	result;
+
+	result = table_tuple_lock(claim->rel, &tid, claim->snapshot, locked, GetCurrentCommandId(true),
+							  LockTupleNoKeyExclusive, LockWaitSkip, 0, &tmfd);
+	ExecDropSingleTupleTableSlot(locked);
+	if (result != TM_Ok)
+		return false;
 
 	fmgr_info(appdb_engine_function("_claim_one", 6, argtypes), &flinfo);
 	InitFunctionCallInfoData(*call, &flinfo, 6, InvalidOid, NULL, NULL);
