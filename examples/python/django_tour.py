@@ -42,6 +42,13 @@ class Row(models.Model):
         abstract = True
 
 
+class Visibility(models.TextField):
+    """An enum: since 5.2, Django has to know its name where it sends many values in an array."""
+
+    def db_type(self, connection):
+        return "app_data.chat_visibility"
+
+
 # managed = False: no migrations; DO_NOTHING: what is below a row is deleted by the database
 class User(Row):
     name = models.TextField(null=True)
@@ -61,7 +68,7 @@ class Chat(Row):
     space = models.ForeignKey(Space, models.DO_NOTHING)
     user = models.ForeignKey(User, models.DO_NOTHING, null=True)
     title = models.TextField(null=True)
-    visibility = models.TextField(default="space")
+    visibility = Visibility(default="space")
     metadata = models.JSONField(default=dict)
 
     class Meta:

@@ -57,7 +57,7 @@ for v in "${released[@]}"; do
 		SELECT string_agg(kind || ' ' || status, ', ' ORDER BY kind) FROM appdb.tasks;
 		SELECT kind, appdb.fail(id, ticket, 'no', '1 minute') > now() FROM appdb.tasks WHERE status = 'running';
 		SELECT kind FROM appdb.claim();
-		UPDATE app_data.tasks SET run_at = now() WHERE kind = 'next';
+		UPDATE app_data.tasks SET run_at = now() - interval '1 second' WHERE kind = 'next';
 		SELECT kind, appdb.snooze(id, ticket, '1 minute') > now() FROM appdb.claim();
 		SELECT appdb.idle('{default}') > '0';
 		CALL appdb.maintain(purge => false);
