@@ -514,14 +514,9 @@ update_by_function(Claim *claim, int32 ticket, int32 group_slot)
 	FmgrInfo	flinfo;
 	Oid			argtypes[] = {UUIDOID, INT4OID, INT4OID, TEXTOID, TIMESTAMPTZOID, INT4OID};
 	ItemPointerData tid = claim->slot->tts_tid;
-	TupleTableSlot *locked = table_slot_create(claim->rel, NULL);
 	TM_FailureData tmfd;
-	TM_Result	result;
 
-	result = table_tuple_lock(claim->rel, &tid, claim->snapshot, locked, GetCurrentCommandId(true),
-							  LockTupleNoKeyExclusive, LockWaitSkip, 0, &tmfd);
-	ExecDropSingleTupleTableSlot(locked);
-	if (result != TM_Ok)
+	if (appdb_lock_task(claim->rel, &tid, claim->snapshot, &tmfd) != TM_Ok)
 		return false;
 
 	fmgr_info(appdb_engine_function("_claim_one", 6, argtypes), &flinfo);

@@ -507,6 +507,21 @@ who_is_at(TupleTableSlot *slot)
 }
 
 /*
+ * Lock a task without waiting, if it is still as the snapshot shows it.
+ */
+TM_Result
+appdb_lock_task(Relation rel, ItemPointer tid, Snapshot snapshot, TM_FailureData *tmfd)
+{
+	TupleTableSlot *locked = table_slot_create(rel, NULL);
+	TM_Result	result;
+
+	result = table_tuple_lock(rel, tid, snapshot, locked, GetCurrentCommandId(true),
+							  LockTupleNoKeyExclusive, LockWaitSkip, 0, tmfd);
+	ExecDropSingleTupleTableSlot(locked);
+	return result;
+}
+
+/*
  * Give a task another version, which the slot has, without the executor; what
  * changes is what a claim or a completion changes.  Others that are at it are
  * waited for, unless "old" is given, a slot with the version as it was found:
@@ -539,15 +554,9 @@ appdb_update_task(TaskWriter *writer, ItemPointer tid, TupleTableSlot *slot, Sna
 			case SOMEBODY:
 				return TM_WouldBlock;
 			case PERHAPS_SOMEBODY:
-				{
-					TupleTableSlot *locked = table_slot_create(rel, NULL);
-
-					result = table_tuple_lock(rel, tid, snapshot, locked, GetCurrentCommandId(true),
-											  LockTupleNoKeyExclusive, LockWaitSkip, 0, tmfd);
-					ExecDropSingleTupleTableSlot(locked);
-					if (result != TM_Ok)
-						return result;
-				}
+				result = appdb_lock_task(rel, tid, snapshot, tmfd);
+				if (result != TM_Ok)
+					return result;
 		}
 	}
 	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), snapshot, InvalidSnapshot, true, tmfd,

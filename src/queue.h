@@ -75,6 +75,7 @@ extern void appdb_stop_waiting(void);
 extern bool appdb_start_waiting(const char *queue);
 extern void appdb_begin_writing(TaskWriter *writer, Relation rel);
 extern void appdb_end_writing(TaskWriter *writer);
+extern TM_Result appdb_lock_task(Relation rel, ItemPointer tid, Snapshot snapshot, TM_FailureData *tmfd);
 extern TM_Result appdb_update_task(TaskWriter *writer, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot,
 								   TupleTableSlot *old, TM_FailureData *tmfd);
 
