@@ -160,9 +160,7 @@ From TypeScript, with postgres.js and Drizzle (npm install postgres drizzle-orm)
 ${bold}What to type next${plain}
 
     psql -h $CLUSTER -U app app        then, for example:
-        SELECT * FROM appdb.relations;
-        SELECT title, appdb.folder_path(folder_id) FROM appdb.notes;
-        DELETE FROM appdb.users WHERE email = 'jonas@lumen.example' RETURNING name;
+$(sed 's/^/        /' "$TOP/demo/next.sql")
 
     make demo          the same again, from the start
     make demo-stop     stop the server; its data stays in $CLUSTER
