@@ -493,6 +493,8 @@ CREATE FUNCTION appdb._bury_all(ids uuid[])
 	AS $$
 DECLARE
 	task record;
+	canceled uuid[] := '{}';
+	dead uuid[] := '{}';
 	n integer := 0;
 BEGIN
 	FOR task IN
@@ -502,11 +504,14 @@ BEGIN
 		ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED
 	LOOP
 		IF task.status = 'pending' THEN
-			PERFORM appdb._task_end(task.id, 'canceled', NULL, CASE WHEN task.attempts = 0 THEN 'expired before it was begun' ELSE 'expired before it was tried again' END);
+			PERFORM appdb._task_close(task.id, 'canceled', NULL, CASE WHEN task.attempts = 0 THEN 'expired before it was begun' ELSE 'expired before it was tried again' END);
+			canceled := canceled || task.id;
 		ELSIF task.cancel_requested THEN
-			PERFORM appdb._task_end(task.id, 'canceled', NULL, 'its worker went silent');
+			PERFORM appdb._task_close(task.id, 'canceled', NULL, 'its worker went silent');
+			canceled := canceled || task.id;
 		ELSIF task.attempts >= task.max_attempts THEN
-			PERFORM appdb._task_end(task.id, 'dead', NULL, 'its worker went silent');
+			PERFORM appdb._task_close(task.id, 'dead', NULL, 'its worker went silent');
+			dead := dead || task.id;
 		ELSE
 			UPDATE app_data.tasks AS t SET status = 'pending', locked_until = NULL, group_slot = CASE WHEN coalesce(t.group_limit, 1) = 1 THEN t.group_slot END,
 				last_error = 'its worker went silent', errors = appdb._add_error(t.errors, t.attempts, t.locked_by, 'its worker went silent')
@@ -515,6 +520,8 @@ BEGIN
 		END IF;
 		n := n + 1;
 	END LOOP;
+	PERFORM appdb._tasks_ended(canceled, 'canceled');
+	PERFORM appdb._tasks_ended(dead, 'dead');
 	RETURN n;
 END
 $$;
@@ -563,31 +570,55 @@ CREATE FUNCTION appdb._add_error(errors jsonb, attempt integer, worker text, err
 $$;
 COMMENT ON FUNCTION appdb._add_error(jsonb, integer, text, text) IS 'Internal: the history of errors with one more';
 
--- Ends a task that the caller has locked, and tells those that wait for it.
-CREATE FUNCTION appdb._task_end(id uuid, status text, result jsonb, error text)
+-- Gives a task that the caller has locked its last status.
+CREATE FUNCTION appdb._task_close(id uuid, status text, result jsonb, error text)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	UPDATE app_data.tasks AS t SET status = _task_close.status::app_data.task_status, queued = false, parked = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
+		result = CASE WHEN _task_close.status = 'completed' THEN _task_close.result ELSE t.result END, progress = CASE WHEN _task_close.status = 'completed' THEN 1 ELSE t.progress END,
+		last_error = coalesce(left(error, 100000), t.last_error),
+		errors = CASE WHEN error IS NULL THEN t.errors ELSE appdb._add_error(t.errors, t.attempts, t.locked_by, error) END
+	WHERE t.id = _task_close.id;
+END
+$$;
+COMMENT ON FUNCTION appdb._task_close(uuid, text, jsonb, text) IS 'Internal: gives a task its last status';
+
+-- What follows from it for others. For tasks that end together it is done once, after all of them have ended: so everybody locks what waits for any of them in
+-- one order, and nobody waits for whoever waits for them.
+CREATE FUNCTION appdb._tasks_ended(ids uuid[], status text)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
+	parents uuid[] := ARRAY(SELECT t.id FROM app_data.tasks AS t WHERE t.id = ANY (ids) AND t.has_dependents);
 	task record;
 BEGIN
-	UPDATE app_data.tasks AS t SET status = _task_end.status::app_data.task_status, queued = false, parked = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
-		result = coalesce(_task_end.result, t.result), progress = CASE WHEN _task_end.status = 'completed' THEN 1 ELSE t.progress END,
-		last_error = coalesce(left(error, 100000), t.last_error),
-		errors = CASE WHEN error IS NULL THEN t.errors ELSE appdb._add_error(t.errors, t.attempts, t.locked_by, error) END
-	WHERE t.id = _task_end.id
-	RETURNING t.queue, t.group_key, t.has_dependents INTO task;
-	IF task.has_dependents THEN
-		PERFORM appdb._task_dependents(ARRAY[_task_end.id], _task_end.status);
+	IF parents <> '{}' THEN
+		PERFORM appdb._task_dependents(parents, _tasks_ended.status);
 	END IF;
-	IF task.group_key IS NOT NULL THEN
+	FOR task IN SELECT t.group_key, t.queue FROM app_data.tasks AS t WHERE t.id = ANY (ids) AND t.group_key IS NOT NULL LOOP
 		PERFORM appdb._unpark(task.group_key);
 		PERFORM appdb._wake(task.queue);
-	END IF;
+	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION appdb._task_end(uuid, text, jsonb, text) IS 'Internal: ends a task, and tells those that wait for it';
+COMMENT ON FUNCTION appdb._tasks_ended(uuid[], text) IS 'Internal: tells those that wait for tasks that these have ended';
+
+CREATE FUNCTION appdb._task_end(id uuid, status text, result jsonb, error text)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	PERFORM appdb._task_close(id, status, result, error);
+	PERFORM appdb._tasks_ended(ARRAY[id], status);
+END
+$$;
+COMMENT ON FUNCTION appdb._task_end(uuid, text, jsonb, text) IS 'Internal: ends a task that the caller has locked, and tells those that wait for it';
 
 CREATE FUNCTION appdb._task_dependents(ids uuid[], status text)
 	RETURNS void
@@ -790,17 +821,8 @@ CREATE FUNCTION appdb._complete(id uuid, ticket integer, result jsonb)
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-DECLARE
-	task record;
 BEGIN
-	SELECT * INTO task FROM appdb._leased(id, ticket);
-	UPDATE app_data.tasks AS t SET result = NULL WHERE t.id = task.id AND t.result IS NOT NULL;
-	PERFORM appdb._task_end(task.id, 'completed', result, NULL);
-	IF result IS NULL AND NOT current_setting('appdb.keep_completed_tasks')::boolean THEN
-		DELETE FROM app_data.tasks AS t
-		WHERE t.id = task.id AND NOT t.has_dependents
-			AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.contype = 'f' AND c.confrelid = 'app_data.tasks'::regclass AND c.confdeltype IN ('a', 'r'));
-	END IF;
+	PERFORM appdb._complete_many(ARRAY[id], ARRAY[ticket], ARRAY[result]);
 END
 $$;
 COMMENT ON FUNCTION appdb._complete(uuid, integer, jsonb) IS 'Internal: appdb.complete() as the tables'' owner';
@@ -810,13 +832,15 @@ CREATE FUNCTION appdb.complete_many(ids uuid[], tickets integer[], results jsonb
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_complete_many';
 COMMENT ON FUNCTION appdb.complete_many(uuid[], integer[], jsonb[]) IS
-'Says that tasks are done, all or none, and returns how many: ids, their tickets and, where given, their results, in the same order. Errors as of complete(), for the first that is lost.';
+'Says that tasks are done, all or none, and returns how many: ids, their tickets and, where given, their results, in the same order. Errors as of complete(), for one that is lost.';
 
 CREATE FUNCTION appdb._complete_many(ids uuid[], tickets integer[], results jsonb[])
 	RETURNS integer
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+DECLARE
+	task record;
 BEGIN
 	-- null is what array_agg() makes of no rows
 	ids := coalesce(ids, '{}');
@@ -834,9 +858,17 @@ BEGIN
 			MESSAGE = 'a task was given more than once',
 			HINT = 'Give each id once.';
 	END IF;
-	FOR i IN 1 .. cardinality(ids) LOOP
-		PERFORM appdb._complete(ids[i], tickets[i], results[i]);
+	-- in one order, as whoever enqueues tasks that wait for them locks them
+	FOR task IN SELECT i.id, i.ticket, i.result FROM unnest(ids, tickets, results) AS i (id, ticket, result) ORDER BY i.id LOOP
+		PERFORM appdb._leased(task.id, task.ticket);
+		PERFORM appdb._task_close(task.id, 'completed', task.result, NULL);
 	END LOOP;
+	PERFORM appdb._tasks_ended(ids, 'completed');
+	IF NOT current_setting('appdb.keep_completed_tasks')::boolean THEN
+		DELETE FROM app_data.tasks AS t
+		WHERE t.id = ANY (ids) AND t.result IS NULL AND NOT t.has_dependents
+			AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.contype = 'f' AND c.confrelid = 'app_data.tasks'::regclass AND c.confdeltype IN ('a', 'r'));
+	END IF;
 	RETURN cardinality(ids);
 END
 $$;

@@ -264,6 +264,14 @@ appdb_complete(PG_FUNCTION_ARGS)
 	return result;
 }
 
+static int
+compare_ids(const void *a, const void *b, void *arg)
+{
+	const Datum *ids = arg;
+
+	return memcmp(DatumGetPointer(ids[*(const int *) a]), DatumGetPointer(ids[*(const int *) b]), UUID_LEN);
+}
+
 /*
  * appdb.complete_many(ids uuid[], tickets integer[], results jsonb[]) returns integer
  */
@@ -286,6 +294,7 @@ appdb_complete_many(PG_FUNCTION_ARGS)
 		Datum	   *tickets;
 		Datum	   *results = NULL;
 		bool	   *nulls = NULL;
+		int		   *order;
 		int			n;
 		int			ntickets;
 		int			nresults = 0;
@@ -300,21 +309,26 @@ appdb_complete_many(PG_FUNCTION_ARGS)
 					 errmsg("ids, tickets and results must be of the same length"),
 					 errhint("Each id needs the ticket that claim() returned with it.")));
 
+		/* in one order, as whoever enqueues tasks that wait for them locks them */
+		order = palloc(sizeof(int) * n);
+		for (int i = 0; i < n; i++)
+			order[i] = i;
+		qsort_arg(order, n, sizeof(int), compare_ids, ids);
+
 		begin_completion(&completion, rel);
 		for (int i = 0; i < n; i++)
 		{
-			if (complete_task(&completion, ids[i], DatumGetInt32(tickets[i]),
-							  results == NULL ? (Datum) 0 : results[i], results == NULL || nulls[i]))
+			int			task = order[i];
+
+			if (complete_task(&completion, ids[task], DatumGetInt32(tickets[task]),
+							  results == NULL ? (Datum) 0 : results[task], results == NULL || nulls[task]))
 				continue;
-			for (int j = 0; j < i; j++)
-			{
-				if (memcmp(DatumGetPointer(ids[i]), DatumGetPointer(ids[j]), UUID_LEN) == 0)
-					ereport(ERROR,
-							(errcode(ERRCODE_CARDINALITY_VIOLATION),
-							 errmsg("a task was given more than once"),
-							 errhint("Give each id once.")));
-			}
-			complain_lost(ids[i], DatumGetInt32(tickets[i]));
+			if (i > 0 && compare_ids(&order[i - 1], &task, ids) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_CARDINALITY_VIOLATION),
+						 errmsg("a task was given more than once"),
+						 errhint("Give each id once.")));
+			complain_lost(ids[task], DatumGetInt32(tickets[task]));
 		}
 		end_completion(&completion);
 		result = Int32GetDatum(n);
