@@ -102,7 +102,7 @@ BEGIN
 				RETURN task;
 			END IF;
 		ELSIF NOT added THEN
-			SELECT t.id, t.status INTO old FROM appdb.tasks AS t
+			SELECT t.id, t.status, t.queue, t.group_key, t.group_slot INTO old FROM appdb.tasks AS t
 			WHERE t.kind = _enqueue.kind AND t.dedupe_key = _enqueue.dedupe_key AND t.space_id IS NOT DISTINCT FROM _enqueue.space_id
 				AND t.finished_at IS NULL
 			FOR NO KEY UPDATE;
@@ -111,13 +111,7 @@ BEGIN
 				IF old.status <> 'pending' THEN
 					RETURN task;
 				ELSIF _enqueue.on_duplicate = 'replace' THEN
-					IF waits > 0 AND EXISTS (
-						WITH RECURSIVE before AS (
-							SELECT unnest(parents) AS id
-							UNION
-							SELECT unnest(t.depends_on) FROM before AS b JOIN appdb.tasks AS t ON t.id = b.id WHERE t.waits_for > 0)
-						SELECT FROM before AS b WHERE b.id = task)
-					THEN
+					IF waits > 0 AND appdb._task_precedes(task, parents) THEN
 						RAISE check_violation USING
 							MESSAGE = format('task "%s" cannot depend on itself', _enqueue.kind),
 							DETAIL = format('Task %s, which has this dedupe key, is one of those that it would wait for, or they wait for it.', task),
@@ -128,6 +122,9 @@ BEGIN
 						group_slot = CASE WHEN t.group_key = _enqueue.group_key THEN t.group_slot END, expires_at = _enqueue.expires_at, depends_on = nullif(parents, '{}'), waits_for = waits,
 						attempts = 0, progress = 0, progress_message = NULL, last_error = NULL
 					WHERE t.id = task RETURNING t.queue INTO waits_in;
+					IF old.group_slot IS NOT NULL AND old.group_key IS DISTINCT FROM _enqueue.group_key THEN
+						PERFORM appdb._group_left(old.group_key, old.queue);
+					END IF;
 				ELSE
 					UPDATE appdb.tasks AS t SET run_at = starts, queued = starts <= now() AND t.waits_for = 0, parked = false
 					WHERE t.id = task RETURNING t.waits_for, t.queue INTO waits, waits_in;
@@ -705,6 +702,49 @@ CREATE FUNCTION appdb._task_await(kind text, parents uuid[])
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_task_as_owner';
 COMMENT ON FUNCTION appdb._task_await(text, uuid[]) IS 'Internal: the same with the rights of the tables'' owner; takes INSERT on appdb.tasks';
+
+-- Would a task wait for itself, if it waited for these? The lock lets nobody else have one wait for others between this look and the end of the transaction, and
+-- the look is at what is committed now, whatever the transaction's own snapshot shows.
+CREATE FUNCTION appdb.__task_precedes(task uuid, parents uuid[])
+	RETURNS boolean
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	RETURN EXISTS (
+		WITH RECURSIVE before AS (
+			SELECT unnest(parents) AS id
+			UNION
+			SELECT unnest(t.depends_on) FROM before AS b JOIN app_data.tasks AS t ON t.id = b.id WHERE t.waits_for > 0)
+		SELECT FROM before AS b WHERE b.id = task);
+END
+$$;
+COMMENT ON FUNCTION appdb.__task_precedes(uuid, uuid[]) IS 'Internal: whether tasks wait for a task';
+
+CREATE FUNCTION appdb._task_precedes(task uuid, parents uuid[])
+	RETURNS boolean
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_task_precedes';
+COMMENT ON FUNCTION appdb._task_precedes(uuid, uuid[]) IS 'Internal: the same with the rights of the tables'' owner, one session at a time; takes INSERT on appdb.tasks';
+
+-- A task that kept its place in a group went to another.
+CREATE FUNCTION appdb.__group_left(group_key text, queue text)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	PERFORM appdb._unpark(group_key);
+	PERFORM appdb._wake(queue);
+END
+$$;
+COMMENT ON FUNCTION appdb.__group_left(text, text) IS 'Internal: lets the next task of a group begin';
+
+CREATE FUNCTION appdb._group_left(group_key text, queue text)
+	RETURNS void
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_task_as_owner';
+COMMENT ON FUNCTION appdb._group_left(text, text) IS 'Internal: the same with the rights of the tables'' owner; takes UPDATE on appdb.tasks';
 
 -- The error for a worker that shows a ticket which is not the task's any more.
 CREATE FUNCTION appdb._lost(id uuid, ticket integer)

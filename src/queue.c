@@ -114,6 +114,7 @@ static List *waiting = NIL;		/* LOCKTAGs that the session holds, idle */
 static List *to_notify = NIL;	/* queues whose waiting workers the transaction wakes, in TopTransactionContext */
 
 PG_FUNCTION_INFO_V1(appdb_task_as_owner);
+PG_FUNCTION_INFO_V1(appdb_task_precedes);
 PG_FUNCTION_INFO_V1(appdb_enqueue);
 PG_FUNCTION_INFO_V1(appdb_enqueue_many);
 PG_FUNCTION_INFO_V1(appdb_wake);
@@ -659,6 +660,8 @@ static const struct
 	{"_task_await", "SELECT pg_catalog.has_table_privilege('appdb.tasks', 'INSERT') AND "
 		"(SELECT pg_catalog.count(*) FROM appdb.tasks t WHERE t.id OPERATOR(pg_catalog.=) ANY ($2)) "
 	"OPERATOR(pg_catalog.>=) pg_catalog.cardinality($2)"},
+	{"_task_precedes", "SELECT pg_catalog.has_table_privilege('appdb.tasks', 'INSERT')"},
+	{"_group_left", "SELECT pg_catalog.has_table_privilege('appdb.tasks', 'UPDATE')"},
 	{"cancel", MAY_CHANGE},
 	{"retry", MAY_CHANGE},
 };
@@ -720,6 +723,25 @@ appdb_task_as_owner(PG_FUNCTION_ARGS)
 	table_close(rel, NoLock);
 	result = appdb_call_inner(fcinfo);
 	SetUserIdAndSecContext(userid, sec_context);
+	return result;
+}
+
+/*
+ * appdb._task_precedes(task uuid, parents uuid[]) returns boolean
+ *		Who looks holds a lock until the end of the transaction, and sees what is
+ *		committed then.
+ */
+Datum
+appdb_task_precedes(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag;
+	Datum		result;
+
+	appdb_set_lock_tag(&tag, APPDB_LOCK_DEPENDS, "");
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	PushActiveSnapshot(GetLatestSnapshot());
+	result = appdb_task_as_owner(fcinfo);
+	PopActiveSnapshot();
 	return result;
 }
 

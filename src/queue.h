@@ -16,6 +16,7 @@
 #define APPDB_LOCK_WAKE 1		/* a queue: somebody waits, somebody adds */
 #define APPDB_LOCK_GROUP 2		/* a group: somebody fills its places */
 #define APPDB_LOCK_PARK 3		/* a group: somebody parks its tasks, somebody gives a place back */
+#define APPDB_LOCK_DEPENDS 4	/* a task that is there comes to wait for others */
 
 /* columns of app_data.tasks that we know */
 typedef enum TaskColumn

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(217);
+SELECT plan(219);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -257,6 +257,14 @@ SELECT appdb._maintain('leases', 1000) AS done \gset
 SELECT is(pg_temp.state(:'s2'), 'pending t f 1', 'one whose worker is silent keeps its place, too');
 SELECT appdb.fail(id, ticket, 'no') IS NOT NULL AS done FROM appdb.tasks WHERE kind = 'z1' \gset
 SELECT is(pg_temp.kinds('z', 10), 'z4', 'where there are more places, others go on');
+-- so does a place that its task leaves for another group
+SELECT appdb.enqueue('r1', queue => 'left', group_key => 'left', dedupe_key => 'left') AS r1, appdb.enqueue('r2', queue => 'left', group_key => 'left') AS r2, appdb.enqueue('r3', queue => 'left', group_key => 'left') AS r3 \gset
+SELECT appdb.fail(id, ticket, 'no') IS NOT NULL AS done FROM appdb.claim('{left}', 'w') \gset
+UPDATE app_data.tasks SET queued = false, parked = true WHERE id IN (:'r2', :'r3');
+SELECT appdb.enqueue('r1', queue => 'left', group_key => 'left', dedupe_key => 'left', on_duplicate => 'replace', run_at => now() + interval '1 h') IS NOT NULL AS done \gset
+SELECT is(pg_temp.state(:'r1') || ', ' || pg_temp.state(:'r2'), 'pending f f 1, pending f f', 'one that is replaced keeps its place');
+SELECT appdb.enqueue('r1', queue => 'left', group_key => 'right', dedupe_key => 'left', on_duplicate => 'replace', run_at => now() + interval '1 h') IS NOT NULL AS done \gset
+SELECT is(pg_temp.state(:'r1') || ', ' || pg_temp.state(:'r2') || ', ' || pg_temp.state(:'r3'), 'pending f f, pending t f, pending f f', 'unless it goes to another group: then the next comes into the queue');
 -- the order of a group holds whatever the walk meets first
 SELECT appdb.enqueue_many('[{"kind": "y2", "queue": "y", "group_key": "yy2"}, {"kind": "y1", "queue": "y", "priority": -1, "group_key": "yy"}, {"kind": "y3", "queue": "y", "group_key": "yy"}]') IS NOT NULL AS done \gset
 UPDATE app_data.tasks SET queued = false, parked = true WHERE kind IN ('y3', 'y2');
