@@ -29,7 +29,7 @@ COMMENT ON FUNCTION appdb.enqueue(text, jsonb, text, integer, timestamptz, integ
 'Adds a task, in the caller''s transaction, and returns its id; with a dedupe_key that waits or runs already in the space, the id of that task.
 queue: where workers look; priority: higher first; run_at: not before (default now); max_attempts: then it is dead; backoff: wait after the first failure, doubled each time;
 on_duplicate: ignore (the task that waits stays as it is), replace (it gets what was given now, and all its attempts), reschedule (it gets the new run_at): of one that runs nothing changes;
-group_key, group_limit: no more of the group run at a time; expires_at: canceled if not begun by then; depends_on: begins when all of these tasks are completed, is canceled when one cannot be.
+group_key, group_limit: no more of the group run at a time; without their keys on_duplicate and group_limit mean nothing; expires_at: canceled if not begun by then; depends_on: begins when all of these tasks are completed, is canceled when one cannot be.
 Takes INSERT on appdb.tasks; replace and reschedule UPDATE. Errors: 23503 no such space, user or task to depend on; 23514 a value out of bounds, or tasks that would wait for each other.';
 
 -- What appdb.enqueue() does itself where none of the rarer options is given.
@@ -197,6 +197,37 @@ END
 $$;
 COMMENT ON FUNCTION appdb._enqueue_many(text, jsonb[], text, integer, timestamptz, integer, uuid, uuid, interval) IS 'Internal: appdb.enqueue_many() by an INSERT';
 
+-- Says which member of an object is not of its argument's type.
+CREATE FUNCTION appdb._bad_member(task jsonb, place integer)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	argument record;
+BEGIN
+	FOR argument IN
+		SELECT v.name, v.type, v.value FROM (VALUES
+			('priority', 'integer', task -> 'priority'), ('run_at', 'timestamptz', task -> 'run_at'), ('max_attempts', 'integer', task -> 'max_attempts'),
+			('space_id', 'uuid', task -> 'space_id'), ('user_id', 'uuid', task -> 'user_id'), ('backoff', 'interval', task -> 'backoff'),
+			('group_limit', 'integer', task -> 'group_limit'), ('expires_at', 'timestamptz', task -> 'expires_at')) AS v (name, type, value)
+		UNION ALL
+		SELECT 'depends_on', 'uuid', d FROM jsonb_array_elements(CASE WHEN jsonb_typeof(task -> 'depends_on') = 'array' THEN task -> 'depends_on' ELSE '[]' END) AS d
+		WHERE jsonb_typeof(d) <> 'number'
+	LOOP
+		BEGIN
+			EXECUTE format('SELECT $1::%s', argument.type) USING argument.value #>> '{}';
+		EXCEPTION WHEN data_exception THEN
+			RAISE invalid_parameter_value USING
+				MESSAGE = format('%s cannot be %s', argument.name, argument.value),
+				DETAIL = format('This task has place %s in the array: %s.', place, SQLERRM),
+				HINT = format('It is of type %s, as the argument of appdb.enqueue().', CASE argument.name WHEN 'depends_on' THEN 'uuid[]' ELSE argument.type END);
+		END;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb._bad_member(jsonb, integer) IS 'Internal: says which member of a task given to appdb.enqueue_many() is of a wrong type';
+
 CREATE FUNCTION appdb.enqueue_many(tasks jsonb)
 	RETURNS uuid[]
 	LANGUAGE plpgsql
@@ -204,6 +235,7 @@ CREATE FUNCTION appdb.enqueue_many(tasks jsonb)
 	AS $$
 DECLARE
 	task jsonb;
+	given record;
 	unknown text;
 	ids uuid[] := '{}';
 BEGIN
@@ -226,6 +258,7 @@ BEGIN
 		IF FOUND THEN
 			RAISE invalid_parameter_value USING
 				MESSAGE = format('a task has no "%s"', unknown),
+				DETAIL = format('This task has place %s in the array.', cardinality(ids)),
 				HINT = 'The members of the objects are the arguments of appdb.enqueue().';
 		END IF;
 		IF jsonb_typeof(task -> 'depends_on') NOT IN ('array', 'null') THEN
@@ -234,39 +267,36 @@ BEGIN
 				HINT = 'It is an array, of ids or of places in the array of tasks.';
 		ELSIF jsonb_typeof(task -> 'depends_on') = 'array' AND EXISTS (
 			SELECT FROM jsonb_array_elements(task -> 'depends_on') AS d
-			WHERE CASE jsonb_typeof(d) WHEN 'number' THEN (d #>> '{}')::numeric NOT BETWEEN 0 AND cardinality(ids) - 1 END)
+			WHERE CASE jsonb_typeof(d) WHEN 'number' THEN (d #>> '{}')::numeric NOT BETWEEN 0 AND cardinality(ids) - 1 OR (d #>> '{}')::numeric % 1 <> 0 END)
 		THEN
 			RAISE invalid_parameter_value USING
 				MESSAGE = format('depends_on cannot be %s', task -> 'depends_on'),
 				DETAIL = format('This task has place %s in the array.', cardinality(ids)),
 				HINT = 'A number is the place of a task before it, counted from 0.';
 		END IF;
-		ids := ids || appdb.enqueue(
-			task ->> 'kind',
-			coalesce(task -> 'payload', '{}'),
-			coalesce(task ->> 'queue', 'default'),
-			coalesce((task ->> 'priority')::integer, 0),
-			(task ->> 'run_at')::timestamptz,
-			coalesce((task ->> 'max_attempts')::integer, 20),
-			task ->> 'dedupe_key',
-			(task ->> 'space_id')::uuid,
-			(task ->> 'user_id')::uuid,
-			coalesce(task ->> 'on_duplicate', 'ignore'),
-			coalesce((task ->> 'backoff')::interval, '10 seconds'),
-			task ->> 'group_key',
-			coalesce((task ->> 'group_limit')::integer, 1),
-			(task ->> 'expires_at')::timestamptz,
-			-- a number is the place in this array of a task before
-			CASE WHEN jsonb_typeof(task -> 'depends_on') = 'array' THEN
-				ARRAY(SELECT CASE jsonb_typeof(d) WHEN 'number' THEN ids[(d #>> '{}')::integer + 1] ELSE (d #>> '{}')::uuid END
-					  FROM jsonb_array_elements(task -> 'depends_on') AS d) END);
+		BEGIN
+			SELECT coalesce((task ->> 'priority')::integer, 0) AS priority, (task ->> 'run_at')::timestamptz AS run_at, coalesce((task ->> 'max_attempts')::integer, 20) AS max_attempts,
+				(task ->> 'space_id')::uuid AS space_id, (task ->> 'user_id')::uuid AS user_id, coalesce((task ->> 'backoff')::interval, '10 seconds') AS backoff,
+				coalesce((task ->> 'group_limit')::integer, 1) AS group_limit, (task ->> 'expires_at')::timestamptz AS expires_at,
+				-- a number is the place in this array of a task before
+				CASE WHEN jsonb_typeof(task -> 'depends_on') = 'array' THEN
+					ARRAY(SELECT CASE jsonb_typeof(d) WHEN 'number' THEN ids[(d #>> '{}')::numeric::integer + 1] ELSE (d #>> '{}')::uuid END
+						  FROM jsonb_array_elements(task -> 'depends_on') AS d) END AS depends_on
+			INTO given;
+		EXCEPTION WHEN data_exception THEN
+			PERFORM appdb._bad_member(task, cardinality(ids));
+			RAISE;
+		END;
+		ids := ids || appdb.enqueue(task ->> 'kind', coalesce(task -> 'payload', '{}'), coalesce(task ->> 'queue', 'default'), given.priority, given.run_at, given.max_attempts,
+			task ->> 'dedupe_key', given.space_id, given.user_id, coalesce(task ->> 'on_duplicate', 'ignore'), given.backoff, task ->> 'group_key', given.group_limit,
+			given.expires_at, given.depends_on);
 	END LOOP;
 	RETURN ids;
 END
 $$;
 COMMENT ON FUNCTION appdb.enqueue_many(jsonb) IS
 'Adds a task for each object of an array, in the caller''s transaction, and returns their ids in the same order. The objects'' members are the arguments of appdb.enqueue();
-a number in depends_on stands for a task before in the same array, counted from 0. Errors as of appdb.enqueue(), and 22023 for an unknown member, or what is no array of objects.';
+a number in depends_on stands for a task before in the same array, counted from 0. Errors as of appdb.enqueue(), and 22023 for a member that is unknown or of a wrong type, or what is no array of objects.';
 
 CREATE FUNCTION appdb._wake(queue text)
 	RETURNS void

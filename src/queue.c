@@ -1011,12 +1011,63 @@ starts_soon(TimestampTz t)
 	return t < GetCurrentTransactionStartTimestamp() + USECS_PER_MINUTE;
 }
 
+/* one that means nothing without a key is looked at all the same */
+static bool
+is_duplicate_policy(Datum text_datum)
+{
+	static const char *const policies[] = {"ignore", "replace", "reschedule"};
+	struct varlena *policy = PG_DETOAST_DATUM_PACKED(text_datum);
+
+	for (int i = 0; i < (int) lengthof(policies); i++)
+	{
+		if (VARSIZE_ANY_EXHDR(policy) == strlen(policies[i]) &&
+			memcmp(VARDATA_ANY(policy), policies[i], strlen(policies[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool
 negative_interval(Datum interval)
 {
 	Interval	zero = {0};
 
 	return DatumGetBool(DirectFunctionCall2(interval_lt, interval, IntervalPGetDatum(&zero)));
+}
+
+/*
+ * The function behind that adds by INSERT.  Where row security refuses that,
+ * say so in words of ours.
+ */
+static Datum
+insert_tasks(FunctionCallInfo fcinfo)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile Datum result = (Datum) 0;
+
+	PG_TRY();
+	{
+		result = appdb_call_inner(fcinfo);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE || error->message_id == NULL ||
+			strncmp(error->message_id, "new row violates row-level security policy", 42) != 0 ||
+			strstr(error->message, "\"tasks\"") == NULL)
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("a task for this user and space may not be enqueued"),
+				 errdetail("Row security: %s.", error->message),
+				 errhint("Who is signed in enqueues for themselves (user_id => appdb.current_user_id()), or for a space where they are editors (space_id). Roles with access level service enqueue any task.")));
+	}
+	PG_END_TRY();
+	return result;
 }
 
 Datum
@@ -1034,7 +1085,8 @@ appdb_enqueue(PG_FUNCTION_ARGS)
 
 	if (!PG_ARGISNULL(KIND) && !PG_ARGISNULL(PAYLOAD) && !PG_ARGISNULL(QUEUE) && !PG_ARGISNULL(PRIORITY) &&
 		!PG_ARGISNULL(MAX_ATTEMPTS) && PG_ARGISNULL(DEDUPE_KEY) && PG_ARGISNULL(SPACE_ID) && PG_ARGISNULL(USER_ID) &&
-		!PG_ARGISNULL(ON_DUPLICATE) && !PG_ARGISNULL(BACKOFF) && PG_ARGISNULL(GROUP_KEY) &&
+		!PG_ARGISNULL(ON_DUPLICATE) && is_duplicate_policy(PG_GETARG_DATUM(ON_DUPLICATE)) &&
+		!PG_ARGISNULL(BACKOFF) && PG_ARGISNULL(GROUP_KEY) &&
 		!PG_ARGISNULL(GROUP_LIMIT) && PG_GETARG_INT32(GROUP_LIMIT) == 1 && PG_ARGISNULL(EXPIRES_AT) &&
 		PG_ARGISNULL(DEPENDS_ON))
 	{
@@ -1065,7 +1117,7 @@ appdb_enqueue(PG_FUNCTION_ARGS)
 			table_close(rel, NoLock);
 		}
 	}
-	return appdb_call_inner(fcinfo);
+	return insert_tasks(fcinfo);
 }
 
 Datum
@@ -1117,6 +1169,6 @@ appdb_enqueue_many(PG_FUNCTION_ARGS)
 			table_close(rel, NoLock);
 		}
 	}
-	return appdb_call_inner(fcinfo);
+	return insert_tasks(fcinfo);
 }
 

@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(100);
+SELECT plan(104);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -224,6 +224,9 @@ SELECT is(public.act(3, $$INSERT INTO appdb.tasks (kind, space_id, dedupe_key) V
 SELECT is(public.act(3, $$SELECT appdb.enqueue('x', space_id => public.u(11), dedupe_key => 'k') IS NOT NULL$$), 'true', 'is there once');
 SELECT matches(public.act(3, $$SELECT appdb.enqueue('x', space_id => public.u(11), dedupe_key => 'k', on_duplicate => 'replace')$$),
 	'^42501 task "x" with dedupe key "k" may not be changed', 'and only servers replace it');
+SELECT matches(public.act(3, statement), '^42501 a task for this user and space may not be enqueued Row security: .*space_id\)', 'why nobody else''s is enqueued: ' || statement)
+FROM (VALUES ('SELECT appdb.enqueue(''x'')'), ('SELECT appdb.enqueue(''x'', user_id => public.u(4))'), ('SELECT appdb.enqueue_many(''x'', ''{1}'', space_id => public.u(12))')) AS v (statement);
+SELECT is(public.act(3, 'SELECT appdb.enqueue(''x'', user_id => appdb.current_user_id()) IS NOT NULL'), 'true', 'but one''s own');
 
 -- == functions that answer ==================================================
 

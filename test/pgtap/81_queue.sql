@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(219);
+SELECT plan(234);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -213,6 +213,8 @@ SELECT is(appdb.enqueue('d', queue => 'd2', dedupe_key => 'k2', max_attempts => 
 SELECT results_eq($$SELECT attempt, max_attempts FROM appdb.claim('{d2}', 'w')$$, $$VALUES (1, 1)$$, 'has all of them again');
 SELECT results_eq(format('SELECT progress, last_error FROM appdb.task_status(%L)', :'d2'), $$VALUES (0::real, NULL::text)$$, 'as if it were new');
 SELECT throws_ok($$SELECT appdb.enqueue('d', dedupe_key => 'k', on_duplicate => 'forget')$$, '22023', NULL, 'nothing else can be done');
+SELECT throws_ok($$SELECT appdb.enqueue('d', on_duplicate => 'forget')$$, '22023', 'on_duplicate cannot be "forget"', 'which is said without a key, too');
+SELECT is((SELECT count(DISTINCT appdb.enqueue('d', queue => 'd5', on_duplicate => v, group_limit => 2)) FROM unnest('{ignore,replace,reschedule}'::text[]) AS v), 3::bigint, 'without keys nothing is a duplicate, or of a group');
 SELECT appdb.enqueue('d3', '{"n": 1}', queue => 'd3', priority => 5, max_attempts => 2, group_key => 'd3', expires_at => now() + interval '1 day', backoff => '1 h', dedupe_key => 'k3') AS d3 \gset
 SELECT is(appdb.enqueue('d3', queue => 'd4', dedupe_key => 'k3', on_duplicate => 'replace'), :'d3'::uuid, 'what is not given when a task is replaced');
 SELECT results_eq(format('SELECT payload, queue, priority, max_attempts, group_key, expires_at, backoff FROM appdb.tasks WHERE id = %L', :'d3'), $$VALUES ('{}'::jsonb, 'd4', 0, 20, NULL::text, NULL::timestamptz, NULL::interval)$$, 'is as by default');
@@ -485,6 +487,10 @@ SELECT throws_ok($$SELECT appdb.enqueue_many('{"kind": "one"}')$$, '22023', 'tas
 SELECT is(appdb.enqueue_many(NULL::jsonb), '{}', 'but null is, what jsonb_agg() makes of no rows');
 SELECT is(appdb.enqueue_many('n', NULL), '{}', 'nor is it an error that there are no payloads');
 SELECT throws_ok($$SELECT appdb.enqueue_many('[{"kind": "one"}, 2]')$$, '22023', 'a task must be a JSON object, not number', 'a number is no task');
+SELECT throws_ok(format('SELECT appdb.enqueue_many(%L)', format('[{"kind": "one"}, {"kind": "two", "%s": %s}]', v.member, v.value)), '22023', format('%s cannot be %s', v.member, coalesce(v.part, v.value)), v.member || ' is of a type')
+FROM (VALUES ('priority', '"high"', NULL), ('priority', '1.5', NULL), ('max_attempts', '99999999999', NULL), ('run_at', '"soon"', NULL), ('expires_at', '[]', NULL), ('space_id', '7', NULL), ('user_id', '{}', NULL),
+	('backoff', 'true', NULL), ('group_limit', '"x"', NULL), ('depends_on', '["x"]', '"x"'), ('depends_on', '[0, {}]', '{}'), ('depends_on', '[0.5]', NULL)) AS v (member, value, part);
+SELECT is(appdb.enqueue_many('[{"kind": "texts", "queue": "texts", "priority": "7", "max_attempts": null, "backoff": "PT1M"}, {"kind": "texts", "queue": "texts", "depends_on": [0.0]}]') IS NOT NULL, true, 'as text, too');
 
 -- == columns of other types =================================================
 
