@@ -155,6 +155,9 @@ typedef struct Claim
 	int			nburied;
 } Claim;
 
+/* the transaction has a claim in it */
+static bool claimed = false;
+
 /* where the log stood after our last claim, if that may be all that the transaction writes */
 static XLogRecPtr claimed_upto = InvalidXLogRecPtr;
 
@@ -1143,30 +1146,56 @@ claim_from(Claim *claim, const char *queue, Datum queue_datum)
 }
 
 /*
+ * What is rolled back is ready again, before the places that are remembered.
+ */
+static void
+forget_all_places(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, memories)
+	{
+		QueueMemory *memory = lfirst(lc);
+
+		memory->hint_until = memory->hint_until_full = 0;
+	}
+}
+
+/*
  * A transaction that wrote nothing after our claim need not wait for the disk.
  */
 static void
 at_xact_end(XactEvent event, void *arg)
 {
-	if (claimed_upto == InvalidXLogRecPtr)
-		return;
-	if (event == XACT_EVENT_PRE_COMMIT && XactLastRecEnd == claimed_upto &&
+	if (event == XACT_EVENT_ABORT && claimed)
+		forget_all_places();
+	if (event == XACT_EVENT_PRE_COMMIT && claimed_upto != InvalidXLogRecPtr && XactLastRecEnd == claimed_upto &&
 		synchronous_commit > SYNCHRONOUS_COMMIT_OFF)
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	claimed_upto = InvalidXLogRecPtr;
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
+		claimed = false;
 }
 
 static void
-note_claimed(void)
+at_subxact_end(SubXactEvent event, SubTransactionId subxid, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && claimed)
+		forget_all_places();
+}
+
+static void
+note_claim(void)
 {
 	static bool registered = false;
 
 	if (!registered)
 	{
 		RegisterXactCallback(at_xact_end, NULL);
+		RegisterSubXactCallback(at_subxact_end, NULL);
 		registered = true;
 	}
-	claimed_upto = XactLastRecEnd;
+	claimed = true;
 }
 
 /*
@@ -1229,6 +1258,7 @@ appdb_claim(PG_FUNCTION_ARGS)
 		!TransactionIdIsValid(GetTopTransactionIdIfAny());
 	claimed_upto = InvalidXLogRecPtr;
 
+	note_claim();
 	claim.rel = appdb_open_tasks();
 	claim.ready = appdb_open_tasks_index(I_READY, AccessShareLock);
 	appdb_become(claim.rel->rd_rel->relowner, &userid, &sec_context);
@@ -1263,7 +1293,7 @@ appdb_claim(PG_FUNCTION_ARGS)
 	fruitless = claim.taken > 0 || !found_ready ? 0 : fruitless + 1;
 	found_ready = false;
 	if (claim.own_commit)
-		note_claimed();
+		claimed_upto = XactLastRecEnd;
 	return (Datum) 0;
 }
 

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(234);
+SELECT plan(236);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -85,6 +85,10 @@ SELECT cardinality(appdb.enqueue_many('n', ARRAY(SELECT to_jsonb(g) FROM generat
 SELECT is((SELECT count(*) FROM generate_series(1, 700) AS g, appdb.claim('{long}', 'w' || g)), 700::bigint, 'many claims in one statement');
 SELECT is((SELECT count(DISTINCT payload) FROM appdb.tasks WHERE queue = 'long' AND status = 'running'), 700::bigint, 'each gets another task');
 SELECT is((SELECT max(payload::text::int) FROM appdb.tasks WHERE queue = 'long' AND status = 'running'), 700, 'in their order');
+SAVEPOINT undone;
+SELECT is((SELECT min(payload::text::int) FROM appdb.claim('{long}', 'w', 10)), 701, 'nor twice');
+ROLLBACK TO undone;
+SELECT is((SELECT min(payload::text::int) FROM appdb.claim('{long}', 'w', 10)), 701, 'what is rolled back was never taken');
 SELECT appdb.enqueue('urgent', queue => 'long', priority => 1) IS NOT NULL AS done \gset
 SELECT is(pg_temp.kinds('long'), 'urgent', 'what this session adds comes in its place nevertheless');
 
