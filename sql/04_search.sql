@@ -210,6 +210,9 @@ CREATE FUNCTION appdb.search(
 				   rank pg_catalog.float4, cursor pg_catalog.text)
 	LANGUAGE plpgsql STABLE ROWS 20
 	SET search_path = pg_catalog, pg_temp
+	-- words that are too common are no news; cursors have ranks to the last digit
+	SET client_min_messages = warning
+	SET extra_float_digits = 1
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -248,7 +251,17 @@ BEGIN
 		END;
 	END IF;
 
-	words := websearch_to_tsquery(language, query);
+	-- it is matched with up to 1,000 texts an entity, word by word; the last one may have been cut in two
+	IF length(query) > 1000 THEN
+		query := regexp_replace(left(query, 1000), '[[:space:]][^[:space:]]*$', '');
+	END IF;
+	BEGIN
+		-- of hyphens only one right before a word is a "not"
+		words := websearch_to_tsquery(language, regexp_replace(query, '-([-[:space:]]+|$)', ' ', 'g'));
+	EXCEPTION WHEN internal_error THEN
+		-- more than 32 of them in a row
+		words := plainto_tsquery(language, query);
+	END;
 	IF query IS NULL OR numnode(words) = 0 THEN
 		RETURN;
 	END IF;
@@ -278,6 +291,6 @@ END
 $$;
 COMMENT ON FUNCTION appdb.search(pg_catalog.text, pg_catalog.text[], pg_catalog.int4, pg_catalog.text) IS
 'Full-text search: live rows that the user who is asking may read, the best matches first.
-query: what to look for, as web search engines take it (words, "a phrase", or, -not: websearch_to_tsquery); entities: of chats, files, messages, notes (default: all that the caller may read); limit: how many rows, 1 to 1000; after: the cursor of the row after which to go on.
+query: what to look for, as web search engines take it (words, "a phrase", or, -not: websearch_to_tsquery), of which the first 1,000 characters count; entities: of chats, files, messages, notes (default: all that the caller may read); limit: how many rows, 1 to 1000; after: the cursor of the row after which to go on.
 Returns the row''s entity, id and space_id; title: its title, of a message its chat''s; highlight: where it matches, as HTML with everything escaped and matches in <mark>; rank (ts_rank_cd); cursor.
 The language is the setting appdb.search_language. Beyond 1,000 matches of an entity, the newest are ranked; of long texts the first 100,000 characters are searched. Errors: 22023 for another entity, limit or cursor; 42704 for another language; 42501 without the privilege to read an entity that is named.';

@@ -69,6 +69,9 @@ BEGIN
 	RETURN seen;
 END $$;
 SELECT is(pg_temp.pages(n), (SELECT array_agg(entity || id) FROM appdb.search('rocket')), format('page by page of %s, every row once, in the same order', n)) FROM generate_series(1, 4) n;
+SET LOCAL extra_float_digits = -6;
+SELECT is(pg_temp.pages(2), (SELECT array_agg(entity || id) FROM appdb.search('rocket')), 'in a session that rounds numbers, too');
+RESET extra_float_digits;
 
 -- == who finds what =========================================================
 
@@ -163,6 +166,12 @@ SELECT throws_ok($$SELECT * FROM appdb.search('x', NULL, NULL)$$, '22023', 'limi
 SELECT throws_ok($$SELECT * FROM appdb.search('x', after => 'zzz')$$, '22023', 'after is no cursor of appdb.search()', 'a cursor that is none');
 SELECT throws_ok($$SELECT * FROM appdb.search('x', after => 'AAAA')$$, '22023', 'after is no cursor of appdb.search()', 'or of other bytes');
 SELECT lives_ok($$SELECT * FROM appdb.search(E'\'":*&|!<->()\\', NULL)$$, 'whatever is typed is no error');
+SELECT results_eq(format('SELECT pg_temp.ids(%L, ARRAY[''notes''])', q), $$VALUES ('notes 41')$$, 'nor are hyphens: ' || left(q, 30))
+FROM unnest(ARRAY['rocket - foot', '- foot', 'foot -', E'foot\n' || repeat('-', 40) || E'\nrocket', repeat('- ', 40) || 'foot', '--foot', repeat('-!', 40) || 'foot']) q;
+SELECT results_eq(format('SELECT pg_temp.ids(%L, ARRAY[''notes''])', 'foot ' || repeat(q, 20000)), $$VALUES ('notes 41')$$, 'nor much of it: ' || q)
+FROM unnest(ARRAY['rocket ', '-submarine ', 'or mars ', '"by rocket" ', 'by-rocket-']) q;
+SELECT is_empty($$SELECT pg_temp.ids('foot ' || repeat('rocket ', 141) || 'comet rocket')$$, 'a thousand characters count');
+SELECT results_eq($$SELECT pg_temp.ids('foot ' || repeat('rocket ', 141) || 'submarines')$$, $$VALUES ('notes 41')$$, 'up to a whole word');
 
 SELECT * FROM finish();
 ROLLBACK;
