@@ -200,6 +200,7 @@ extern void appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char
 #define APPDB_PLAN_RESTORE	0x01	/* for a restore */
 #define APPDB_PLAN_NOTED	0x02	/* mode "set null" that is noted */
 #define APPDB_PLAN_FEW		0x04	/* for a few rows: a plan for any of them */
+#define APPDB_PLAN_LEFT		0x08	/* what is left to do after it, if anything */
 typedef char *(*AppdbStatement) (const AppdbLink *link, int kind);
 extern SPIPlanPtr appdb_link_plan(const AppdbLink *link, int kind, BlockNumber child_size,
 								  AppdbStatement make_statement);

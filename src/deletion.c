@@ -40,6 +40,8 @@
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/execdesc.h"
@@ -671,6 +673,23 @@ unlink_statement(const AppdbLink *link, int kind)
 	return sql.data;
 }
 
+/* One of the children that the statement should have dealt with. */
+static char *
+left_statement(const AppdbLink *link, int kind)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT c.id::pg_catalog.uuid FROM %s c", appdb_qualified_name(link->child));
+	append_sources(&sql, link, ",", kind);
+	appendStringInfoString(&sql, " WHERE");
+	append_children(&sql, link, kind);
+	if (link->child_deleted_at != InvalidAttrNumber && link->mode != APPDB_PURGE)
+		appendStringInfoString(&sql, " AND c.deleted_at IS NULL");
+	appendStringInfoString(&sql, " LIMIT 1");
+	return sql.data;
+}
+
 /* The statement that follows a foreign key. */
 static char *
 link_statement(const AppdbLink *link, int kind)
@@ -679,6 +698,8 @@ link_statement(const AppdbLink *link, int kind)
 	bool		restore = (kind & APPDB_PLAN_RESTORE) != 0;
 	char	   *child = appdb_qualified_name(link->child);
 
+	if ((kind & APPDB_PLAN_LEFT) != 0)
+		return left_statement(link, kind);
 	if ((kind & APPDB_PLAN_NOTED) != 0)
 		return unlink_statement(link, kind);
 	initStringInfo(&sql);
@@ -711,6 +732,60 @@ link_statement(const AppdbLink *link, int kind)
 }
 
 /*
+ * Can something of the user's keep the statement from a child?  Rules can, and
+ * triggers before the row is changed, also those of single partitions.
+ */
+static bool
+may_leave_children(const AppdbLink *link, Relation child)
+{
+	TriggerDesc *desc = child->trigdesc;
+	AttrNumber	column = link->mode == APPDB_SET_NULL ? link->child_columns[link->key] : link->child_deleted_at;
+	int16		event = link->mode == APPDB_PURGE ? TRIGGER_TYPE_DELETE : TRIGGER_TYPE_UPDATE;
+
+	if (child->rd_rules != NULL || has_subclass(RelationGetRelid(child)))
+		return true;
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		Trigger    *trigger = &desc->triggers[i];
+		bool		fires = trigger->tgnattr == 0 || event == TRIGGER_TYPE_DELETE;
+
+		if (!TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, event))
+			continue;
+		for (int j = 0; j < trigger->tgnattr && !fires; j++)
+			fires = trigger->tgattr[j] == column;
+		if (fires && get_func_namespace(trigger->tgfoid) != get_namespace_oid(APPDB_SCHEMA, true))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * No live child of a deleted parent: what the statement for children has left
+ * as it was stops the deletion.
+ */
+static void
+refuse_left(const AppdbLink *link, Datum *values, int kind, BlockNumber size)
+{
+	SPIPlanPtr	plan = appdb_link_plan(link, kind | APPDB_PLAN_LEFT, size, link_statement);
+	bool		isnull;
+	int			rc;
+
+	CommandCounterIncrement();
+	rc = SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(), InvalidSnapshot, false, false, 1);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(rc));
+	if (SPI_processed == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+			 errmsg("row %s of table \"%s\" would stay under a deleted row of table \"%s\"",
+					appdb_uuid_text(DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull))),
+					appdb_table_name(link->child), appdb_table_name(link->parent)),
+			 errdetail("A trigger or a rule of table \"%s\" has left it as it was.", appdb_table_name(link->child)),
+			 errhint("To keep the row, raise an error there: its parent is kept then, too.")));
+}
+
+/*
  * Follow a foreign key from deleted rows, or from rows that have come back, as
  * the owner of the child table.
  */
@@ -722,6 +797,7 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 	Oid			owner;
 	Relation	child;
 	BlockNumber size = 0;
+	bool		check;
 	Oid			userid;
 	int			sec_context;
 	SPIPlanPtr	plan;
@@ -743,6 +819,7 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 		}
 		size = RelationGetNumberOfBlocks(child);
 	}
+	check = !restore && link->mode != APPDB_RESTRICT && may_leave_children(link, child);
 	table_close(child, NoLock);
 	if (link->mode == APPDB_SET_NULL)
 	{
@@ -764,6 +841,8 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 	rc = SPI_execute_snapshot(plan, values, NULL, snapshot, crosscheck, false, true, 0);
 	if (rc < 0)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(rc));
+	if (unlikely(check))
+		refuse_left(link, values, kind, size);
 
 	SetUserIdAndSecContext(userid, sec_context);
 

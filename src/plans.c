@@ -95,7 +95,8 @@ appdb_link_plan(const AppdbLink *link, int kind, BlockNumber child_size,
 		abandon(entry);
 	}
 
-	nargs = link->mode == APPDB_CASCADE || (kind & (APPDB_PLAN_RESTORE | APPDB_PLAN_NOTED)) != 0 ? 2 : 1;
+	nargs = (kind & APPDB_PLAN_LEFT) == 0 &&
+		(link->mode == APPDB_CASCADE || (kind & (APPDB_PLAN_RESTORE | APPDB_PLAN_NOTED)) != 0) ? 2 : 1;
 	plan = SPI_prepare_cursor(make_statement(link, kind), nargs, types,
 							  (kind & APPDB_PLAN_FEW) != 0 ? CURSOR_OPT_GENERIC_PLAN : CURSOR_OPT_CUSTOM_PLAN);
 	if (plan == NULL)

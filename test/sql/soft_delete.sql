@@ -337,6 +337,63 @@ SELECT restored, rows FROM appdb.restore('appdb.sd_a', (SELECT id FROM sd.a WHER
 SELECT * FROM sd.states();
 DROP TRIGGER along ON sd.b;
 DROP TRIGGER before ON sd.b;
+-- what keeps a child from being deleted, forgetting its parent or being erased stops the deletion
+CALL sd.fill();
+CREATE FUNCTION sd.try(command text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	detail text;
+BEGIN
+	EXECUTE command;
+	RETURN 'done';
+EXCEPTION WHEN triggered_action_exception THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+	RETURN regexp_replace(SQLERRM, 'row [-0-9a-f]+', 'row') || ': ' || detail;
+END $$;
+CREATE FUNCTION sd.leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER keep BEFORE UPDATE ON sd.b FOR EACH ROW WHEN (OLD.n = 2) EXECUTE FUNCTION sd.leave();
+SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 1');
+SELECT sd.try('DELETE FROM appdb.sd_a');
+DELETE FROM appdb.sd_b WHERE n = 2;
+DROP TRIGGER keep ON sd.b;
+-- one for other columns, or after the row, does not
+CREATE TRIGGER keep BEFORE UPDATE OF n ON sd.b FOR EACH ROW EXECUTE FUNCTION sd.leave();
+CREATE TRIGGER keep_after AFTER UPDATE ON sd.b FOR EACH ROW EXECUTE FUNCTION sd.leave();
+SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 1');
+DROP TRIGGER keep ON sd.b;
+DROP TRIGGER keep_after ON sd.b;
+-- nor one that has deleted the child itself
+CREATE FUNCTION sd.myself() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF pg_trigger_depth() = 1 THEN
+		DELETE FROM appdb.sd_b WHERE id = OLD.id;
+		RETURN NULL;
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER myself BEFORE UPDATE OF deleted_at ON sd.b FOR EACH ROW EXECUTE FUNCTION sd.myself();
+SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 2');
+DROP TRIGGER myself ON sd.b;
+-- secrets
+CREATE TRIGGER keep BEFORE DELETE ON sd.s FOR EACH ROW EXECUTE FUNCTION sd.leave();
+SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 3');
+DROP TRIGGER keep ON sd.s;
+-- rules; what forgets its parent; partitions
+CREATE TABLE sd.k (LIKE sd.a INCLUDING ALL, a_id uuid REFERENCES sd.a ON DELETE SET NULL) PARTITION BY HASH (id);
+CREATE TABLE sd.k1 PARTITION OF sd.k FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+SELECT appdb.manage('sd.k', view => 'sd_k') \gset
+INSERT INTO appdb.sd_k (a_id) SELECT id FROM sd.a WHERE n = 4;
+CREATE TRIGGER keep BEFORE UPDATE OF a_id ON sd.k1 FOR EACH ROW EXECUTE FUNCTION sd.leave();
+SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 4');
+DROP TRIGGER keep ON sd.k1;
+SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 4');
+CREATE RULE keep AS ON UPDATE TO sd.b WHERE OLD.n = 3 DO INSTEAD NOTHING;
+SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 5');
+DROP RULE keep ON sd.b;
+SELECT * FROM sd.states();
+SELECT count(*) AS secrets FROM sd.s;
+SET appdb.allow_drop = on;
+DROP TABLE sd.k CASCADE;
+RESET appdb.allow_drop;
 
 --
 -- a statement of several parts: some delete, others change rows of the same table, before and after
