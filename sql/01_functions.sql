@@ -90,25 +90,25 @@ CREATE FUNCTION appdb.folder_contents(folder_id uuid)
 	LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 100
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	WITH RECURSIVE tree (space_id, id, parent_id, name, depth, path) AS (
-		SELECT f.space_id, f.id, f.parent_id, f.name, 0, ARRAY[]::text[]
+	WITH RECURSIVE tree (space_id, id, parent_id, name, depth, path, place) AS (
+		SELECT f.space_id, f.id, f.parent_id, f.name, 0, ARRAY[]::text[], ARRAY[]::record[]
 		FROM appdb.folders AS f WHERE f.id = folder_contents.folder_id
 		UNION ALL
-		SELECT f.space_id, f.id, f.parent_id, f.name, t.depth + 1, t.path || f.name
+		SELECT f.space_id, f.id, f.parent_id, f.name, t.depth + 1, t.path || f.name, t.place || ARRAY[ROW(f.position, f.name, 'folder'::text, f.id)]
 		FROM tree AS t JOIN appdb.folders AS f ON f.space_id = t.space_id AND f.parent_id = t.id
 	) CYCLE id SET repeated USING trail,
-	entries (kind, id, parent_id, name, depth, path) AS (
-		SELECT 'folder', t.id, t.parent_id, t.name, t.depth, t.path FROM tree AS t WHERE t.depth > 0 AND NOT t.repeated
+	entries (kind, id, parent_id, name, depth, path, place) AS (
+		SELECT 'folder', t.id, t.parent_id, t.name, t.depth, t.path, t.place FROM tree AS t WHERE t.depth > 0 AND NOT t.repeated
 		UNION ALL
-		SELECT 'note', n.id, n.folder_id, n.title, t.depth + 1, t.path || n.title
+		SELECT 'note', n.id, n.folder_id, n.title, t.depth + 1, t.path || n.title, t.place || ARRAY[ROW(0, n.title, 'note'::text, n.id)]
 		FROM tree AS t JOIN appdb.notes AS n ON n.space_id = t.space_id AND n.folder_id = t.id
 		WHERE NOT t.repeated
 	)
 	SELECT e.kind, e.id, e.parent_id, e.name, e.depth, array_to_string(e.path, '/')
-	FROM entries AS e ORDER BY e.path, e.kind, e.id
+	FROM entries AS e ORDER BY e.place
 $$;
 COMMENT ON FUNCTION appdb.folder_contents(uuid) IS
-	'All folders and notes below a folder, each after the folder that it is in; depth and path count from there';
+	'All folders and notes below a folder, each after the folder that it is in and before its next sibling, siblings by position (a note has 0) and name; depth and path count from there';
 
 -- == subscription ====================================================
 

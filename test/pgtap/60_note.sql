@@ -1,6 +1,6 @@
 -- note: folders, which stay a tree, and notes.
 BEGIN;
-SELECT plan(44);
+SELECT plan(45);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -61,6 +61,15 @@ SELECT lives_ok($$UPDATE appdb.notes SET pinned_at = now() WHERE title = 'loose'
 
 SELECT results_eq($$SELECT kind, name, depth, path FROM appdb.folder_contents('00000000-0000-4000-8000-00000000000a')$$,
 	$$VALUES ('folder', 'b', 1, 'b'), ('note', 'first', 2, 'b/first'), ('note', 'first', 2, 'b/first')$$, 'what is in a folder, and in those');
+INSERT INTO appdb.folders (id, space_id, parent_id, name, position)
+	SELECT ('00000000-0000-4000-8000-0000000000' || id)::uuid, '00000000-0000-4000-8000-000000000001', ('00000000-0000-4000-8000-0000000000' || parent)::uuid, name, position
+	FROM (VALUES ('91', '0a', 'z', -1), ('92', '91', 'y', 2), ('93', '91', 'x', 3), ('94', '92', 'b', 0), ('95', '91', 'w', 0)) AS v (id, parent, name, position);
+INSERT INTO appdb.notes (space_id, folder_id, title)
+	SELECT '00000000-0000-4000-8000-000000000001', id, 'w' FROM appdb.folders WHERE name = 'z';
+SELECT results_eq($$SELECT kind, path FROM appdb.folder_contents('00000000-0000-4000-8000-00000000000a')$$,
+	$$VALUES ('folder', 'z'), ('folder', 'z/w'), ('note', 'z/w'), ('folder', 'z/y'), ('folder', 'z/y/b'), ('folder', 'z/x'),
+		('folder', 'b'), ('note', 'b/first'), ('note', 'b/first')$$, 'siblings by position, then by name');
+DELETE FROM appdb.folders WHERE name = 'z';
 SELECT is_empty($$SELECT FROM appdb.folder_contents('00000000-0000-4000-8000-0000000000e1')$$, 'nothing in one that is empty');
 SELECT is_empty($$SELECT FROM appdb.folder_contents('00000000-0000-4000-8000-0000000000ff')$$, 'nor in one that is not there');
 SELECT results_eq($$SELECT DISTINCT appdb.folder_path(n.folder_id) FROM appdb.notes AS n WHERE n.folder_id IS NOT NULL$$, $$VALUES ('a/b')$$, 'where notes are');
