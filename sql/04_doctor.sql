@@ -35,6 +35,7 @@ AS $$
 DECLARE
 	data_schema oid := 'app_data'::regnamespace;
 	owner oid := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'app_data');
+	entity regclass;
 BEGIN
 	-- versions
 	RETURN QUERY
@@ -144,6 +145,19 @@ BEGIN
 		JOIN pg_attribute a ON a.attrelid = m.entity AND a.attname IN ('id', 'created_at', 'updated_at')
 						   AND NOT a.atthasdef AND a.attidentity = ''
 		ORDER BY 2, 3;
+
+	-- what manage() has asked for, and was altered since
+	FOR entity IN SELECT m.entity FROM appdb._managed_tables() m ORDER BY m.entity::text LOOP
+		BEGIN
+			PERFORM appdb._check_conventions(entity);
+		EXCEPTION WHEN invalid_table_definition THEN
+			GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, fix = PG_EXCEPTION_HINT;
+			severity := 'error';
+			object := entity::text;
+			problem := 'it breaks the conventions: ' || problem;
+			RETURN NEXT;
+		END;
+	END LOOP;
 
 	-- triggers that somebody has switched off
 	RETURN QUERY

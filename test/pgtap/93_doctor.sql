@@ -121,6 +121,14 @@ ALTER TABLE app_data.notes ALTER COLUMN id DROP DEFAULT;
 SELECT pg_temp.finds('warning | app_data.notes | column "id" has no default | SELECT appdb.manage(''app_data.notes'');', 'a default that is missing');
 ROLLBACK TO start;
 
+ALTER TABLE app_data.message_files DROP CONSTRAINT message_files_pkey;
+ALTER TABLE app_data.notes ALTER COLUMN created_at DROP NOT NULL;
+SELECT results_eq('SELECT * FROM pg_temp.found()', $$VALUES
+	('error | app_data.message_files | it breaks the conventions: table "app_data.message_files" has no primary key "id" of type uuid | ALTER TABLE app_data.message_files ADD PRIMARY KEY (id);'),
+	('error | app_data.notes | it breaks the conventions: column "created_at" of table "app_data.notes" may be null | ALTER TABLE app_data.notes ALTER COLUMN created_at SET NOT NULL;')$$,
+	'tables that do not keep to the conventions any more');
+ROLLBACK TO start;
+
 DROP INDEX app_data.chats_user_id_idx;
 SELECT pg_temp.finds('warning | app_data.chats | foreign key "chats_user_id_fkey" has no index: deletes and relations that follow it read the whole table | CREATE INDEX CONCURRENTLY ON app_data.chats (user_id);', 'a foreign key without an index');
 ROLLBACK TO start;
