@@ -195,6 +195,7 @@ extern char *appdb_uuid_text(const pg_uuid_t *uuid);
 extern void appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 								 int nargs, Oid *types, Datum *values, const char *nulls,
 								 bool read_only);
+extern Datum appdb_found(uint64 row, int column);
 
 /* plans.c: statements that follow foreign keys, planned once */
 #define APPDB_PLAN_RESTORE	0x01	/* for a restore */

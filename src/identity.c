@@ -277,10 +277,23 @@ appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 	SetUserIdAndSecContext(save_userid, save_sec_context);
 }
 
-static Datum
-result_value(uint64 row, int column, bool *isnull)
+/*
+ * A value that a query has found.  A null is an error: whoever owns a table can
+ * do away with the constraints that forbid it.
+ */
+Datum
+appdb_found(uint64 row, int column)
 {
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
+
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("a table of appdb's has a null in column \"%s\"", SPI_fname(SPI_tuptable->tupdesc, column)),
+				 errdetail("The constraint that forbids it is gone."),
+				 errhint("Give the rows a value, and the column its NOT NULL or PRIMARY KEY again.")));
+	return value;
 }
 
 /*
@@ -311,7 +324,6 @@ authenticate(text *token, bool for_session)
 	pg_uuid_t	session;
 	pg_uuid_t  *user = palloc(sizeof(pg_uuid_t));
 	bool		found;
-	bool		isnull;
 
 	/* a token that does not hold leaves nobody signed in */
 	set_identity(NULL, NULL, false);
@@ -327,8 +339,8 @@ authenticate(text *token, bool for_session)
 	found = (SPI_processed == 1);
 	if (found)
 	{
-		session = *DatumGetUUIDP(result_value(0, 1, &isnull));
-		*user = *DatumGetUUIDP(result_value(0, 2, &isnull));
+		session = *DatumGetUUIDP(appdb_found(0, 1));
+		*user = *DatumGetUUIDP(appdb_found(0, 2));
 	}
 	SPI_finish();
 
@@ -574,8 +586,8 @@ appdb_sign_in(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not make a session")));
-	*session = *DatumGetUUIDP(result_value(0, 1, &nulls[1]));
-	expires_at = DatumGetTimestampTz(result_value(0, 2, &nulls[2]));
+	*session = *DatumGetUUIDP(appdb_found(0, 1));
+	expires_at = DatumGetTimestampTz(appdb_found(0, 2));
 	SPI_finish();
 
 	values[0] = CStringGetTextDatum(token);
@@ -602,7 +614,6 @@ appdb_extend_session(PG_FUNCTION_ARGS)
 	TimestampTz expires_at;
 	bool		due;
 	bool		valid;
-	bool		isnull;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -630,9 +641,9 @@ appdb_extend_session(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("the session has ended"),
 				 errhint("Sign in again.")));
-	expires_at = DatumGetTimestampTz(result_value(0, 1, &nulls[1]));
-	valid = DatumGetBool(result_value(0, 2, &isnull));
-	due = DatumGetBool(result_value(0, 3, &isnull));
+	expires_at = DatumGetTimestampTz(appdb_found(0, 1));
+	valid = DatumGetBool(appdb_found(0, 2));
+	due = DatumGetBool(appdb_found(0, 3));
 	if (!valid)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -651,7 +662,7 @@ appdb_extend_session(PG_FUNCTION_ARGS)
 							 2, types, args, NULL, false);
 		due = (SPI_processed == 1);
 		if (due)
-			expires_at = DatumGetTimestampTz(result_value(0, 1, &nulls[1]));
+			expires_at = DatumGetTimestampTz(appdb_found(0, 1));
 	}
 	else
 		due = false;

@@ -346,13 +346,10 @@ load_memberships(Memberships *memberships, const pg_uuid_t *user)
 						 1, types, &value, NULL, true);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		HeapTuple	tup = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
 		bool		found;
-		bool		organization = DatumGetBool(SPI_getbinval(tup, desc, 1, &isnull));
-		pg_uuid_t  *id = DatumGetUUIDP(SPI_getbinval(tup, desc, 2, &isnull));
-		Rank		rank = rank_of(TextDatumGetCString(SPI_getbinval(tup, desc, 3, &isnull)));
+		bool		organization = DatumGetBool(appdb_found(i, 1));
+		pg_uuid_t  *id = DatumGetUUIDP(appdb_found(i, 2));
+		Rank		rank = rank_of(TextDatumGetCString(appdb_found(i, 3)));
 		Membership *entry = hash_search(organization ? organizations : spaces, id, HASH_ENTER, &found);
 
 		entry->rank = found ? Max(entry->rank, rank) : rank;
@@ -627,19 +624,17 @@ load_files(Memberships *memberships)
 						 2, types, values, NULL, true);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		HeapTuple	tup = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		bool		isnull;
 		bool		found;
-		FileRight	right = right_of(TextDatumGetCString(SPI_getbinval(tup, desc, 2, &isnull)));
-		Datum		until = SPI_getbinval(tup, desc, 3, &isnull);
+		FileRight	right = right_of(TextDatumGetCString(appdb_found(i, 2)));
+		Datum		until = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull);
 		TimestampTz end = isnull ? DT_NOEND : DatumGetTimestampTz(until);
-		FilePermission *file = hash_search(files, DatumGetUUIDP(SPI_getbinval(tup, desc, 1, &isnull)),
-										   HASH_ENTER, &found);
+		pg_uuid_t  *space = DatumGetUUIDP(appdb_found(i, 4));
+		FilePermission *file = hash_search(files, DatumGetUUIDP(appdb_found(i, 1)), HASH_ENTER, &found);
 
 		if (!found)
 		{
-			file->space = *DatumGetUUIDP(SPI_getbinval(tup, desc, 4, &isnull));
+			file->space = *space;
 			for (int j = 0; j < NRIGHTS; j++)
 				file->until[j] = DT_NOBEGIN;
 		}
@@ -763,18 +758,16 @@ load_chat(const pg_uuid_t *id, bool of_message, KnownChat *chat)
 	found = (SPI_processed == 1);
 	if (found)
 	{
-		HeapTuple	tup = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		Datum		author;
 		bool		isnull;
 
 		chat->id = *id;
-		chat->space = *DatumGetUUIDP(SPI_getbinval(tup, desc, 1, &isnull));
-		author = SPI_getbinval(tup, desc, 2, &isnull);
+		chat->space = *DatumGetUUIDP(appdb_found(0, 1));
+		author = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
 		chat->has_author = !isnull;
 		if (!isnull)
 			chat->author = *DatumGetUUIDP(author);
-		chat->is_private = DatumGetBool(SPI_getbinval(tup, desc, 3, &isnull));
+		chat->is_private = DatumGetBool(appdb_found(0, 3));
 	}
 	SPI_finish();
 	PopActiveSnapshot();

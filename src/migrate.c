@@ -266,6 +266,7 @@ appdb_tables_version(void)
 				 errmsg("table \"%s.schema_version\" has " UINT64_FORMAT " rows instead of one: the version of the tables is not known",
 						APPDB_DATA_SCHEMA, SPI_processed),
 				 errhint("appdb.doctor() says how to put it right.")));
+	(void) appdb_found(0, 1);
 	return text_value(0, 1);
 }
 

@@ -213,6 +213,8 @@ check_row_security(Relation rel, Datum *ids, int nids)
 
 	if (nids == 0 || check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED)
 		return;
+	if (id == InvalidAttrNumber || get_atttype(relid, id) != UUIDOID)
+		complain_missing(relid, ids[0]);
 	rows = tuplestore_begin_heap(false, false, work_mem);
 	appdb_read_as_caller(rel, id, ids, nids, &id, 1, ACL_DELETE, rows);
 

@@ -164,10 +164,9 @@ show_roots(ReturnSetInfo *rsinfo, Relation rel, const AttrNumber *columns, int n
 	places = hash_create("appdb trash", CHUNK, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	for (uint64 i = 0; i < nroots; i++)
 	{
-		bool		isnull;
 		Root	   *root;
 
-		ids[i] = SPI_getbinval(roots->vals[i], roots->tupdesc, 1, &isnull);
+		ids[i] = appdb_found(i, 1);
 		root = hash_search(places, DatumGetUUIDP(ids[i]), HASH_ENTER, NULL);
 		root->place = (int) i;
 	}
@@ -227,7 +226,8 @@ show_table(ReturnSetInfo *rsinfo, Oid relid, const char *label)
 	columns[1] = get_attnum(relid, "deleted_at");
 	if (label != NULL && get_attnum(relid, label) != InvalidAttrNumber)
 		columns[ncolumns++] = get_attnum(relid, label);
-	if (columns[0] == InvalidAttrNumber || columns[1] == InvalidAttrNumber ||
+	if (columns[0] == InvalidAttrNumber || get_atttype(relid, columns[0]) != UUIDOID ||
+		columns[1] == InvalidAttrNumber || get_atttype(relid, columns[1]) != TIMESTAMPTZOID ||
 		!may_read(rel, columns, ncolumns))
 	{
 		table_close(rel, NoLock);
@@ -380,9 +380,8 @@ appdb__deleted_with(PG_FUNCTION_ARGS)
 			next->nids = 0;
 			for (uint64 j = 0; j < SPI_processed; j++)
 			{
-				bool		isnull;
 				bool		found;
-				Datum		id = SPI_getbinval(SPI_tuptable->vals[j], SPI_tuptable->tupdesc, 1, &isnull);
+				Datum		id = appdb_found(j, 1);
 
 				(void) hash_search(seen, DatumGetUUIDP(id), HASH_ENTER, &found);
 				if (!found)

@@ -300,6 +300,56 @@ INSERT INTO appdb.children (parent_id) VALUES (pg_temp.u(98));
 ROLLBACK TO s;
 DELETE FROM appdb.parents RETURNING n;
 ROLLBACK;
+-- nulls where there can be none
+BEGIN;
+ALTER TABLE app_data.space_members ALTER role DROP NOT NULL;
+ALTER TABLE app_data.space_members DISABLE TRIGGER USER;
+UPDATE app_data.space_members SET role = NULL;
+SELECT appdb.impersonate(pg_temp.u(1)) \gset
+SELECT cardinality(appdb.my_spaces());
+ROLLBACK;
+BEGIN;
+DROP INDEX app_data.chats_search_idx;
+ALTER TABLE app_data.chats ALTER space_id DROP NOT NULL, DISABLE TRIGGER USER;
+INSERT INTO app_data.chats (id, title) VALUES (pg_temp.u(99), 'nowhere');
+SELECT appdb.impersonate(pg_temp.u(1)) \gset
+SELECT appdb.can_read_chat(pg_temp.u(21), pg_temp.u(99));
+ROLLBACK;
+BEGIN;
+ALTER TABLE app_data.file_permissions ALTER file_id DROP NOT NULL, DISABLE TRIGGER USER;
+INSERT INTO app_data.file_permissions (space_id, user_id, permission) VALUES (pg_temp.u(21), pg_temp.u(1), 'read');
+SELECT appdb.impersonate(pg_temp.u(1)) \gset
+SELECT cardinality(appdb.my_files('read'));
+ROLLBACK;
+BEGIN;
+ALTER TABLE app_data.sessions DROP CONSTRAINT sessions_pkey, ALTER id DROP NOT NULL;
+INSERT INTO app_data.sessions (id, user_id, token_hash, expires_at) VALUES (NULL, pg_temp.u(1), sha256('token'), now() + '1 day');
+SELECT appdb.authenticate('token');
+ROLLBACK;
+BEGIN;
+ALTER TABLE app_data.schema_version ALTER version DROP NOT NULL;
+UPDATE app_data.schema_version SET version = NULL;
+SELECT appdb.migrate();
+ROLLBACK;
+BEGIN;
+CREATE TABLE app_data.parents (id uuid PRIMARY KEY, created_at timestamptz(3) NOT NULL DEFAULT now(), updated_at timestamptz(3) NOT NULL DEFAULT now(), deleted_at timestamptz);
+SELECT appdb.manage('app_data.parents');
+ALTER TABLE app_data.parents DROP CONSTRAINT parents_pkey, ALTER id DROP NOT NULL;
+INSERT INTO app_data.parents (id, deleted_at) VALUES (NULL, now());
+SELECT count(*) FROM appdb.trash;
+ROLLBACK;
+-- a table that is none of the engine's, noted by hand
+BEGIN;
+CREATE TABLE app_data.strangers (id text PRIMARY KEY, deleted_at timestamptz);
+INSERT INTO app_data.strangers VALUES ('', now());
+CREATE VIEW appdb.strangers AS SELECT * FROM app_data.strangers;
+INSERT INTO app_data.managed (entity, view) VALUES ('app_data.strangers', 'strangers');
+SELECT count(*) FROM appdb.trash WHERE entity = 'app_data.strangers'::regclass;
+ALTER TABLE app_data.strangers ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, DELETE ON app_data.strangers, appdb.strangers TO regress_app;
+SET LOCAL ROLE regress_app;
+SELECT * FROM appdb.restore('appdb.strangers', pg_temp.u(1));
+ROLLBACK;
 -- a live view that has become another
 BEGIN;
 CREATE OR REPLACE VIEW appdb.message_files WITH (security_invoker) AS SELECT m.* FROM (SELECT * FROM app_data.message_files WHERE deleted_at IS NULL) m;
