@@ -285,7 +285,7 @@ BEGIN
 			   CASE WHEN r.oid IS NULL THEN format('SELECT appdb.revoke_access(%L);', a.role)
 					WHEN r.rolsuper THEN format('ALTER ROLE %I NOSUPERUSER;', a.role)
 					WHEN r.rolbypassrls THEN format('ALTER ROLE %I NOBYPASSRLS;', a.role)
-					WHEN pg_has_role(r.oid, owner, 'USAGE') THEN format('REVOKE %I FROM %I;', owner::regrole, a.role)
+					WHEN pg_has_role(r.oid, owner, 'USAGE') THEN format('REVOKE %s FROM %I;', owner::regrole, a.role)
 					ELSE format('REVOKE %I FROM %I;', v.role, a.role) END
 		FROM app_data.access a LEFT JOIN pg_roles r ON r.rolname = a.role
 		LEFT JOIN LATERAL (SELECT s.role FROM app_data.access s JOIN pg_roles q ON q.rolname = s.role

@@ -189,6 +189,9 @@ SELECT pg_temp.finds('error | role doctor_web | it is a superuser: row security 
 ALTER ROLE doctor_web NOSUPERUSER;
 SELECT format('GRANT %I TO doctor_web', current_user) \gexec
 SELECT pg_temp.finds(format('error | role doctor_web | it has the rights of the owner of the tables: row security does not hold for it | REVOKE %I FROM doctor_web;', current_user), 'a role that is a member of the owner');
+SET LOCAL quote_all_identifiers = on;
+SELECT ok(EXISTS (SELECT FROM pg_temp.found() f WHERE f LIKE format('%%| REVOKE %I FROM %I;', current_user, 'doctor_web')), 'whose name has to be quoted');
+SET LOCAL quote_all_identifiers = off;
 SELECT format('REVOKE %I FROM doctor_web', current_user) \gexec
 CREATE ROLE doctor_server;
 SELECT appdb.grant_access('doctor_server', 'service');
