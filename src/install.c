@@ -441,6 +441,7 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 	Oid			owner;
 	Oid			nsp;
 	Relation	rel;
+	List	   *keys;
 	ListCell   *lc;
 
 	if (PG_ARGISNULL(0))
@@ -481,7 +482,8 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 
 	/* a foreign key that is not enforced (18) has no trigger on its parent, whose links would not be read anew for it */
 	rel = table_open(relid, AccessShareLock);
-	foreach(lc, RelationGetFKeyList(rel))
+	keys = copyObject(RelationGetFKeyList(rel));
+	foreach(lc, keys)
 		CacheInvalidateRelcacheByRelid(lfirst_node(ForeignKeyCacheInfo, lc)->confrelid);
 	table_close(rel, NoLock);
 }

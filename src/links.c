@@ -133,13 +133,13 @@ static bool
 make_link(AppdbLink *link, HeapTuple tup, TupleDesc desc, Relation child, Relation parent)
 {
 	Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tup);
-	Trigger    *guard = guard_trigger(child);
+	Trigger    *guard;
 	AttrNumber	parent_id = attribute(parent, "id", UUIDOID);
 	const char *key;
 	int			len;
 
 	link->parent_deleted_at = attribute(parent, "deleted_at", TIMESTAMPTZOID);
-	if (guard == NULL || link->parent_deleted_at == InvalidAttrNumber)
+	if (guard_trigger(child) == NULL || link->parent_deleted_at == InvalidAttrNumber)
 		return false;
 
 	link->constraint = con->oid;
@@ -173,6 +173,8 @@ make_link(AppdbLink *link, HeapTuple tup, TupleDesc desc, Relation child, Relati
 
 	key = NameStr(TupleDescAttr(RelationGetDescr(child), link->child_columns[link->key] - 1)->attname);
 	len = strlen(key);
+	/* from here on no catalog is looked into, or it could be made anew */
+	guard = guard_trigger(child);
 	for (int i = 0; i < guard->tgnargs; i++)
 	{
 		const char *arg = guard->tgargs[i];

@@ -241,6 +241,7 @@ appdb_open_tasks(void)
 	Oid			nsp;
 	Oid			engine;
 	List	   *indexes;
+	TriggerDesc *triggers;
 	ListCell   *lc;
 	TasksInfo	info;
 	Oid			claim_args[] = {TEXTARRAYOID, TEXTOID, INT4OID, INTERVALOID};
@@ -329,11 +330,12 @@ appdb_open_tasks(void)
 	if (!info.known_indexes || !OidIsValid(info.index[I_ID]))
 		info.plain_insert = false;
 	list_free(indexes);
-	if (rel->trigdesc != NULL)
+	triggers = CopyTriggerDesc(rel->trigdesc);
+	if (triggers != NULL)
 	{
-		for (int i = 0; i < rel->trigdesc->numtriggers; i++)
+		for (int i = 0; i < triggers->numtriggers; i++)
 		{
-			Trigger    *trigger = &rel->trigdesc->triggers[i];
+			Trigger    *trigger = &triggers->triggers[i];
 			Oid			schema = get_func_namespace(trigger->tgfoid);
 
 			if (trigger->tgenabled == TRIGGER_DISABLED || schema == engine)

@@ -76,13 +76,15 @@ soft_delete_function(void)
 bool
 appdb_is_live_view(Relation view)
 {
-	TriggerDesc *desc = view->trigdesc;
+	TriggerDesc *desc;
 	Oid			function;
 	int			ours = 0;
 
-	if (desc == NULL || !desc->trig_delete_instead_row || !appdb_in_schema(view))
+	if (view->trigdesc == NULL || !view->trigdesc->trig_delete_instead_row || !appdb_in_schema(view))
 		return false;
 	function = soft_delete_function();
+	/* a look into the catalogs can have it made anew */
+	desc = view->trigdesc;
 	for (int i = 0; i < desc->numtriggers; i++)
 	{
 		Trigger    *trigger = &desc->triggers[i];

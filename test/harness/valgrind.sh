@@ -120,5 +120,8 @@ if [ -n "$valgrind" ]; then
 	SH
 	chmod 755 "$BASE/postgres"
 	export APPDB_POSTGRES=$BASE/postgres FIND_QUERIES=${FIND_QUERIES:-60}
+else
+	# for test/sql/discard.sql
+	export APPDB_DISCARD_CACHES=1
 fi
 exec test/harness/check.sh --once "${names[@]}"
