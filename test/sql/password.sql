@@ -59,6 +59,21 @@ SELECT token FROM appdb.sign_in_with_password('ann@example.com', 'Secret');
 -- known to others too: U*U of the test vectors of crypt_blowfish
 UPDATE appdb.accounts SET password = '$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW' WHERE user_id = '00000000-0000-7000-8000-00000000000d';
 SELECT length(token) FROM appdb.sign_in_with_password('dan@example.com', 'U*U');
+-- a wrong password takes the work of a hash of our own, at any cost of a client's: 2^5 + 2^5 + 2^6 + ... + 2^11
+SET ROLE NONE;
+SET track_functions = 'pl';
+BEGIN;
+DO $$ BEGIN PERFORM appdb.sign_in_with_password('dan@example.com', 'U*V'); EXCEPTION WHEN invalid_password THEN END $$;
+SELECT calls FROM pg_stat_xact_user_functions WHERE funcid = 'appdb._bcrypt(text, text)'::regprocedure;
+DO $$ BEGIN PERFORM appdb.sign_in_with_password('nobody@example.com', 'U*V'); EXCEPTION WHEN invalid_password THEN END $$;
+SELECT calls FROM pg_stat_xact_user_functions WHERE funcid = 'appdb._bcrypt(text, text)'::regprocedure;
+COMMIT;
+RESET track_functions;
+SET ROLE regress_password_service;
+-- one that was cut off is no bcrypt hash
+UPDATE appdb.accounts SET password = left(password, 20) WHERE user_id = '00000000-0000-7000-8000-00000000000d';
+SELECT token FROM appdb.sign_in_with_password('dan@example.com', 'U*U');
+UPDATE appdb.accounts SET password = '$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW' WHERE user_id = '00000000-0000-7000-8000-00000000000d';
 -- a client's own format is left alone
 INSERT INTO appdb.accounts (user_id, provider_id, account_id, password)
 VALUES ('00000000-0000-7000-8000-00000000000c', 'credential', '00000000-0000-7000-8000-00000000000c', repeat('0a', 16) || ':' || repeat('0b', 64));
