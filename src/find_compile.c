@@ -450,6 +450,7 @@ compile_operator(Compiler *c, FindNode *node, int which, FindColumn *column, con
 		case OP_COMPARE:
 			{
 				Oid			opno;
+				const char *hint = column->type == JSONBOID ? "One of several JSON values: {\"in\": [...]}." : NULL;
 
 				if (node->type == FIND_NULL && operators[which].strategy == BTEqualStrategyNumber)
 				{
@@ -466,13 +467,13 @@ compile_operator(Compiler *c, FindNode *node, int which, FindColumn *column, con
 				if (node->type == FIND_TRUE || node->type == FIND_FALSE)
 				{
 					if (column->type != BOOLOID)
-						invalid(node, psprintf("value of type %s expected", format_type_be(column->type)), NULL);
+						invalid(node, psprintf("value of type %s expected", format_type_be(column->type)), hint);
 					appendStringInfoString(out, node->type == FIND_TRUE ? "true" : "false");
 				}
 				else if (node->value < 0)
 					invalid(node, "value expected",
 							node->type == FIND_NULL ? "Conditions on null: {\"isNull\": true} or {\"isNotNull\": true}." :
-							"An operator takes one value.");
+							hint != NULL ? hint : "An operator takes one value.");
 				else if (node->type == FIND_ARRAY && !OidIsValid(get_element_type(column->type)))
 					invalid(node, "list not expected", "One of several values: {\"in\": [...]}.");
 				else

@@ -61,7 +61,7 @@ SELECT c, pg_temp.users(c::json) FROM (VALUES
 	('{"email_verified": true}'), ('{"email_verified": {"ne": true}}'), ('{"email_verified": {"in": [true]}}'),
 	('{"email_verified_at": {"lt": "2021-01-01T00:00:00Z"}}'),
 	('{"metadata": {"contains": {"tags": ["b"]}}}'), ('{"metadata": {"containedBy": {}}}'), ('{"metadata": {"hasKey": "level"}}'),
-	('{"metadata": {"hasAnyKey": ["level", "x"]}}'), ('{"metadata": {"hasAllKeys": ["level", "tags"]}}'),
+	('{"metadata": {"in": [{"tags": ["b"]}, true]}}'), ('{"metadata": {"notIn": [{}, {"tags": ["b"]}]}}'), ('{"metadata": {"hasAnyKey": ["level", "x"]}}'), ('{"metadata": {"hasAllKeys": ["level", "tags"]}}'),
 	('{"id": {"in": ["40000000-0000-4000-8000-000000000001"]}}'),
 	-- of related rows
 	('{"spaces": true}'), ('{"spaces": false}'), ('{"spaces": {"name": "Two"}}'), ('{"NOT": {"spaces": {"name": "Two"}}}'),
@@ -176,7 +176,7 @@ SELECT pg_temp.refused(q) FROM (VALUES
 	('{"with": {"mesages": true}}'), ('{"with": {"messages": 5}}'), ('{"with": {"messages": {"limit": "x"}}}'), ('{"with": ["messages"]}'), ('{"with": {"author": {"limit": 1}}}'),
 	('{"with": {"messages": {"with": {"author": {"with": {"nothing": true}}}}}}'), ('{"with": {"messages": {"through": true}}}'), ('{"with": {"messages": {"case": "camel"}}}'),
 	('{"where": {"title": {"equals": "a"}}}'), ('{"where": {"title": ["a"]}}'), ('{"where": {"title": 5}}'), ('{"where": {"id": "x"}}'), ('{"where": {"id": {"in": ["x"]}}}'), ('{"where": {"id": {"in": "x"}}}'), ('{"where": {"id": {"in": [null]}}}'),
-	('{"where": {"id": {"in": [["x"]]}}}'), ('{"where": {"id": true}}'), ('{"where": {"id": {"eq": {}}}}'), ('{"where": {"id": {"gt": null}}}'), ('{"where": {"id": {"like": "a"}}}'), ('{"where": {"title": {"like": 5}}}'), ('{"where": {"title": {"isNull": "x"}}}'), ('{"where": {"title": {"contains": "x"}}}'),
+	('{"where": {"id": {"in": [["x"]]}}}'), ('{"where": {"id": true}}'), ('{"where": {"id": {"eq": {}}}}'), ('{"where": {"metadata": {"eq": [1]}}}'), ('{"where": {"metadata": true}}'), ('{"where": {"id": {"gt": null}}}'), ('{"where": {"id": {"like": "a"}}}'), ('{"where": {"title": {"like": 5}}}'), ('{"where": {"title": {"isNull": "x"}}}'), ('{"where": {"title": {"contains": "x"}}}'),
 	('{"where": {"metadata": {"eq": {"a": 1}}}}'), ('{"where": {"visibility": "nowhere"}}'), ('{"where": {"AND": {}}}'), ('{"where": {"OR": [5]}}'), ('{"where": {"NOT": []}}'), ('{"where": {"contains": {"a": 1}}}'), ('{"where": {"author": 5}}'), ('{"where": {"author": {"nam": "x"}}}'), ('{"where": []}'), ('{"where": {"title": "a", "title": "b"}}'),
 	('{"orderBy": {"titel": "asc"}}'), ('{"orderBy": {"title": "up"}}'), ('{"orderBy": {"title": {"direction": "up"}}}'), ('{"orderBy": {"title": {"by": "up"}}}'), ('{"orderBy": {"messages": {"id": "asc"}}}'), ('{"orderBy": {"metadata": {"id": "asc"}}}'), ('{"orderBy": [5]}'), ('{"orderBy": 5}'), ('{"orderBy": {"author": "asc"}}'),
 	('{"count": 5}'), ('{"count": {"mesages": true}}'), ('{"count": {"messages": {"limit": 1}}}'), ('{"cursor": 1}'), ('{"after": 5}'), ('{"after": "AAAAAA", "before": "AAAAAA"}'), ('{"distinct": "title"}'), ('{"distinct": []}'), ('{"distinct": true, "with": {"author": true}}'), ('{"distinct": ["title"], "cursor": true}'), ('{"distinct": true, "columns": ["title"], "orderBy": "id"}'),
