@@ -73,6 +73,22 @@ static const Oid column_types[T_COUNT] = {
 	TEXTOID, JSONBOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID
 };
 
+/* what writing by hand gives values: a new task; what a claim or a completion changes; it leaves the others null, or as they are */
+static const TaskColumn inserted_columns[] = {
+	T_ID, T_RUN_AT, T_PRIORITY, T_MAX_ATTEMPTS, T_KIND, T_QUEUE, T_PAYLOAD, T_BACKOFF, T_WAITS_FOR, T_STATUS, T_ATTEMPTS, T_TICKET,
+	T_PROGRESS, T_QUEUED, T_PARKED, T_HAS_DEPENDENTS, T_CANCEL_REQUESTED, T_CREATED_AT, T_UPDATED_AT
+};
+static const TaskColumn updated_columns[] = {
+	T_STATUS, T_ATTEMPTS, T_TICKET, T_PROGRESS, T_QUEUED, T_PARKED, T_GROUP_SLOT, T_LOCKED_UNTIL, T_FINISHED_AT, T_LOCKED_BY,
+	T_RESULT, T_LAST_ERROR, T_ERRORS, T_UPDATED_AT
+};
+
+/* those that are null somewhere */
+static const TaskColumn nullable_columns[] = {
+	T_SPACE_ID, T_USER_ID, T_DEDUPE_KEY, T_BACKOFF, T_EXPIRES_AT, T_GROUP_KEY, T_GROUP_LIMIT, T_DEPENDS_ON, T_GROUP_SLOT,
+	T_LOCKED_UNTIL, T_FINISHED_AT, T_LOCKED_BY, T_PROGRESS_MESSAGE, T_RESULT, T_LAST_ERROR, T_ERRORS, T_DELETED_AT
+};
+
 /* the constraints and indexes that writing by hand takes care of */
 static const char *const known_checks[] = {
 	"tasks_kind_check", "tasks_queue_check", "tasks_attempts_check", "tasks_max_attempts_check", "tasks_progress_check",
@@ -202,6 +218,43 @@ has_known_type(Form_pg_attribute att, TaskColumn column)
 		(att->atttypmod == -1 || (type == TIMESTAMPTZOID && att->atttypmod == 3));
 }
 
+static bool
+is_among(TaskColumn column, const TaskColumn *columns, int ncolumns)
+{
+	for (int i = 0; i < ncolumns; i++)
+	{
+		if (columns[i] == column)
+			return true;
+	}
+	return false;
+}
+
+/* has a foreign key one of these columns? */
+static bool
+refers_by(const ForeignKeyCacheInfo *key, const TasksInfo *info, const TaskColumn *columns, int ncolumns)
+{
+	for (int i = 0; i < key->nkeys; i++)
+	{
+		for (int c = 0; c < ncolumns; c++)
+		{
+			if (key->conkey[i] == info->att[columns[c]])
+				return true;
+		}
+	}
+	return false;
+}
+
+/* is a constraint of an index looked at later than when a row comes into it? */
+static bool
+is_deferrable(Oid indexoid)
+{
+	Relation	index = index_open(indexoid, AccessShareLock);
+	bool		result = !index->rd_index->indimmediate;
+
+	index_close(index, NoLock);
+	return result;
+}
+
 /*
  * Which of our indexes a relation is, or I_COUNT.
  */
@@ -272,7 +325,7 @@ appdb_open_tasks(void)
 	info.view = get_relname_relid("tasks", engine);
 	info.claim = appdb_engine_function("claim", 4, claim_args);
 	info.plain_insert = info.plain_update = rel->rd_rel->relkind == RELKIND_RELATION &&
-		rel->rd_rel->relam == HEAP_TABLE_AM_OID && OidIsValid(info.view);
+		rel->rd_rel->relam == HEAP_TABLE_AM_OID && rel->rd_rules == NULL && OidIsValid(info.view);
 	info.plain_delete = info.plain_update;
 
 	for (int i = 0; i < desc->natts; i++)
@@ -290,7 +343,8 @@ appdb_open_tasks(void)
 		if (c < T_COUNT)
 		{
 			info.att[c] = att->attnum;
-			if (!has_known_type(att, c))
+			if (!has_known_type(att, c) ||
+				(att->attnotnull && is_among(c, nullable_columns, lengthof(nullable_columns))))
 				info.plain_insert = info.plain_update = false;
 		}
 		else if (att->atthasdef || att->attnotnull || att->attgenerated != '\0' || att->attidentity != '\0')
@@ -326,10 +380,19 @@ appdb_open_tasks(void)
 			info.index[which] = lfirst_oid(lc);
 		else
 			info.known_indexes = false;
+		if (is_deferrable(lfirst_oid(lc)))
+			info.plain_update = false;
 	}
 	if (!info.known_indexes || !OidIsValid(info.index[I_ID]))
 		info.plain_insert = false;
 	list_free(indexes);
+	foreach(lc, RelationGetFKeyList(rel))
+	{
+		if (refers_by(lfirst(lc), &info, inserted_columns, lengthof(inserted_columns)))
+			info.plain_insert = false;
+		if (refers_by(lfirst(lc), &info, updated_columns, lengthof(updated_columns)))
+			info.plain_update = false;
+	}
 	triggers = CopyTriggerDesc(rel->trigdesc);
 	if (triggers != NULL)
 	{

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(236);
+SELECT plan(245);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -471,6 +471,39 @@ SELECT is(appdb._maintain('leases', 1000) > 0, true, 'maintenance does what it c
 SELECT is(pg_temp.state(:'silent'), 'pending t f', 'for the others');
 RESET client_min_messages;
 DROP TRIGGER refuse ON app_data.tasks;
+
+-- constraints of the user's hold as for INSERT and UPDATE
+DROP TRIGGER note ON app_data.tasks;
+CREATE TABLE public.known (name text PRIMARY KEY);
+INSERT INTO public.known VALUES ('known');
+ALTER TABLE app_data.tasks ADD CONSTRAINT own FOREIGN KEY (kind) REFERENCES public.known NOT VALID;
+SELECT throws_ok(v, '23503', NULL, 'a foreign key of the user''s is kept: ' || v) FROM unnest(ARRAY['SELECT appdb.enqueue(''unknown'')', 'SELECT appdb.enqueue_many(''unknown'', ''{1,2}'')']) AS v;
+SELECT lives_ok($$SELECT appdb.enqueue('known', queue => 'own')$$, 'and allows what it does');
+ALTER TABLE app_data.tasks DROP CONSTRAINT own, ADD CONSTRAINT own FOREIGN KEY (locked_by) REFERENCES public.known NOT VALID;
+SET client_min_messages = error;
+SELECT is_empty($$SELECT FROM appdb.claim('{own}', 'unknown')$$, 'one of who has a task, too');
+RESET client_min_messages;
+SELECT isnt_empty($$SELECT FROM appdb.claim('{own}', 'known')$$, 'and who may have it');
+ALTER TABLE app_data.tasks DROP CONSTRAINT own;
+SELECT cardinality(appdb.enqueue_many('many', '{1,2}', 'own')) AS done \gset
+CREATE TABLE public.own_errors (error text);
+DO $$ BEGIN
+	ALTER TABLE app_data.tasks ADD CONSTRAINT own EXCLUDE (locked_by WITH =) WHERE (queue = 'own' AND status = 'running') DEFERRABLE INITIALLY DEFERRED;
+	PERFORM FROM appdb.claim('{own}', 'one at a time', 2);
+	SET CONSTRAINTS ALL IMMEDIATE;
+EXCEPTION WHEN exclusion_violation THEN
+	INSERT INTO public.own_errors VALUES (SQLERRM);
+END $$;
+SELECT is((SELECT count(*) FROM public.own_errors), 1::bigint, 'a constraint that is looked at later is');
+UPDATE app_data.tasks SET space_id = '00000000-0000-4000-8000-000000000001' WHERE space_id IS NULL;
+SET CONSTRAINTS ALL IMMEDIATE;
+ALTER TABLE app_data.tasks ALTER space_id SET NOT NULL;
+SELECT throws_ok(v, '23502', NULL, 'and so is what must not be null: ' || v) FROM unnest(ARRAY['SELECT appdb.enqueue(''x'')', 'SELECT appdb.enqueue_many(''x'', ''{1,2}'')']) AS v;
+ALTER TABLE app_data.tasks ALTER space_id DROP NOT NULL;
+CREATE RULE own AS ON INSERT TO app_data.tasks DO ALSO INSERT INTO public.own_errors VALUES (NEW.kind);
+SELECT appdb.enqueue('ruled') IS NOT NULL AS done \gset
+SELECT is((SELECT count(*) FROM public.own_errors WHERE error = 'ruled'), 1::bigint, 'rules do what they say');
+DROP RULE own ON app_data.tasks;
 
 -- rows as nobody enqueues them, which those do who insert for themselves
 INSERT INTO appdb.tasks (kind, queue, errors, max_attempts) VALUES ('odd', 'odd', '5', 2) RETURNING id AS odd \gset
