@@ -81,6 +81,8 @@
 /* tasks of groups without a place that are parked by one claim: from, to */
 #define PARK_MIN 20
 #define PARK_MAX 20000
+/* places of groups that are filled by one claim: each takes a lock until the end of the transaction, of which the server has some thousand */
+#define MAX_PLACES 1000
 /* so far the first task of a group is looked for */
 #define GROUP_WALK 1000
 /* tasks that are not begun, one after the other, before which no other running one is looked for */
@@ -147,6 +149,7 @@ typedef struct Claim
 	int			wanted;
 	int			taken;
 	uint64		examined;
+	int			places;			/* that were found */
 	HTAB	   *blocked;		/* of BlockedGroup */
 	BlockedGroup *last_blocked; /* of these, the one that was met last */
 	pg_uuid_t  *parkable;		/* ids of tasks of those that are full */
@@ -321,6 +324,7 @@ find_place(Claim *claim, const char *group, int32 limit, int32 *place)
 	ScanKeyData key;
 	TupleTableSlot *slot;
 	Bitmapset  *taken = NULL;
+	int			ntaken = 0;
 	BlockedGroup *blocked;
 	bool		found;
 
@@ -332,6 +336,13 @@ find_place(Claim *claim, const char *group, int32 limit, int32 *place)
 			claim->last_blocked = blocked;
 			return false;
 		}
+	}
+
+	if (claim->places >= MAX_PLACES)
+	{
+		/* the rest is for the next claim */
+		claim->wanted = claim->taken;
+		return false;
 	}
 
 	/* until the end of the transaction nobody else fills places of the group */
@@ -352,16 +363,21 @@ find_place(Claim *claim, const char *group, int32 limit, int32 *place)
 		while (index_getnext_slot(scan, ForwardScanDirection, slot))
 		{
 			bool		isnull;
+			int32		other;
 
 			slot_getallattrs(slot);
-			taken = bms_add_member(taken, DatumGetInt32(task_value(slot, T_GROUP_SLOT, &isnull)));
+			other = DatumGetInt32(task_value(slot, T_GROUP_SLOT, &isnull));
+			ntaken++;
+			/* set by hand, it can be anything */
+			if (other >= 1 && other <= limit)
+				taken = bms_add_member(taken, other);
 		}
 		index_endscan(scan);
 		ExecDropSingleTupleTableSlot(slot);
 		index_close(index, NoLock);
 		UnregisterSnapshot(snapshot);
 
-		if (bms_num_members(taken) < limit)
+		if (ntaken < limit)
 		{
 			*place = 1;
 			while (bms_is_member(*place, taken))
@@ -369,7 +385,11 @@ find_place(Claim *claim, const char *group, int32 limit, int32 *place)
 		}
 		bms_free(taken);
 		if (*place > 0)
+		{
+			claim->places++;
 			return true;
+		}
+		LockRelease(&tag, ExclusiveLock, false);
 	}
 
 	block_group(claim, group, found);
@@ -605,7 +625,8 @@ take(Claim *claim)
 		limit = DatumGetInt32(task_value(claim->slot, T_GROUP_LIMIT, &isnull));
 		if (!find_place(claim, group, isnull ? 1 : limit, &place))
 		{
-			note_parkable(claim);
+			if (claim->taken < claim->wanted)
+				note_parkable(claim);
 			return false;
 		}
 		find_next_of_group(claim);
@@ -744,7 +765,8 @@ serve_range(Claim *claim, Range *range, int n)
 		range->run_at = DatumGetTimestampTz(task_value(claim->slot, T_RUN_AT, &isnull));
 		range->id = *DatumGetUUIDP(task_value(claim->slot, T_ID, &isnull));
 		range->has_place = true;
-		if (try_row(claim) && claim->taken >= goal)
+		(void) try_row(claim);
+		if (claim->taken >= goal || claim->taken >= claim->wanted)
 		{
 			range->done = false;
 			break;
@@ -950,9 +972,9 @@ serve_queue(Claim *claim)
 			{
 				memory->has_last = true;
 				memory->last_null = true;
-				if (claim->taken >= claim->wanted)
-					break;
 			}
+			if (claim->taken >= claim->wanted)
+				break;
 		}
 		index_endscan(scan);
 		remember_range(memory, &range);
@@ -1120,6 +1142,8 @@ claim_from(Claim *claim, const char *queue, Datum queue_datum)
 	if (claim->now < memory->hint_until_full && memory->nhints > 0 && !something_urgent(claim))
 	{
 		serve_hints(claim);
+		if (claim->places >= MAX_PLACES)
+			memory->hint_until = memory->hint_until_full = 0;
 		if (claim->taken >= claim->wanted || claim->now < memory->hint_until)
 			return;
 	}
@@ -1131,7 +1155,7 @@ claim_from(Claim *claim, const char *queue, Datum queue_datum)
 	stepped = claim->examined - taken;
 	blocks = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read - blocks;
 	/* the blocks of a session's first claim are those of the catalogs, too */
-	if (stepped > LONG_WALK + taken || (!first && blocks > LONG_WALK_BLOCKS + TAKEN_BLOCKS * taken))
+	if (claim->places < MAX_PLACES && (stepped > LONG_WALK + taken || (!first && blocks > LONG_WALK_BLOCKS + TAKEN_BLOCKS * taken)))
 	{
 		end = GetCurrentTimestamp();
 		memory->hint_until = end + Min(HINT_FACTOR * (end - claim->now), HINT_MAX_US);

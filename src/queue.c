@@ -58,6 +58,9 @@
 
 #define CHANNEL "appdb_tasks"
 
+/* queues for which a transaction takes locks, of which the server has some thousand; workers of others are notified, should any wait */
+#define MAX_WAKE_LOCKS 1000
+
 static const char *const column_names[T_COUNT] = {
 	"id", "run_at", "priority", "max_attempts", "kind", "queue", "payload", "space_id", "user_id", "dedupe_key", "backoff",
 	"expires_at", "group_key", "group_limit", "depends_on", "waits_for", "status", "attempts", "ticket", "progress", "queued",
@@ -127,6 +130,7 @@ typedef enum Contender
 TasksInfo	appdb_tasks;
 static bool callback_registered = false;
 static List *waiting = NIL;		/* LOCKTAGs that the session holds, idle */
+static int	wake_locks = 0;		/* how many of those who add to a queue the transaction has */
 static List *to_notify = NIL;	/* queues whose waiting workers the transaction wakes, in TopTransactionContext */
 
 PG_FUNCTION_INFO_V1(appdb_task_as_owner);
@@ -829,6 +833,7 @@ notify_at_commit(XactEvent event, void *arg)
 			Async_Notify(CHANNEL, lfirst(lc));
 	}
 	to_notify = NIL;
+	wake_locks = 0;
 }
 
 void
@@ -839,20 +844,35 @@ appdb_wake_queue(const char *queue)
 	ListCell   *lc;
 	MemoryContext oldcontext;
 
-	appdb_set_lock_tag(&tag, APPDB_LOCK_WAKE, queue);
-	/* a session that waits itself notifies anyway: a transaction with a lock that the session has, too, cannot be prepared */
-	if (!compat_LockHeldByMe(&tag, RowExclusiveLock) &&
-		LockAcquire(&tag, ShareLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
-		return;
-	foreach(lc, to_notify)
-	{
-		if (strcmp(lfirst(lc), queue) == 0)
-			return;
-	}
 	if (!registered)
 	{
 		RegisterXactCallback(notify_at_commit, NULL);
 		registered = true;
+	}
+	appdb_set_lock_tag(&tag, APPDB_LOCK_WAKE, queue);
+	/* a session that waits itself notifies anyway: a transaction with a lock that the session has, too, cannot be prepared */
+	if (!compat_LockHeldByMe(&tag, RowExclusiveLock) &&
+		(wake_locks < MAX_WAKE_LOCKS || compat_LockHeldByMe(&tag, ShareLock)))
+	{
+		switch (LockAcquire(&tag, ShareLock, false, true))
+		{
+			case LOCKACQUIRE_NOT_AVAIL:
+				break;
+			case LOCKACQUIRE_OK:
+				wake_locks++;
+				return;
+			default:
+				return;
+		}
+	}
+	/* which NOTIFY does for itself, at its time */
+	if (list_length(to_notify) < MAX_WAKE_LOCKS)
+	{
+		foreach(lc, to_notify)
+		{
+			if (strcmp(lfirst(lc), queue) == 0)
+				return;
+		}
 	}
 	oldcontext = MemoryContextSwitchTo(TopTransactionContext);
 	to_notify = lappend(to_notify, pstrdup(queue));

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(245);
+SELECT plan(249);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -282,6 +282,14 @@ SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE kind = 'y3';
 SELECT is(pg_temp.kinds('y', 10), 'y1', 'the rest after it');
 SELECT throws_ok($$SELECT appdb.enqueue('x', group_key => 'x', group_limit => 0)$$, '23514', NULL, 'a group has a place');
 
+-- places take locks, of which there are not many
+SELECT count(appdb.enqueue('p', queue => 'places', group_key => 'places ' || g)) AS done FROM generate_series(1, 1100) AS g \gset
+SELECT is((SELECT count(*) FROM appdb.claim('{places}', 'w', 10000)), 1000::bigint, 'one claim takes a thousand groups');
+SELECT is((SELECT count(*) FROM appdb.claim('{places}', 'w', 10000)), 100::bigint, 'the next the others');
+UPDATE app_data.tasks SET group_slot = CASE WHEN group_key LIKE '%1' THEN -1 ELSE 2147483647 END, group_limit = 2 WHERE queue = 'places' AND group_key IN ('places 1', 'places 2');
+SELECT count(appdb.enqueue('q', queue => 'places', group_key => 'places ' || g, group_limit => 2)) AS done FROM generate_series(1, 2) AS g, generate_series(1, 2) \gset
+SELECT is(pg_temp.kinds('places', 10), 'q q', 'where a place has a number that somebody has thought of, it is one all the same');
+
 -- what a claim has taken ahead of its walk, it meets again
 SELECT appdb.enqueue('v0', queue => 'v', space_id => '00000000-0000-4000-8000-000000000001') IS NOT NULL AS done \gset
 SELECT is(pg_temp.kinds('v'), 'v0', 'the first space has had its turn');
@@ -308,6 +316,8 @@ SELECT appdb.enqueue('i', queue => 'gone', run_at => clock_timestamp() + interva
 DELETE FROM appdb.tasks WHERE id = :'i';
 SELECT pg_sleep(0.005);
 SELECT is(appdb.idle('{gone}'), '30 s', 'nor is what was deleted');
+
+SELECT lives_ok($$SELECT appdb.enqueue('n', queue => 'one of many ' || g) FROM generate_series(1, 12000) AS g$$, 'whoever enqueues in many queues takes no lock for each');
 
 -- == dependencies ===========================================================
 
