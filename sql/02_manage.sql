@@ -542,6 +542,22 @@ BEGIN
 			HINT = 'Refer to the id, alone or with other columns.';
 	END LOOP;
 
+	-- what is unique among deleted rows, too
+	FOR col IN
+		SELECT c.relname, i.indexrelid, pg_get_indexdef(i.indexrelid) AS definition
+		FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+		WHERE i.indrelid = _manage.entity AND soft_delete AND i.indisunique AND NOT i.indisprimary
+		  AND COALESCE(pg_get_expr(i.indpred, i.indrelid), '') !~ '\mdeleted_at IS NULL'
+		  AND NOT EXISTS (SELECT FROM pg_attribute a
+						  WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) AND a.attname IN ('id', 'deleted_at'))
+		ORDER BY c.relname
+	LOOP
+		RAISE NOTICE USING
+			MESSAGE = format('unique index "%s" of table "%s" holds for deleted rows, too', col.relname, entity),
+			DETAIL = 'What a deleted row has cannot be used again while that row is kept.',
+			HINT = 'For what is unique among live rows, make it a unique index WHERE deleted_at IS NULL.';
+	END LOOP;
+
 	-- what follows a foreign key (deletes, relations) looks for its columns
 	FOR col IN SELECT * FROM appdb._unindexed_keys(entity)
 	LOOP

@@ -8,7 +8,7 @@ CREATE FUNCTION appdb.restore(entity pg_catalog.regclass, id pg_catalog.uuid,
 COMMENT ON FUNCTION appdb.restore(pg_catalog.regclass, pg_catalog.uuid) IS
 'Brings a deleted row back, with exactly what was deleted by the same operation below it.
 entity: a live view or its base table; id: the row. Returns how many rows of which tables came back.
-Needs the privilege to DELETE from the live view. Errors: P0002 no such row; 55000 not deleted, or being purged; 23503 its parent is deleted; 23505 a unique value is taken meanwhile. Then nothing is restored.';
+Needs the privilege to DELETE from the live view. Errors: P0002 no such row; 55000 not deleted, or being purged; 23503 its parent is deleted; 23505 a unique value is taken meanwhile, 23P01 what an exclusion constraint keeps apart. Then nothing is restored.';
 
 CREATE FUNCTION appdb.restore(entity pg_catalog.regclass, ids pg_catalog.uuid[],
 							  OUT restored pg_catalog.regclass, OUT rows pg_catalog.int8)

@@ -438,12 +438,15 @@ restore_group(AppdbRestore *restore, Oid relid, Datum *ids, int nids, TimestampT
 		appdb_restore_end(restore);
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && OidIsValid(restore->relid))
+		if ((error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION) &&
+			OidIsValid(restore->relid))
 		{
 			/* the row at hand is the last that came back */
 			FlushErrorState();
-			error->message = psprintf("cannot restore row %s of table \"%s\": its unique value is taken",
-									  appdb_uuid_text(&restore->id), appdb_table_name(restore->relid));
+			error->message = psprintf("cannot restore row %s of table \"%s\": its %s", appdb_uuid_text(&restore->id),
+									  appdb_table_name(restore->relid),
+									  error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ? "unique value is taken" :
+									  "place is taken");
 			error->hint = pstrdup("Change or delete the live row that has the value now, then restore again.");
 			ReThrowError(error);
 		}

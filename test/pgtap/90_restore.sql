@@ -1,6 +1,6 @@
 -- restore: what comes back, what does not, and who may.
 BEGIN;
-SELECT plan(121);
+SELECT plan(122);
 SET client_min_messages = warning;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -182,6 +182,17 @@ CREATE UNIQUE INDEX spaces_slug_alone ON app_data.spaces (slug) WHERE deleted_at
 UPDATE appdb.spaces SET slug = 's' WHERE name LIKE 'Ben%';
 SELECT throws_like($$SELECT pg_temp.restored('appdb.organizations', 5)$$, '%00000000-0000-4000-8000-000000000011 of table "app_data.spaces"%', 'a row further down is named');
 SELECT is_empty('SELECT * FROM appdb.organizations', 'and nothing came back');
+ROLLBACK TO start;
+
+-- what an exclusion constraint keeps apart
+CREATE TABLE public.bookings (id uuid PRIMARY KEY, days daterange, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz,
+	EXCLUDE USING gist (days WITH &&) WHERE (deleted_at IS NULL));
+SELECT appdb.manage('public.bookings');
+INSERT INTO appdb.bookings (id, days) VALUES (pg_temp.id(70), '[2024-01-01,2024-02-01)');
+DELETE FROM appdb.bookings;
+INSERT INTO appdb.bookings (days) VALUES ('[2024-01-31,2024-02-02)');
+SELECT throws_ok($$SELECT * FROM appdb.restore('appdb.bookings', '00000000-0000-4000-8000-000000000070')$$, '23P01',
+	'cannot restore row 00000000-0000-4000-8000-000000000070 of table "public.bookings": its place is taken', 'a place that is taken meanwhile');
 ROLLBACK TO start;
 
 -- == tables of users ========================================================

@@ -59,6 +59,14 @@ ALTER TABLE public.articles ALTER COLUMN user_id DROP NOT NULL;
 -- a relation named as a column is made, with a warning
 SELECT appdb.manage('public.articles', relations => '{"user_id": {"inverse": "name"}}');
 
+-- what deleted rows have, too, unless the index says otherwise; an id or deleted_at among the columns is known to be meant
+BEGIN;
+ALTER TABLE public.articles ADD code int UNIQUE, ADD UNIQUE (code, id);
+CREATE UNIQUE INDEX articles_live_code ON public.articles (code) WHERE code > 0 AND deleted_at IS NULL;
+CREATE UNIQUE INDEX articles_upper ON public.articles (upper(title)) WHERE title <> '';
+SELECT appdb.manage('public.articles');
+ROLLBACK;
+
 -- == what is kept, and what follows the table ================================
 SELECT appdb.manage('public.articles', label => 'title',
 	relations => '{"user_id": {"name": "author", "on_delete": "set null"}, "editor_id": {"name": "editor"}}');
