@@ -1006,6 +1006,10 @@ BEGIN
 				DETAIL = format('It could be accepted until %s.', OLD.expires_at),
 				HINT = 'Make another invitation.';
 		END IF;
+		-- its sender is deleted; without one it would be the server's, and hold
+		IF NEW.status = 'pending' AND OLD.inviter_id IS NOT NULL AND NEW.inviter_id IS NULL AND pg_trigger_depth() > 1 THEN
+			NEW.status := 'canceled';
+		END IF;
 	END IF;
 	IF me IS NULL OR NOT appdb._directly() THEN
 		RETURN NEW;

@@ -1,7 +1,7 @@
 -- Memberships and invitations: the functions, as a role that may execute them
 -- and nothing else, and the same rules for statements on the live views.
 BEGIN;
-SELECT plan(228);
+SELECT plan(231);
 
 CREATE ROLE regress_app;
 GRANT USAGE ON SCHEMA appdb TO regress_app;
@@ -181,6 +181,20 @@ SELECT public.keep('dee', public.act('Ben', $$SELECT i.token FROM appdb.invite('
 SELECT public.act('Ann', $$SELECT appdb.change_role(@Ben@, 'member', @acme@)$$);
 SELECT throws_ok($$SELECT public.act('Dee', $q$SELECT appdb.accept_invitation(@dee@)$q$)$$, '55000', 'the invitation no longer holds', 'does not hold');
 SELECT public.act('Ann', $$SELECT appdb.change_role(@Ben@, 'admin', @acme@)$$);
+-- nor of somebody who is deleted, whether it held until then or not
+SAVEPOINT deleted;
+DELETE FROM appdb.users WHERE id = public.id_of('Ben');
+SELECT throws_ok($$SELECT public.act('Dee', $q$SELECT appdb.accept_invitation(@dee@)$q$)$$, '55000', 'the invitation has been taken back', 'nor when its sender is deleted');
+ROLLBACK TO deleted;
+SET LOCAL appdb.allow_drop = on;
+INSERT INTO app_data.users (name, email) VALUES ('Fay', 'fay@example.org');
+UPDATE app_data.invitations SET inviter_id = public.id_of('Fay') WHERE token_hash = sha256(convert_to(public.kept('dee'), 'UTF8'));
+DELETE FROM app_data.users WHERE id = public.id_of('Fay');
+SELECT throws_ok($$SELECT public.act('Dee', $q$SELECT appdb.accept_invitation(@dee@)$q$)$$, '55000', 'the invitation has been taken back', 'for good too');
+ROLLBACK TO deleted;
+UPDATE app_data.invitations SET inviter_id = NULL WHERE token_hash = sha256(convert_to(public.kept('dee'), 'UTF8'));
+SELECT is(public.act('Dee', 'SELECT role FROM appdb.accept_invitation(@dee@)'), 'admin', 'one that an administrator makes the server''s holds');
+ROLLBACK TO deleted;
 
 -- seats
 INSERT INTO appdb.subscriptions (organization_id, plan, status, seats) VALUES (public.kept('acme')::uuid, 'team', 'active', 4);
