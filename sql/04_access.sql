@@ -53,7 +53,7 @@ CREATE FUNCTION appdb.keep_author() RETURNS pg_catalog.trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_keep_author';
 COMMENT ON FUNCTION appdb.keep_author() IS
-	'Trigger of tables in spaces whose rows have an author: whose a row is, and who can read it, is for the author and admins to change';
+	'Trigger of tables in spaces whose rows have an author: whose a row is, and who can read it, is for the author and admins to change; with the argument chat_id, for the author of the row''s chat, too';
 
 -- Who shares an organization or a space with the user who is asking.  Run as
 -- the tables' owner: one cannot see memberships of others otherwise.
@@ -386,6 +386,29 @@ END
 $$;
 COMMENT ON FUNCTION appdb._sync_grants(pg_catalog.regclass) IS 'Internal: privileges of roles with access on a managed table and its live view';
 
+-- Notes what a role was given, null for nothing; returns whether it had anything.
+CREATE FUNCTION appdb.__note_access(role pg_catalog.name, level pg_catalog.text) RETURNS pg_catalog.bool
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	had bool;
+BEGIN
+	PERFORM appdb._defer_nothing();
+	DELETE FROM app_data.access a WHERE a.role = __note_access.role;
+	had := FOUND;
+	IF level IS NOT NULL THEN
+		INSERT INTO app_data.access (role, level) VALUES (__note_access.role, __note_access.level);
+	END IF;
+	RETURN had;
+END
+$$;
+COMMENT ON FUNCTION appdb.__note_access(pg_catalog.name, pg_catalog.text) IS 'Internal: the work of appdb._note_access()';
+CREATE FUNCTION appdb._note_access(role pg_catalog.name, level pg_catalog.text) RETURNS pg_catalog.bool
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
+COMMENT ON FUNCTION appdb._note_access(pg_catalog.name, pg_catalog.text) IS 'Internal: notes the access level of a role';
+
 CREATE FUNCTION appdb.grant_access(role pg_catalog.name, level pg_catalog.text)
 	RETURNS void
 	LANGUAGE plpgsql
@@ -418,7 +441,7 @@ BEGIN
 	END IF;
 
 	PERFORM appdb.revoke_access(role);
-	INSERT INTO app_data.access (role, level) VALUES (grant_access.role, grant_access.level);
+	PERFORM appdb._note_access(role, level);
 	PERFORM appdb._sync_grants(m.entity) FROM appdb._managed_tables() m;
 	EXECUTE format('GRANT USAGE ON SCHEMA app_data TO %I', role);
 	FOREACH function IN ARRAY appdb._grant_functions(level) LOOP
@@ -443,8 +466,7 @@ DECLARE
 	function text;
 	had bool;
 BEGIN
-	DELETE FROM app_data.access a WHERE a.role = revoke_access.role;
-	had := FOUND;
+	had := appdb._note_access(role, NULL);
 	IF NOT had OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = revoke_access.role) THEN
 		RETURN had;
 	END IF;

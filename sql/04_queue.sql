@@ -1422,7 +1422,7 @@ COMMENT ON FUNCTION appdb._remove(regclass, name, timestamptz, text, integer) IS
 REVOKE EXECUTE ON FUNCTION appdb._remove(regclass, name, timestamptz, text, integer) FROM PUBLIC;
 
 -- One batch of one of the things that maintenance does. Returns how many rows it changed: as many as "batch" or more means that there may be more.
-CREATE FUNCTION appdb._maintain(step text, batch integer)
+CREATE FUNCTION appdb.__maintain(step text, batch integer)
 	RETURNS bigint
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -1432,6 +1432,7 @@ DECLARE
 	ids uuid[];
 	task record;
 BEGIN
+	PERFORM appdb._defer_nothing();
 	CASE step
 	WHEN 'schedules' THEN
 		RETURN appdb._run_schedules(batch);
@@ -1474,6 +1475,11 @@ BEGIN
 	RETURN n;
 END
 $$;
+COMMENT ON FUNCTION appdb.__maintain(text, integer) IS 'Internal: the work of appdb._maintain()';
+CREATE FUNCTION appdb._maintain(step text, batch integer)
+	RETURNS bigint
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._maintain(text, integer) IS 'Internal: one batch of appdb.maintain()';
 REVOKE EXECUTE ON FUNCTION appdb._maintain(text, integer) FROM PUBLIC;
 

@@ -337,11 +337,25 @@ AS $$
 $$;
 COMMENT ON FUNCTION appdb._purge_first_page(pg_catalog.regclass, pg_catalog.int8, pg_catalog.int4) IS 'Internal: where a stretch of a table begins';
 
+-- What a superuser does as the owner of the tables is over before they are one
+-- again, triggers and checks that are deferred as well.
+CREATE FUNCTION appdb._defer_nothing() RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF appdb._calling_role() <> quote_ident(current_user)::regrole THEN
+		SET CONSTRAINTS ALL IMMEDIATE;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION appdb._defer_nothing() IS 'Internal: has no trigger wait for the end of a superuser''s transaction';
+
 -- Purges a stretch of a table that ends before a page; "rest" are rows that
 -- the last one has left to look at again.  Returns how many rows went, and
 -- where the next stretch ends (0: there is none).  No SET clause here, since
 -- the table's triggers are to run with the settings of the caller.
-CREATE FUNCTION appdb._purge_stretch(
+CREATE FUNCTION appdb.__purge_stretch(
 	part pg_catalog.regclass, statements pg_catalog.text[], cutoff pg_catalog.timestamptz, batch pg_catalog.int4,
 	INOUT end_page pg_catalog.int8, INOUT rest pg_catalog.uuid[], OUT purged pg_catalog.int8)
 	RETURNS pg_catalog.record
@@ -351,6 +365,7 @@ DECLARE
 	first_page pg_catalog.int8 := end_page;
 	looked_at pg_catalog.uuid[] := rest;
 BEGIN
+	PERFORM appdb._defer_nothing();
 	-- a hold that is put from here on waits for the end of this transaction
 	LOCK TABLE app_data.legal_holds IN SHARE MODE;
 
@@ -374,6 +389,13 @@ BEGIN
 	end_page := first_page;
 END
 $$;
+COMMENT ON FUNCTION appdb.__purge_stretch(pg_catalog.regclass, pg_catalog.text[], pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.int8, pg_catalog.uuid[]) IS 'Internal: the work of appdb._purge_stretch()';
+CREATE FUNCTION appdb._purge_stretch(
+	part pg_catalog.regclass, statements pg_catalog.text[], cutoff pg_catalog.timestamptz, batch pg_catalog.int4,
+	INOUT end_page pg_catalog.int8, INOUT rest pg_catalog.uuid[], OUT purged pg_catalog.int8)
+	RETURNS pg_catalog.record
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._purge_stretch(pg_catalog.regclass, pg_catalog.text[], pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.int8, pg_catalog.uuid[]) IS 'Internal: purges one stretch of a table';
 
 -- Rows that refer to each other in a circle, which no order of tables undoes:
@@ -447,7 +469,7 @@ COMMENT ON FUNCTION appdb._purge_circle(pg_catalog.regclass, pg_catalog.uuid, pg
 
 -- The next rows of a table, at most "batch", that may be in circles.  Returns
 -- how many rows went, and the last that was looked at (null: there is none).
-CREATE FUNCTION appdb._purge_circles(
+CREATE FUNCTION appdb.__purge_circles(
 	entity pg_catalog.regclass, cutoff pg_catalog.timestamptz, batch pg_catalog.int4,
 	INOUT last_id pg_catalog.uuid, OUT purged pg_catalog.int8)
 	RETURNS pg_catalog.record
@@ -458,6 +480,7 @@ DECLARE
 	after pg_catalog.uuid := last_id;
 	circle pg_catalog.record;
 BEGIN
+	PERFORM appdb._defer_nothing();
 	LOCK TABLE app_data.legal_holds IN SHARE MODE;
 	purged := 0;
 	last_id := NULL;
@@ -478,17 +501,25 @@ BEGIN
 	END LOOP;
 END
 $$;
+COMMENT ON FUNCTION appdb.__purge_circles(pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.uuid) IS 'Internal: the work of appdb._purge_circles()';
+CREATE FUNCTION appdb._purge_circles(
+	entity pg_catalog.regclass, cutoff pg_catalog.timestamptz, batch pg_catalog.int4,
+	INOUT last_id pg_catalog.uuid, OUT purged pg_catalog.int8)
+	RETURNS pg_catalog.record
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._purge_circles(pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.uuid) IS 'Internal: purges rows that refer to each other in a circle';
 
 -- Managed tables that the current role cannot maintain: it cannot read and
 -- erase all rows, or cannot read all that may refer to them.  And which table
 -- is in the way, and whose that is.
-CREATE FUNCTION appdb._out_of_reach(OUT entity pg_catalog.regclass, OUT obstacle pg_catalog.regclass, OUT belongs_to pg_catalog.name)
+CREATE FUNCTION appdb.__out_of_reach(OUT entity pg_catalog.regclass, OUT obstacle pg_catalog.regclass, OUT belongs_to pg_catalog.name)
 	RETURNS SETOF pg_catalog.record
-	LANGUAGE sql STABLE
+	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT m.entity, o.obstacle, pg_get_userbyid(c.relowner)
+BEGIN
+	RETURN QUERY SELECT m.entity, o.obstacle, pg_get_userbyid(c.relowner)
 	FROM appdb._managed_tables() m
 	CROSS JOIN LATERAL (
 		SELECT m.entity
@@ -500,13 +531,19 @@ AS $$
 	WHERE NOT pg_has_role(c.relowner, 'USAGE')
 	  AND (row_security_active(c.oid) OR NOT has_schema_privilege(c.relnamespace, 'USAGE') OR NOT has_table_privilege(c.oid, 'SELECT')
 		   OR o.obstacle = m.entity AND NOT (has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')))
-	ORDER BY m.entity::text, o.obstacle::text
+	ORDER BY m.entity::text, o.obstacle::text;
+END
 $$;
+COMMENT ON FUNCTION appdb.__out_of_reach() IS 'Internal: the work of appdb._out_of_reach()';
+CREATE FUNCTION appdb._out_of_reach(OUT entity pg_catalog.regclass, OUT obstacle pg_catalog.regclass, OUT belongs_to pg_catalog.name)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._out_of_reach() IS 'Internal: managed tables that the current role cannot maintain, and why';
 
 -- Managed tables that soft-delete, children before parents; those that refer
 -- to themselves, directly or by way of others; and whether there are others.
-CREATE FUNCTION appdb._purge_order(
+CREATE FUNCTION appdb.__purge_order(
 	OUT entities pg_catalog.regclass[], OUT circular pg_catalog.regclass[], OUT by_others pg_catalog.bool)
 	RETURNS pg_catalog.record
 	LANGUAGE plpgsql STABLE
@@ -548,15 +585,22 @@ BEGIN
 	END LOOP;
 END
 $$;
+COMMENT ON FUNCTION appdb.__purge_order() IS 'Internal: the work of appdb._purge_order()';
+CREATE FUNCTION appdb._purge_order(
+	OUT entities pg_catalog.regclass[], OUT circular pg_catalog.regclass[], OUT by_others pg_catalog.bool)
+	RETURNS pg_catalog.record
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._purge_order() IS 'Internal: managed tables, children before parents';
 
 -- Forgets operations of which no row is left.
-CREATE FUNCTION appdb._purge_notes(cutoff pg_catalog.timestamptz)
+CREATE FUNCTION appdb.__purge_notes(cutoff pg_catalog.timestamptz)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM appdb._defer_nothing();
 	IF EXISTS (SELECT FROM appdb._out_of_reach()) THEN
 		RETURN;
 	END IF;
@@ -568,6 +612,11 @@ BEGIN
 	WHERE u.deleted_at < cutoff AND NOT EXISTS (SELECT FROM app_data.deletions d WHERE d.deleted_at = u.deleted_at);
 END
 $$;
+COMMENT ON FUNCTION appdb.__purge_notes(pg_catalog.timestamptz) IS 'Internal: the work of appdb._purge_notes()';
+CREATE FUNCTION appdb._purge_notes(cutoff pg_catalog.timestamptz)
+	RETURNS void
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._purge_notes(pg_catalog.timestamptz) IS 'Internal: forgets operations of which nothing is left';
 
 -- Waits for those who restore just now; from then on nobody brings back what
@@ -593,17 +642,23 @@ END
 $$;
 COMMENT ON FUNCTION appdb._see_all_rows() IS 'Internal: refuses maintenance to a role that would not see what there is to do';
 
-CREATE FUNCTION appdb._purge_begin(cutoff pg_catalog.timestamptz)
+CREATE FUNCTION appdb.__purge_begin(cutoff pg_catalog.timestamptz)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM appdb._defer_nothing();
 	-- in the order in which a restore takes them
 	PERFORM FROM app_data.deletions d WHERE d.deleted_at < cutoff AND d.purged_at IS NULL ORDER BY d.deleted_at DESC, d.id FOR UPDATE;
 	UPDATE app_data.deletions d SET purged_at = clock_timestamp() WHERE d.deleted_at < cutoff AND d.purged_at IS NULL;
 END
 $$;
+COMMENT ON FUNCTION appdb.__purge_begin(pg_catalog.timestamptz) IS 'Internal: the work of appdb._purge_begin()';
+CREATE FUNCTION appdb._purge_begin(cutoff pg_catalog.timestamptz)
+	RETURNS void
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._purge_begin(pg_catalog.timestamptz) IS 'Internal: marks operations as being purged';
 
 CREATE FUNCTION appdb._check_toplevel(procedure pg_catalog.text) RETURNS void
@@ -623,6 +678,7 @@ DECLARE
 	by_others pg_catalog.bool;
 	entity pg_catalog.regclass;
 	owner pg_catalog.name;
+	me pg_catalog.name;
 	part pg_catalog.regclass;
 	statements pg_catalog.text[];
 	page pg_catalog.int8;
@@ -656,10 +712,13 @@ BEGIN
 	PERFORM appdb._purge_begin(cutoff);
 	COMMIT;
 
+	-- superusers work as the owner of the tables
+	me := COALESCE((SELECT pg_catalog.pg_get_userbyid(n.nspowner) FROM pg_catalog.pg_namespace n, pg_catalog.pg_roles r
+					WHERE n.nspname OPERATOR(pg_catalog.=) 'app_data' AND r.rolname OPERATOR(pg_catalog.=) CURRENT_USER AND r.rolsuper), CURRENT_USER);
 	FOR entity, part, owner IN SELECT r.entity, r.obstacle, r.belongs_to FROM appdb._out_of_reach() r LOOP
 		RAISE WARNING USING
 			MESSAGE = pg_catalog.format('table "%s" is not purged', entity),
-			DETAIL = pg_catalog.format('Role "%s" has not the rights on all rows of table "%s", which belongs to role "%s".', CURRENT_USER, part, owner),
+			DETAIL = pg_catalog.format('Role "%s" has not the rights on all rows of table "%s", which belongs to role "%s".', me, part, owner),
 			HINT = 'appdb.doctor() says how to put it right.';
 	END LOOP;
 	SELECT o.entities, o.circular, o.by_others INTO entities, circular, by_others FROM appdb._purge_order() o;
@@ -721,40 +780,52 @@ older_than: only what was deleted longer ago than this (default: the setting app
 Rows that others have locked, that something still refers to, or whose organization is under a legal hold stay. pg_stat_activity.application_name shows how far it is. CALL it outside of a transaction block, as the owner of the tables.';
 REVOKE EXECUTE ON PROCEDURE appdb.purge(pg_catalog.interval, pg_catalog.int4) FROM PUBLIC;
 
-CREATE FUNCTION appdb.hold(organization_id pg_catalog.uuid, reason pg_catalog.text)
+CREATE FUNCTION appdb._hold(organization_id pg_catalog.uuid, reason pg_catalog.text)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM appdb._defer_nothing();
 	IF organization_id IS NULL OR coalesce(reason, '') = '' THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'null_value_not_allowed',
 			MESSAGE = 'a legal hold needs an organization and a reason';
-	ELSIF NOT EXISTS (SELECT FROM app_data.organizations o WHERE o.id = hold.organization_id) THEN
+	ELSIF NOT EXISTS (SELECT FROM app_data.organizations o WHERE o.id = _hold.organization_id) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'foreign_key_violation',
 			MESSAGE = format('organization %s does not exist', organization_id);
 	END IF;
-	INSERT INTO app_data.legal_holds AS h (organization_id, reason) VALUES (hold.organization_id, hold.reason)
+	INSERT INTO app_data.legal_holds AS h (organization_id, reason) VALUES (_hold.organization_id, _hold.reason)
 	ON CONFLICT ON CONSTRAINT legal_holds_pkey DO UPDATE SET reason = EXCLUDED.reason;
 END
 $$;
+COMMENT ON FUNCTION appdb._hold(pg_catalog.uuid, pg_catalog.text) IS 'Internal: the work of appdb.hold()';
+CREATE FUNCTION appdb.hold(organization_id pg_catalog.uuid, reason pg_catalog.text)
+	RETURNS void
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb.hold(pg_catalog.uuid, pg_catalog.text) IS
 'Puts a legal hold on an organization: none of its deleted rows, nor those of its spaces, are purged until appdb.release().
 organization_id: the organization; reason: why. Calling it again changes the reason. Errors: 23503 no such organization.';
 REVOKE EXECUTE ON FUNCTION appdb.hold(pg_catalog.uuid, pg_catalog.text) FROM PUBLIC;
 
-CREATE FUNCTION appdb.release(organization_id pg_catalog.uuid)
+CREATE FUNCTION appdb._release(organization_id pg_catalog.uuid)
 	RETURNS pg_catalog.bool
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	DELETE FROM app_data.legal_holds h WHERE h.organization_id = release.organization_id;
+	PERFORM appdb._defer_nothing();
+	DELETE FROM app_data.legal_holds h WHERE h.organization_id = _release.organization_id;
 	RETURN FOUND;
 END
 $$;
+COMMENT ON FUNCTION appdb._release(pg_catalog.uuid) IS 'Internal: the work of appdb.release()';
+CREATE FUNCTION appdb.release(organization_id pg_catalog.uuid)
+	RETURNS pg_catalog.bool
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb.release(pg_catalog.uuid) IS
 'Ends the legal hold on an organization. Returns whether there was one.';
 REVOKE EXECUTE ON FUNCTION appdb.release(pg_catalog.uuid) FROM PUBLIC;

@@ -40,6 +40,7 @@ bool		appdb_called_by_owner = false;
 static Oid	calling_role = InvalidOid;
 
 PG_FUNCTION_INFO_V1(appdb_as_owner);
+PG_FUNCTION_INFO_V1(appdb_not_as_superuser);
 PG_FUNCTION_INFO_V1(appdb_explain_access);
 PG_FUNCTION_INFO_V1(appdb__calling_role);
 
@@ -139,15 +140,13 @@ work_as(FunctionCallInfo fcinfo, Oid owner)
 	return result;
 }
 
-Datum
-appdb_as_owner(PG_FUNCTION_ARGS)
+/* The owner of schema app_data. */
+static Oid
+data_owner(void)
 {
-	HeapTuple	tup;
+	HeapTuple	tup = SearchSysCache1(NAMESPACENAME, CStringGetDatum(APPDB_DATA_SCHEMA));
 	Oid			owner;
 
-	if (CALLED_AS_TRIGGER(fcinfo))
-		return work_as(fcinfo, ((TriggerData *) fcinfo->context)->tg_relation->rd_rel->relowner);
-	tup = SearchSysCache1(NAMESPACENAME, CStringGetDatum(APPDB_DATA_SCHEMA));
 	if (!HeapTupleIsValid(tup))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_SCHEMA),
@@ -155,7 +154,25 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 				 errhint("SELECT appdb.install() makes it.")));
 	owner = ((Form_pg_namespace) GETSTRUCT(tup))->nspowner;
 	ReleaseSysCache(tup);
-	return work_as(fcinfo, owner);
+	return owner;
+}
+
+Datum
+appdb_as_owner(PG_FUNCTION_ARGS)
+{
+	if (CALLED_AS_TRIGGER(fcinfo))
+		return work_as(fcinfo, ((TriggerData *) fcinfo->context)->tg_relation->rd_rel->relowner);
+	return work_as(fcinfo, data_owner());
+}
+
+/*
+ * The same for what is the owner's to do: everybody works with their own rights,
+ * but for superusers, for whom what the owner has put on the tables would run.
+ */
+Datum
+appdb_not_as_superuser(PG_FUNCTION_ARGS)
+{
+	return work_as(fcinfo, superuser() ? data_owner() : InvalidOid);
 }
 
 /*

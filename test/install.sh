@@ -252,6 +252,33 @@ like "explain_access(): refused" "$(as "$super" -c "SELECT question FROM appdb.e
 	'cannot fire deferred trigger'
 no_gain "explain_access()"
 
+# what is the owner's to do, and a superuser does
+reset
+plant appdb_owner
+as appdb_owner >/dev/null <<-'SQL'
+	CREATE EXTENSION appdb;
+	INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-000000000001', 'x'), ('00000000-0000-4000-8000-000000000002', 'y');
+	INSERT INTO appdb.organizations (id, name, slug) VALUES ('00000000-0000-4000-8000-000000000011', 'x', 'x');
+	INSERT INTO appdb.sessions (user_id, token, expires_at) VALUES ('00000000-0000-4000-8000-000000000002', 'x', now() - interval '2 days');
+	DELETE FROM appdb.users WHERE name = 'x';
+	DO $$
+	DECLARE
+		t regclass;
+	BEGIN
+		FOREACH t IN ARRAY '{app_data.access,app_data.legal_holds,app_data.deletions,app_data.users,app_data.sessions}'::regclass[] LOOP
+			EXECUTE format('CREATE TRIGGER planted AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION evil.trigger_function()', t);
+			EXECUTE format('CREATE CONSTRAINT TRIGGER deferred AFTER INSERT OR UPDATE OR DELETE ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION evil.trigger_function()', t);
+		END LOOP;
+	END
+	$$;
+	DELETE FROM evil.log;
+SQL
+is "a superuser gives access, holds and releases" "$(as "$super" -c "SET client_min_messages = warning" -c "SELECT appdb.grant_access('appdb_nobody', 'app')" -c "SELECT level FROM app_data.access" \
+	-c "SELECT appdb.revoke_access('appdb_nobody')" -c "SELECT appdb.hold('00000000-0000-4000-8000-000000000011', 'x')" -c "SELECT appdb.release('00000000-0000-4000-8000-000000000011')")" "$(printf '\napp\nt\n\nt')"
+is "maintains and purges" "$(as "$super" -c "SET client_min_messages = warning" -c 'CALL appdb.maintain()' -c "CALL appdb.purge('0')" -c 'SELECT (SELECT count(*) FROM app_data.users), (SELECT count(*) FROM app_data.sessions)')" '1|0'
+is "what was planted ran, as its owner" "$(as "$super" -c "SELECT count(DISTINCT what), min(who), max(who) FROM evil.log")" '2|appdb_owner|appdb_owner'
+no_gain "a superuser's maintenance"
+
 # in a database of another encoding, which has no character but ASCII's in common with ours
 reset
 PGUSER=$super psql -X -q -d postgres -c 'DROP DATABASE install' -c "CREATE DATABASE install TEMPLATE template0 ENCODING 'EUC_JP' LOCALE 'C'" >/dev/null

@@ -22,7 +22,7 @@ const texts = new Set(['appdb.tables_sql', 'appdb.migrations_sql']);
 // These have no search_path of their own, since the triggers of tables are to
 // run with the caller's; what they execute is all made by appdb._purge_statements()
 // and its like, which name everything in full.
-const dynamic = new Set(['appdb._purge_stretch', 'appdb._purge_circles']);
+const dynamic = new Set(['appdb._purge_stretch', 'appdb._purge_circles', 'appdb.__purge_stretch', 'appdb.__purge_circles']);
 
 const settingOf = (node) => (node.kind === 'VAR_SET_VALUE' ? (node.args ?? []).map(({ A_Const: c }) => c?.sval?.sval ?? '').join(',') : undefined);
 

@@ -135,7 +135,7 @@ SELECT is_empty($$SELECT b.name FROM base AS b JOIN pg_class AS c ON c.oid IN (b
 	'to the public they are closed');
 SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
 	-- a procedure that commits cannot have a setting, and what fires the triggers of tables should not: they qualify what they name
-	WHERE p.pronamespace = 'appdb'::regnamespace AND (p.prosecdef OR l.lanname = 'plpgsql') AND p.prokind <> 'p' AND p.proname NOT IN ('_purge_stretch', '_purge_circles')
+	WHERE p.pronamespace = 'appdb'::regnamespace AND (p.prosecdef OR l.lanname = 'plpgsql') AND p.prokind <> 'p' AND p.proname NOT IN ('__purge_stretch', '__purge_circles')
 	AND NOT coalesce(EXISTS (SELECT FROM unnest(p.proconfig) AS s WHERE s LIKE 'search\_path=%'), false)$$, 'functions do not depend on the caller''s search_path');
 
 SELECT * FROM finish();
