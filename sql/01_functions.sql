@@ -231,6 +231,14 @@ BEGIN
 		COMMENT ON TRIGGER appdb_author_visibility ON app_data.chats IS
 			'Who can read a chat is for its author and admins to change';
 	END IF;
+	IF to_regclass('app_data.messages') IS NOT NULL THEN
+		CREATE OR REPLACE TRIGGER appdb_author_chat
+			BEFORE UPDATE OF chat_id ON app_data.messages
+			FOR EACH ROW WHEN (OLD.chat_id IS DISTINCT FROM NEW.chat_id)
+			EXECUTE FUNCTION appdb.keep_author('chat_id');
+		COMMENT ON TRIGGER appdb_author_chat ON app_data.messages IS
+			'Which chat a message is in is for its author, the chat''s and admins to change';
+	END IF;
 	IF to_regclass('app_data.file_permissions') IS NOT NULL THEN
 		CREATE OR REPLACE TRIGGER appdb_permissions
 			AFTER INSERT OR DELETE OR UPDATE OF space_id, file_id, user_id, permission, expires_at, deleted_at ON app_data.file_permissions

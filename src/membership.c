@@ -672,6 +672,17 @@ get_files(bool accept)
 }
 
 /*
+ * What a call of has_file_permission() keeps: for which statement it has looked
+ * for changes, and when, which can be much later than the statement that a
+ * PL/pgSQL function with many of its own began with.
+ */
+typedef struct FilesOfCall
+{
+	TimestampTz statement;
+	TimestampTz now;
+} FilesOfCall;
+
+/*
  * appdb.has_file_permission(space_id uuid, file_id uuid, permission text) returns boolean
  */
 Datum
@@ -680,16 +691,20 @@ appdb_has_file_permission(PG_FUNCTION_ARGS)
 	FileRight	wanted = right_of(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	Memberships *memberships;
 	FilePermission *file;
+	FilesOfCall *call = fcinfo->flinfo->fn_extra;
+	bool		is_new;
 
-	/* one look for changes a statement */
-	if (fcinfo->flinfo->fn_extra == NULL)
-		fcinfo->flinfo->fn_extra = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(TimestampTz));
-	memberships = get_files(is_new_statement(fcinfo->flinfo->fn_extra));
+	if (call == NULL)
+		fcinfo->flinfo->fn_extra = call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(FilesOfCall));
+	is_new = is_new_statement(&call->statement);
+	if (is_new)
+		call->now = GetCurrentTimestamp();
+	memberships = get_files(is_new);
 	if (memberships == NULL)
 		PG_RETURN_BOOL(false);
 	file = hash_search(memberships->files, PG_GETARG_UUID_P(1), HASH_FIND, NULL);
 	PG_RETURN_BOOL(file != NULL && memcmp(&file->space, PG_GETARG_UUID_P(0), sizeof(pg_uuid_t)) == 0 &&
-				   file->until[wanted] > GetCurrentStatementStartTimestamp());
+				   file->until[wanted] > call->now);
 }
 
 /*
@@ -701,6 +716,7 @@ appdb_my_files(PG_FUNCTION_ARGS)
 {
 	FileRight	wanted = right_of(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	Memberships *memberships = get_files(true);
+	TimestampTz now = GetCurrentTimestamp();
 	HASH_SEQ_STATUS status;
 	FilePermission *file;
 	Datum	   *ids;
@@ -712,7 +728,7 @@ appdb_my_files(PG_FUNCTION_ARGS)
 	hash_seq_init(&status, memberships->files);
 	while ((file = hash_seq_search(&status)) != NULL)
 	{
-		if (file->until[wanted] > GetCurrentStatementStartTimestamp())
+		if (file->until[wanted] > now)
 			ids[n++] = UUIDPGetDatum(&file->id);
 	}
 	PG_RETURN_ARRAYTYPE_P(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
@@ -936,7 +952,9 @@ column_uuid(Relation rel, HeapTuple tup, const char *name, pg_uuid_t *value)
  *		BEFORE UPDATE FOR EACH ROW of a table within spaces whose rows have an
  *		author, WHEN that, the space or who can read the row changes: this is the
  *		author's to decide, and an admin's.  An editor could make another's row
- *		their own otherwise, and with it what only authors may.
+ *		their own otherwise, and with it what only authors may.  The argument
+ *		"chat_id" says that a message moves to another chat: the author of the one
+ *		that it is in, who could delete it with that, may do so as well.
  */
 Datum
 appdb_keep_author(PG_FUNCTION_ARGS)
@@ -948,6 +966,8 @@ appdb_keep_author(PG_FUNCTION_ARGS)
 	pg_uuid_t	author;
 	pg_uuid_t	space;
 	pg_uuid_t	new_space;
+	pg_uuid_t	chat_id;
+	KnownChat	chat;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
@@ -966,7 +986,11 @@ appdb_keep_author(PG_FUNCTION_ARGS)
 	if (column_uuid(rel, trigdata->tg_trigtuple, "space_id", &space) &&
 		((column_uuid(rel, trigdata->tg_trigtuple, "user_id", &author) &&
 		  memcmp(&author, user, sizeof(pg_uuid_t)) == 0) ||
-		 rank_in(memberships->spaces, &space) >= RANK_ADMIN) &&
+		 rank_in(memberships->spaces, &space) >= RANK_ADMIN ||
+		 (trigdata->tg_trigger->tgnargs > 0 &&
+		  column_uuid(rel, trigdata->tg_trigtuple, "chat_id", &chat_id) &&
+		  load_chat(&chat_id, false, &chat) && chat.has_author &&
+		  memcmp(&chat.author, user, sizeof(pg_uuid_t)) == 0)) &&
 		column_uuid(rel, trigdata->tg_newtuple, "space_id", &new_space) &&
 		(memcmp(&space, &new_space, sizeof(pg_uuid_t)) == 0 ||
 		 rank_in(memberships->spaces, &new_space) >= RANK_EDITOR))

@@ -133,20 +133,25 @@ appdb_hidden(Oid relid, const pg_uuid_t *id)
 HeapTuple
 appdb_refer_to_nothing(Relation rel, HeapTuple tup, AttrNumber column)
 {
-	static pg_uuid_t mask;
-	static bool masked = false;
+	static pg_uuid_t secret;
+	static bool has_secret = false;
 	int			attnum = column;
 	bool		isnull;
-	pg_uuid_t	nobodys = *DatumGetUUIDP(heap_getattr(tup, column, RelationGetDescr(rel), &isnull));
-	Datum		id = UUIDPGetDatum(&nobodys);
+	Datum		id = heap_getattr(tup, column, RelationGetDescr(rel), &isnull);
+	bytea	   *source = palloc(VARHDRSZ + 2 * UUID_LEN);
+	bytea	   *hash;
 
-	if (!masked && !pg_strong_random(&mask, sizeof(mask)))
+	if (!has_secret && !pg_strong_random(&secret, sizeof(secret)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random values")));
-	masked = true;
-	for (int i = 0; i < UUID_LEN; i++)
-		nobodys.data[i] ^= mask.data[i];
+	has_secret = true;
+	SET_VARSIZE(source, VARHDRSZ + 2 * UUID_LEN);
+	memcpy(VARDATA(source), &secret, UUID_LEN);
+	memcpy(VARDATA(source) + UUID_LEN, DatumGetUUIDP(id), UUID_LEN);
+	hash = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(source)));
+	/* of a hash, since RETURNING shows it: nobody is to choose what becomes of an id */
+	id = UUIDPGetDatum((pg_uuid_t *) VARDATA_ANY(hash));
 	return heap_modify_tuple_by_cols(tup, RelationGetDescr(rel), 1, &attnum, &id, &isnull);
 }
 

@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(104);
+SELECT plan(116);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -297,6 +297,46 @@ SELECT throws_ok($$UPDATE app_data.space_members SET role = 'admin' WHERE user_i
 SELECT appdb.impersonate(public.u(5));
 SELECT is(appdb.has_role(public.u(11), 'admin'), false, 'roles that were not kept are not remembered');
 SELECT appdb.impersonate(NULL);
+
+-- == messages move ==========================================================
+
+-- Eve's message in a chat of hers, Ed's in it, and a private chat of Ed's
+INSERT INTO appdb.messages (id, space_id, chat_id, user_id, role) VALUES (public.u(33), public.u(11), public.u(22), public.u(4), 'user');
+INSERT INTO appdb.chats (id, space_id, user_id, visibility) VALUES (public.u(24), public.u(11), public.u(4), 'private'), (public.u(25), public.u(11), public.u(3), 'space');
+SELECT matches(public.act(4, 'UPDATE appdb.messages SET chat_id = public.u(24) WHERE id = public.u(32)'), '^42501 permission denied to change whose', 'nobody takes another''s message away, to delete it with the chat');
+SELECT matches(public.act(4, 'UPDATE appdb.messages SET chat_id = public.u(25) WHERE id = public.u(32)'), '^42501 permission denied to change whose', 'to whatever chat');
+SELECT is(public.act(4, 'UPDATE appdb.messages SET chat_id = public.u(24) WHERE id = public.u(33)'), '1', 'but their own');
+SELECT is(public.act(3, 'UPDATE appdb.messages SET chat_id = public.u(25) WHERE id = public.u(33)'), '1', 'and from a chat of theirs');
+SELECT is(public.act(2, 'UPDATE appdb.messages SET chat_id = public.u(25) WHERE id = public.u(33)'), '1', 'and an admin');
+SELECT is(public.act(4, 'UPDATE appdb.messages SET content = ''x'', chat_id = chat_id WHERE id = public.u(32)'), '1', 'an editor edits it where it is');
+SELECT lives_ok('UPDATE appdb.messages SET chat_id = public.u(25) WHERE id = public.u(33)', 'and a server, while nobody is signed in');
+DELETE FROM app_data.messages WHERE id = public.u(33);
+
+-- == within one statement ===================================================
+
+-- a function lasts as long as it likes
+CREATE FUNCTION public.wait_for_it() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	before int := (SELECT count(*) FROM appdb.files WHERE space_id = public.u(11));
+BEGIN
+	PERFORM pg_sleep(0.3);
+	RETURN before || ' ' || (SELECT count(*) FROM appdb.files WHERE space_id = public.u(11)) || ' ' || cardinality(appdb.my_files('read'));
+END
+$$;
+INSERT INTO appdb.file_permissions (space_id, file_id, user_id, permission, expires_at)
+	SELECT public.u(11), f, public.u(6), 'read', clock_timestamp() + interval '0.2 s' FROM unnest(ARRAY[public.u(41), public.u(42)]) f;
+SELECT is(public.act(6, 'SELECT public.wait_for_it()'), '2 0 0', 'a permission ends when it does, not with the statement');
+DELETE FROM appdb.file_permissions WHERE user_id = public.u(6);
+
+-- what becomes of a reference to what one may not see is nobody's choice
+CREATE FUNCTION public.say(id uuid) RETURNS uuid LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%', id; END $$;
+CREATE FUNCTION public.said(who int) RETURNS text LANGUAGE sql AS $$
+	SELECT public.act(6, format('INSERT INTO appdb.file_permissions (space_id, file_id, user_id) VALUES (public.u(12), public.u(43), %L) RETURNING public.say(user_id)', public.u(who)))
+$$;
+SELECT is(public.said(3), 'P0001 ' || public.u(3), 'a reference to whom one knows is what it is');
+SELECT isnt(public.said(4), 'P0001 ' || public.u(4), 'to whom one does not know it is another');
+SELECT is(public.said(4), public.said(4), 'the same each time');
+SELECT isnt(left(public.said(4), -1), left(public.said(5), -1), 'that no other tells');
 
 -- == plans ==================================================================
 
