@@ -983,6 +983,42 @@ CREATE FUNCTION appdb.end_access() RETURNS trigger
 COMMENT ON FUNCTION appdb.end_access() IS
 	'Trigger function: what a former member was allowed with single files ends';
 
+-- A permission for somebody who is being removed waits until they are, or the
+-- removal until it is there to be ended: BEFORE each row.
+CREATE FUNCTION appdb._hold_member() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	memberships text;
+BEGIN
+	-- who is not to know of it does not lock it: policies and foreign keys refuse the rest
+	IF NOT appdb.knows_user(NEW.user_id)
+	   OR NOT (appdb.has_role(NEW.space_id, 'admin') OR appdb.has_file_permission(NEW.space_id, NEW.file_id, 'manage')) THEN
+		RETURN NEW;
+	END IF;
+	-- in the order in which appdb._end_membership() locks them
+	FOREACH memberships IN ARRAY ARRAY[
+		'SELECT m.id FROM app_data.members AS m, app_data.spaces AS s
+		 WHERE s.id = $1 AND m.organization_id = s.organization_id AND m.user_id = $2 AND m.deleted_at IS NULL',
+		'SELECT m.id FROM app_data.space_members AS m WHERE m.space_id = $1 AND m.user_id = $2 AND m.deleted_at IS NULL']
+	LOOP
+		IF appdb._now(memberships, NEW.space_id, NEW.user_id) <> appdb._now(memberships || ' FOR SHARE OF m', NEW.space_id, NEW.user_id) THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'serialization_failure',
+				MESSAGE = 'could not serialize access due to concurrent update';
+		END IF;
+	END LOOP;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION appdb._hold_member() IS 'Internal: appdb.hold_member()';
+CREATE FUNCTION appdb.hold_member() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.hold_member() IS
+	'Trigger function: whoever is being removed from a space is given no permission that outlives the membership';
+
 CREATE FUNCTION appdb._invitation_rules() RETURNS trigger
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -1199,6 +1235,14 @@ BEGIN
 			FOR EACH ROW EXECUTE FUNCTION appdb.invitation_rules();
 		COMMENT ON TRIGGER appdb_invitation_rules ON app_data.invitations IS
 			'An invitation is answered once, in time, and by whom it was sent to';
+	END IF;
+	IF to_regclass('app_data.file_permissions') IS NOT NULL THEN
+		CREATE OR REPLACE TRIGGER appdb_hold_member
+			BEFORE INSERT OR UPDATE OF user_id, space_id, deleted_at ON app_data.file_permissions
+			FOR EACH ROW WHEN (NEW.user_id IS NOT NULL AND NEW.deleted_at IS NULL AND appdb.current_user_id() IS NOT NULL)
+			EXECUTE FUNCTION appdb.hold_member();
+		COMMENT ON TRIGGER appdb_hold_member ON app_data.file_permissions IS
+			'Permissions for single files end with the membership, also those that are given while it ends';
 	END IF;
 	CREATE OR REPLACE TRIGGER appdb_space_rules
 		BEFORE INSERT OR UPDATE ON app_data.spaces
