@@ -243,6 +243,10 @@ appdb_run_as_owner(Oid userid, appdb_body body, void *arg)
 	(void) set_config_option("check_function_bodies", "off",
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	/* what is made looks the same, whoever makes it */
+	(void) set_config_option("quote_all_identifiers", "off",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	GetUserIdAndSecContext(&save_userid, &save_sec_context);
 	engine_ddl++;
 	PG_TRY();

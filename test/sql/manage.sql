@@ -135,3 +135,9 @@ DROP TABLE public.carols CASCADE;
 RESET appdb.allow_drop;
 REVOKE CREATE ON SCHEMA public FROM regress_carol;
 DROP ROLE regress_carol;
+
+-- == from a session that has names quoted ===================================
+SET quote_all_identifiers = on;
+SELECT appdb.manage('app_data.users');
+RESET quote_all_identifiers;
+SELECT count(*) FROM pg_proc WHERE prosrc LIKE '/* appdb relation */%"id"%';
