@@ -216,6 +216,7 @@ extern ResultRelInfo *appdb_init_target(EState *estate, Relation rel, Bitmapset 
 extern bool appdb_in_schema(Relation view);
 extern Oid	appdb_base_table(Relation view);
 extern bool appdb_is_live_view(Relation view);
+extern void appdb_close_deleter(void *deleter);
 extern void appdb_rewrite_init(void);
 
 /* copy.c: COPY into a live view */

@@ -995,6 +995,8 @@ end_deletion(Deletion **place)
 
 	/* rows deleted from now on, by what we cause, are of other statements */
 	*place = deletion->outer;
+	if (deletion->deleter != NULL)
+		appdb_close_deleter(deletion->deleter);
 	if (deletion->slot != NULL)
 		ExecDropSingleTupleTableSlot(deletion->slot);
 	deletion->slot = NULL;

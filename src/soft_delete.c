@@ -50,7 +50,7 @@ PG_FUNCTION_INFO_V1(appdb_soft_delete);
 
 /*
  * What a statement's rows have in common.  It is kept with the statement's
- * deletion and closed at the end of the statement; on error the relations and
+ * deletion and closed at the end of that; on error the relations and
  * the snapshot go with the resource owner, the rest with the transaction.
  */
 typedef struct Deleter
@@ -242,9 +242,11 @@ open_deleter(Relation view, Oid relid, MemoryContext context)
 	return deleter;
 }
 
-static void
-close_deleter(Deleter *deleter)
+void
+appdb_close_deleter(void *place)
 {
+	Deleter    *deleter = place;
+
 	if (deleter->index != NULL)
 	{
 		index_endscan(deleter->scan);
@@ -384,18 +386,11 @@ frame_statement(Relation view, bool before)
 {
 	Oid			relid = appdb_base_table(view);
 	Relation	rel = table_open(relid, RowExclusiveLock);
-	MemoryContext context;
-	void	  **place;
 
 	if (before)
 		appdb_deletion_begin(rel);
 	else
-	{
-		place = appdb_deletion_deleter(relid, &context);
-		if (place != NULL && *place != NULL)
-			close_deleter((Deleter *) *place);
 		appdb_deletion_end(rel);
-	}
 	table_close(rel, NoLock);
 }
 
