@@ -181,7 +181,8 @@ BEGIN
 					WHEN t.typcategory = 'B' THEN '["boolean", "null"]'
 					ELSE '["string", "null"]' END::jsonb AS scalar,
 			   CASE WHEN t.typcategory = 'A' THEN 'array'
-					WHEN t.oid IN ('json'::regtype, 'jsonb'::regtype) THEN 'json'
+					WHEN 'json'::regtype IN (t.oid, t.typbasetype) THEN 'json'
+					WHEN 'jsonb'::regtype IN (t.oid, t.typbasetype) THEN 'jsonb'
 					WHEN t.typcategory = 'S' THEN 'text'
 					WHEN t.typcategory = 'N' THEN 'number'
 					WHEN t.typcategory = 'B' THEN 'boolean'
@@ -235,8 +236,11 @@ BEGIN
 							   (SELECT COALESCE(jsonb_object_agg(r.name, jsonb_build_object('anyOf', jsonb_build_array(jsonb_build_object('type', 'boolean'),
 									jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
 										jsonb_build_object('where', jsonb_build_object('$ref', '#/$defs/' || r."to" || '.where')))))), '{}')
-								FROM rel r WHERE r."from" = e.view) || '{"*": {"type": "boolean"}}'))),
-					   'extras', jsonb_build_object('type', 'array', 'items', jsonb_build_object('enum', to_jsonb(e.extras))))
+								FROM rel r WHERE r."from" = e.view) || CASE k.kind WHEN 'one' THEN '{}' ELSE '{"*": {"type": "boolean"}}' END::jsonb))))
+				   || CASE WHEN e.extras = '{}' THEN '{}' ELSE jsonb_build_object('extras', jsonb_build_object('anyOf', jsonb_build_array(
+					   jsonb_build_object('type', 'array', 'items', jsonb_build_object('enum', to_jsonb(e.extras))),
+					   jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
+						   (SELECT jsonb_object_agg(n, '{"type": "boolean"}'::jsonb) FROM unnest(e.extras) n))))) END
 				   || CASE WHEN e.soft_delete THEN '{"deleted": {"enum": ["include", "only"]}}'::jsonb ELSE '{}' END
 				   || CASE WHEN k.kind = 'one' THEN '{}'::jsonb ELSE jsonb_build_object(
 					   'orderBy', jsonb_build_object('anyOf', jsonb_build_array(
@@ -275,7 +279,8 @@ BEGIN
 			('boolean', '["boolean", "null"]', ARRAY['eq', 'ne', 'in', 'notIn']),
 			('other', '["string", "null"]', ARRAY['eq', 'ne', 'gt', 'gte', 'lt', 'lte', 'in', 'notIn']),
 			('array', '["null"]', ARRAY['eq', 'ne', 'arrayContains', 'arrayContained', 'arrayOverlaps']),
-			('json', '["null"]', ARRAY['contains', 'containedBy', 'hasKey', 'hasAnyKey', 'hasAllKeys'])) f (filter, scalar, operators)
+			('json', '["null"]', '{}'),
+			('jsonb', '["number", "string", "null"]', ARRAY['in', 'notIn', 'contains', 'containedBy', 'hasKey', 'hasAnyKey', 'hasAllKeys'])) f (filter, scalar, operators)
 	)
 	SELECT jsonb_object_agg(p.key, p.def) INTO defs FROM parts p;
 	RETURN jsonb_build_object('$schema', 'https://json-schema.org/draft/2020-12/schema',

@@ -211,6 +211,10 @@ SELECT s ->> '$ref', json_typeof(s -> '$defs' -> 'notes.where'), s -> '$defs' ->
 -- every reference in it leads somewhere
 WITH d AS MATERIALIZED (SELECT appdb.find_schema('notes') AS s)
 	SELECT DISTINCT r[1] FROM d, regexp_matches(s::text, '"\$ref"\s*:\s*"#/\$defs/([^"]*)"', 'g') r WHERE r[1] NOT IN (SELECT json_object_keys(s -> '$defs') FROM d);
+-- readers such as Ajv take no "enum" of nothing
+SELECT count(*) FROM jsonb_path_query(appdb.find_schema('notes')::jsonb, 'strict $.** ? (@.enum.size() == 0)');
+SELECT s #>> '{folders.many,properties,extras}', s #> '{chats.many,properties,extras}', s #>> '{users.where,properties,metadata}', s #> '{filter.jsonb,anyOf,1,properties,in}', s #> '{notes.one,properties,count,anyOf,1,properties,*}'
+	FROM (SELECT appdb.find_schema('notes')::jsonb -> '$defs') v (s);
 SELECT regexp_replace(x, '\(cost.*', '') FROM appdb.explain_find('spaces', '{"columns": ["name"], "where": {"id": "40000000-0000-4000-8000-000000000011"}}') x LIMIT 2;
 SELECT count(*) > 3 FROM appdb.explain_find('spaces', '{"with": {"users": true}}', true) x;
 
