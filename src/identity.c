@@ -54,6 +54,9 @@ static bool unlocked = false;
 /* has an identity been asked for until the connection ends? */
 static bool has_session_identity = false;
 
+/* is appdb.query_as() running a query? */
+static bool in_query_as = false;
+
 PG_FUNCTION_INFO_V1(appdb_current_user_id);
 PG_FUNCTION_INFO_V1(appdb_current_session_id);
 PG_FUNCTION_INFO_V1(appdb_authenticate);
@@ -199,6 +202,8 @@ set_identity_for(const pg_uuid_t *user, const pg_uuid_t *session, GucAction acti
 static void
 set_identity(const pg_uuid_t *user, const pg_uuid_t *session, bool for_session)
 {
+	/* who asked before is that again after appdb.query_as(), whatever its query says */
+	for_session = for_session && !in_query_as;
 	has_session_identity = has_session_identity || for_session;
 	set_identity_for(user, session, for_session ? GUC_ACTION_SET : GUC_ACTION_LOCAL);
 }
@@ -382,7 +387,8 @@ appdb_query_as(PG_FUNCTION_ARGS)
 	int			nparams = 0;
 	int			nestlevel;
 	SPIPlanPtr	plan;
-	int			rc;
+	volatile int rc = 0;
+	bool		was_in_query_as = in_query_as;
 
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -418,7 +424,16 @@ appdb_query_as(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("appdb.query_as() takes one query"),
 				 errhint("Call it once for each.")));
-	rc = SPI_execute_plan(plan, values, nulls, false, 0);
+	PG_TRY();
+	{
+		in_query_as = true;
+		rc = SPI_execute_plan(plan, values, nulls, false, 0);
+	}
+	PG_FINALLY();
+	{
+		in_query_as = was_in_query_as;
+	}
+	PG_END_TRY();
 	if (rc < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

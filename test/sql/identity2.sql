@@ -84,6 +84,10 @@ SELECT appdb.query_as(:'a', '');
 SELECT appdb.query_as(:'a', 'COMMIT');
 SELECT appdb.query_as(:'a', 'COPY appdb.users TO STDOUT');
 SELECT appdb.current_user_id();
+-- nor does an identity stay that the query asks for, for the session or not
+SELECT appdb.query_as(:'a', 'SELECT appdb.authenticate($1, true) AS id', ARRAY[:'b']);
+SELECT appdb.query_as(:'a', 'SELECT appdb.authenticate($1) AS id', ARRAY[:'b']);
+SELECT appdb.current_user_id();
 -- in a transaction block whoever was asking is that again
 BEGIN;
 SELECT appdb.query_as(:'a', 'SELECT appdb.current_user_id() AS id');
