@@ -719,7 +719,8 @@ appdb_call_inner(FunctionCallInfo fcinfo)
 #define MAY_CHANGE \
 	"SELECT true FROM appdb.tasks t WHERE t.id OPERATOR(pg_catalog.=) $1 AND " \
 	"(pg_catalog.has_function_privilege('appdb.claim(text[], text, integer, interval)', 'EXECUTE') " \
-	"OR t.user_id OPERATOR(pg_catalog.=) appdb.current_user_id() OR appdb.has_role(t.space_id, 'editor'))"
+	"OR pg_catalog.has_table_privilege('appdb.tasks', 'INSERT') AND " \
+	"(t.user_id OPERATOR(pg_catalog.=) appdb.current_user_id() OR appdb.has_role(t.space_id, 'editor')))"
 
 static const struct
 {

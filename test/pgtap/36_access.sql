@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(116);
+SELECT plan(120);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -311,6 +311,21 @@ SELECT is(public.act(2, 'UPDATE appdb.messages SET chat_id = public.u(25) WHERE 
 SELECT is(public.act(4, 'UPDATE appdb.messages SET content = ''x'', chat_id = chat_id WHERE id = public.u(32)'), '1', 'an editor edits it where it is');
 SELECT lives_ok('UPDATE appdb.messages SET chat_id = public.u(25) WHERE id = public.u(33)', 'and a server, while nobody is signed in');
 DELETE FROM app_data.messages WHERE id = public.u(33);
+
+-- == a role that only reads =================================================
+
+INSERT INTO appdb.tasks (id, kind, user_id) VALUES (public.u(81), 'x', public.u(3)), (public.u(82), 'x', public.u(3));
+UPDATE appdb.tasks SET status = 'canceled' WHERE id = public.u(82);
+CREATE ROLE regress_readonly;
+SELECT appdb.grant_access('regress_readonly', 'readonly');
+SELECT appdb.impersonate(public.u(3));
+SET LOCAL ROLE regress_readonly;
+SELECT throws_ok('SELECT appdb.cancel(public.u(81))', 'P0002', NULL, 'cancels no task of the user who is asking');
+SELECT throws_ok('SELECT appdb.retry(public.u(82))', 'P0002', NULL, 'nor has one tried again');
+RESET ROLE;
+SELECT appdb.impersonate(NULL);
+SELECT is(public.act(3, 'SELECT appdb.cancel(public.u(81))'), 'canceled', 'the application does');
+SELECT is(public.act(3, 'SELECT (appdb.retry(public.u(82)) IS NOT NULL)::text'), 'true', 'both');
 
 -- == within one statement ===================================================
 
