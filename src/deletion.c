@@ -782,7 +782,7 @@ refuse_left(const AppdbLink *link, Datum *values, int kind, BlockNumber size)
 					appdb_uuid_text(DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull))),
 					appdb_table_name(link->child), appdb_table_name(link->parent)),
 			 errdetail("A trigger or a rule of table \"%s\" has left it as it was.", appdb_table_name(link->child)),
-			 errhint("To keep the row, raise an error there: its parent is kept then, too.")));
+			 errhint("To keep the row, give it another parent there, or raise an error, which keeps its parent, too.")));
 }
 
 /*

@@ -373,6 +373,17 @@ END $$;
 CREATE TRIGGER myself BEFORE UPDATE OF deleted_at ON sd.b FOR EACH ROW EXECUTE FUNCTION sd.myself();
 SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 2');
 DROP TRIGGER myself ON sd.b;
+-- nor one that has given it another parent
+CREATE FUNCTION sd.adopt() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.deleted_at := NULL;
+	NEW.a_id := (SELECT id FROM sd.a WHERE n = 10);
+	RETURN NEW;
+END $$;
+CREATE TRIGGER adopt BEFORE UPDATE OF deleted_at ON sd.b FOR EACH ROW WHEN (OLD.n = 1 AND NEW.deleted_at IS NOT NULL) EXECUTE FUNCTION sd.adopt();
+SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 6');
+SELECT b.n, count(*) FROM appdb.sd_b b JOIN appdb.sd_a a ON a.id = b.a_id WHERE a.n = 10 GROUP BY b.n ORDER BY b.n;
+DROP TRIGGER adopt ON sd.b;
 -- secrets
 CREATE TRIGGER keep BEFORE DELETE ON sd.s FOR EACH ROW EXECUTE FUNCTION sd.leave();
 SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 3');
