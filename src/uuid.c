@@ -92,10 +92,7 @@ typedef struct UuidState
 static int	owner_pid = 0;
 static uint64 random_words[RANDOM_WORDS];
 static int	random_left = 0;
-static UuidState now_state;
-static UuidState shifted_state;
-static Interval shifted_by;
-static TimestampTz last_unshifted;
+static UuidState last;
 
 PG_FUNCTION_INFO_V1(appdb_uuidv7);
 PG_FUNCTION_INFO_V1(appdb_uuidv7_interval);
@@ -111,10 +108,7 @@ static void
 start_process(void)
 {
 	random_left = 0;
-	memset(&now_state, 0, sizeof(now_state));
-	memset(&shifted_state, 0, sizeof(shifted_state));
-	memset(&shifted_by, 0, sizeof(shifted_by));
-	last_unshifted = 0;
+	memset(&last, 0, sizeof(last));
 	owner_pid = MyProcPid;
 }
 
@@ -191,18 +185,32 @@ make_uuid(uint64 tick, uint64 rand_b)
 }
 
 /*
- * The next UUID after the one in *state, at the given tick if that is later.
+ * Go on from what the last UUID was made of, to the time of the clock if that
+ * is later.
  */
-static inline pg_uuid_t *
-next_uuid(UuidState *state, uint64 tick)
+static inline void
+advance(void)
 {
-	uint64		random = next_random();
-	bool		same = (tick <= state->tick);
+	struct timespec now;
+	uint32		ns;
+	uint64		tick;
+	uint64		random;
+	bool		same;
 	uint64		rand_b;
 
+	if (unlikely(owner_pid != MyProcPid))
+		start_process();
+
+	(void) clock_gettime(CLOCK_REALTIME, &now);
+	ns = (uint32) now.tv_nsec;
+	tick = make_tick((uint64) now.tv_sec * MSECS_PER_SEC + ns / NSECS_PER_MSEC,
+					 ns % NSECS_PER_MSEC / NSECS_PER_USEC, ns % NSECS_PER_USEC);
+	random = next_random();
+
 	/* which of both it is cannot be predicted, and need not be */
-	tick = same ? state->tick : tick;
-	rand_b = same ? state->rand_b + 1 + (random & RAND_B_STEP_MASK) :
+	same = (tick <= last.tick);
+	tick = same ? last.tick : tick;
+	rand_b = same ? last.rand_b + 1 + (random & RAND_B_STEP_MASK) :
 		random & RAND_B_START_MASK;
 
 	/* the tick is used up, and the clock has not moved: borrow one */
@@ -212,10 +220,8 @@ next_uuid(UuidState *state, uint64 tick)
 		rand_b = next_random() & RAND_B_START_MASK;
 	}
 
-	state->tick = tick;
-	state->rand_b = rand_b;
-
-	return make_uuid(tick, rand_b);
+	last.tick = tick;
+	last.rand_b = rand_b;
 }
 
 /*
@@ -224,58 +230,36 @@ next_uuid(UuidState *state, uint64 tick)
 Datum
 appdb_uuidv7(PG_FUNCTION_ARGS)
 {
-	struct timespec now;
-	uint32		ns;
+	advance();
 
-	if (unlikely(owner_pid != MyProcPid))
-		start_process();
-
-	(void) clock_gettime(CLOCK_REALTIME, &now);
-	ns = (uint32) now.tv_nsec;
-
-	PG_RETURN_UUID_P(next_uuid(&now_state,
-							   make_tick((uint64) now.tv_sec * MSECS_PER_SEC +
-										 ns / NSECS_PER_MSEC,
-										 ns % NSECS_PER_MSEC / NSECS_PER_USEC,
-										 ns % NSECS_PER_USEC)));
+	PG_RETURN_UUID_P(make_uuid(last.tick, last.rand_b));
 }
 
 /*
  * appdb.uuidv7(interval) returns uuid
- *		As uuidv7(), with an interval added to the time.
+ *		What uuidv7() would have returned, with an interval added to its time.
  *
- * A backend's UUIDs of the same shift increase strictly too, except where the
- * calendar itself goes back (29 and 30 January plus one month).
+ * So a backend's UUIDs of the same shift increase strictly too, whatever it
+ * makes in between, except where the calendar itself goes back (29 and 30
+ * January plus one month).
  */
 Datum
 appdb_uuidv7_interval(PG_FUNCTION_ARGS)
 {
 	Interval   *shift = PG_GETARG_INTERVAL_P(0);
-	struct timespec now;
-	TimestampTz ts;
-	int64		us;
-	uint32		ns_of_us;
 	uint64		tick;
+	int64		us;
+	int64		moved;
+	TimestampTz ts;
 
-	if (unlikely(owner_pid != MyProcPid))
-		start_process();
+	advance();
 
-	(void) clock_gettime(CLOCK_REALTIME, &now);
-	ts = (TimestampTz) now.tv_sec * USECS_PER_SEC + now.tv_nsec / NSECS_PER_USEC -
-		UNIX_TO_POSTGRES_USECS;
-	ns_of_us = (uint32) now.tv_nsec % NSECS_PER_USEC;
-
-	/* a clock that was stepped back stands still for us, as in uuidv7() */
-	if (unlikely(ts < last_unshifted))
-	{
-		ts = last_unshifted;
-		ns_of_us = 0;
-	}
-	last_unshifted = ts;
-
-	/* intervals are added in microseconds; the nanoseconds are carried over */
+	/* intervals are added in microseconds, and a tick lies within one */
+	tick = last.tick;
+	us = (int64) (tick >> FRACTION_BITS) * USECS_PER_MSEC +
+		(int64) (((tick & FRACTION_MASK) * USECS_PER_MSEC) >> FRACTION_BITS);
 	ts = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-												 TimestampTzGetDatum(ts),
+												 TimestampTzGetDatum(us - UNIX_TO_POSTGRES_USECS),
 												 IntervalPGetDatum(shift)));
 
 	/* timestamptz reaches far beyond what a UUID can hold, on both sides */
@@ -289,18 +273,18 @@ appdb_uuidv7_interval(PG_FUNCTION_ARGS)
 				 errdetail("UUIDs of version 7 hold times from 1970-01-01 00:00:00+00 to 10889-08-02 05:31:50.655+00."),
 				 errhint("Use a smaller interval.")));
 
-	us = ts + UNIX_TO_POSTGRES_USECS;
-	tick = make_tick(us / USECS_PER_MSEC, (uint32) (us % USECS_PER_MSEC), ns_of_us);
+	/*
+	 * Whole milliseconds leave the fraction as it is.  Otherwise the tick has
+	 * the same place among those of its new microsecond, which may have four
+	 * where the old one has five; a clock gives no more than four.
+	 */
+	moved = ts + UNIX_TO_POSTGRES_USECS - us;
+	if (moved % USECS_PER_MSEC == 0)
+		tick += (uint64) (moved / USECS_PER_MSEC) << FRACTION_BITS;
+	else
+		tick = first_tick(us + moved) + Min(tick - first_tick(us), TICKS_PER_USEC - 1);
 
-	/* another shift, or a calendar that goes back, begins another sequence */
-	if (memcmp(shift, &shifted_by, sizeof(Interval)) != 0 ||
-		tick + TICKS_PER_MSEC < shifted_state.tick)
-	{
-		memset(&shifted_state, 0, sizeof(shifted_state));
-		shifted_by = *shift;
-	}
-
-	PG_RETURN_UUID_P(next_uuid(&shifted_state, tick));
+	PG_RETURN_UUID_P(make_uuid(tick, last.rand_b));
 }
 
 /*

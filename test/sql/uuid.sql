@@ -98,6 +98,14 @@ INSERT INTO made SELECT n, appdb.uuidv7('-1 day 00:00:00.000123') FROM generate_
 SELECT count(*) AS not_increasing
   FROM (SELECT u <= lag(u) OVER (ORDER BY n) AS wrong FROM made) s
  WHERE wrong;
+-- whatever is made in between; no shift is as a shift of nothing
+CREATE TEMP TABLE mixed AS
+  SELECT n, appdb.uuidv7('0') AS zero, appdb.uuidv7() AS unshifted, appdb.uuidv7('1 day') AS day, appdb.uuidv7('1 day 00:00:00.000001') AS later
+    FROM generate_series(1, 100000) n;
+SELECT count(*) FILTER (WHERE unshifted <= zero) AS zero, count(*) FILTER (WHERE zero <= last_unshifted) AS unshifted,
+       count(*) FILTER (WHERE day <= last_day) AS day, count(*) FILTER (WHERE later <= last_later OR later <= day) AS later
+  FROM (SELECT *, lag(unshifted) OVER w AS last_unshifted, lag(day) OVER w AS last_day, lag(later) OVER w AS last_later
+          FROM mixed WINDOW w AS (ORDER BY n)) s;
 DO $$
 DECLARE
   u uuid := appdb.uuidv7();
