@@ -542,6 +542,22 @@ BEGIN
 			HINT = 'Refer to the id, alone or with other columns.';
 	END LOOP;
 
+	FOR col IN
+		SELECT c.conname, c.conrelid::regclass AS child, c.confrelid::regclass AS parent
+		FROM pg_constraint c
+		JOIN app_data.managed m ON m.entity = c.conrelid
+		JOIN app_data.managed p ON p.entity = c.confrelid
+		JOIN pg_class r ON r.oid = p.entity AND r.relkind = 'p'
+		JOIN pg_attribute a ON a.attrelid = p.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped
+		WHERE c.contype = 'f' AND c.conparentid = 0 AND _manage.entity IN (c.conrelid, c.confrelid)
+		ORDER BY c.conname
+	LOOP
+		RAISE WARNING USING
+			MESSAGE = format('foreign key "%s" of table "%s" refers to a partitioned table', col.conname, col.child),
+			DETAIL = format('Whether rows of "%s" are live cannot be looked up by their id: what refers to one is refused.', col.parent),
+			HINT = 'Do not partition the parent, or do without the foreign key.';
+	END LOOP;
+
 	-- what is unique among deleted rows, too
 	FOR col IN
 		SELECT c.relname, i.indexrelid, pg_get_indexdef(i.indexrelid) AS definition

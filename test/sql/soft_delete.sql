@@ -500,6 +500,18 @@ SELECT d.rows FROM app_data.deletions d JOIN (SELECT DISTINCT p.deleted_at FROM 
 DELETE FROM appdb.sd_a WHERE n <= 5;
 SELECT * FROM sd.state('part');
 INSERT INTO appdb.sd_part (id, n, a_id) SELECT '00000000-0000-7000-8000-000000000001', 11, id FROM sd.a WHERE n = 1;
+-- which can be no parent
+CREATE TABLE sd.of_part (LIKE sd.a, part_id uuid REFERENCES sd.part, PRIMARY KEY (id));
+SELECT appdb.manage('sd.of_part', view => 'sd_of_part') \gset
+SELECT appdb.manage('sd.part', view => 'sd_part') \gset
+INSERT INTO appdb.sd_of_part (n, part_id) SELECT 1, id FROM appdb.sd_part LIMIT 1;
+INSERT INTO appdb.sd_of_part (n) VALUES (1);
+SELECT appdb.unmanage('sd.of_part');
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SET LOCAL appdb.allow_drop = on;
+DROP TABLE sd.of_part;
+COMMIT;
 
 --
 -- a primary key that is checked late
