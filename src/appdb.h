@@ -215,6 +215,7 @@ extern bool appdb_may_have_children(const AppdbLink *link, Relation child,
 extern ResultRelInfo *appdb_init_target(EState *estate, Relation rel, Bitmapset *updated);
 extern bool appdb_in_schema(Relation view);
 extern Oid	appdb_base_table(Relation view);
+extern bool appdb_is_plain_live_view(Relation view);
 extern bool appdb_is_live_view(Relation view);
 extern void appdb_close_deleter(void *deleter);
 extern void appdb_rewrite_init(void);

@@ -177,7 +177,7 @@ rewrite_copy(CopyStmt *stmt, const char *queryString, bool *done, uint64 *proces
 		return NULL;
 
 	view = relation_open(viewid, AccessShareLock);
-	if (!appdb_is_live_view(view))
+	if (!appdb_is_live_view(view) && !appdb_is_plain_live_view(view))
 	{
 		relation_close(view, AccessShareLock);
 		return NULL;

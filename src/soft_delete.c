@@ -82,9 +82,9 @@ appdb_in_schema(Relation view)
 	return RelationGetNamespace(view) == get_namespace_oid(APPDB_SCHEMA, true);
 }
 
-/* The base table of a live view. */
-Oid
-appdb_base_table(Relation view)
+/* The base table of a live view, or InvalidOid if it is not one. */
+static Oid
+find_base_table(Relation view)
 {
 	Query	   *query = get_view_query(view);
 	RangeTblEntry *rte = NULL;
@@ -95,11 +95,34 @@ appdb_base_table(Relation view)
 	/* somebody may have put another query into it */
 	if (rte == NULL || !appdb_in_schema(view) || rte->rtekind != RTE_RELATION ||
 		(rte->relkind != RELKIND_RELATION && rte->relkind != RELKIND_PARTITIONED_TABLE))
+		return InvalidOid;
+	return rte->relid;
+}
+
+Oid
+appdb_base_table(Relation view)
+{
+	Oid			relid = find_base_table(view);
+
+	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("view \"%s\" is not a live view", RelationGetRelationName(view)),
 				 errhint("SELECT appdb.manage('table') makes live views.")));
-	return rte->relid;
+	return relid;
+}
+
+/*
+ * Is this the live view of a table whose rows are deleted for good?  It has no
+ * triggers to be known by.
+ */
+bool
+appdb_is_plain_live_view(Relation view)
+{
+	Oid			relid = appdb_in_schema(view) ? find_base_table(view) : InvalidOid;
+
+	return OidIsValid(relid) && get_attnum(relid, "deleted_at") == InvalidAttrNumber &&
+		appdb_live_view(relid) == RelationGetRelid(view);
 }
 
 static AttrNumber

@@ -100,11 +100,25 @@ SET ROLE regress_copy;
 COPY appdb.item (size) TO stdout;
 RESET ROLE;
 
+-- nor do rows have to be of those that are deleted softly
+CREATE TABLE app_data.secret (id uuid PRIMARY KEY, name text, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL);
+SELECT appdb.manage('app_data.secret');
+COPY appdb.secret (name) FROM stdin;
+one
+two
+\.
+COPY appdb.secret (name) TO stdout;
+GRANT SELECT ON appdb.secret TO regress_copy;
+SET ROLE regress_copy;
+COPY appdb.secret (name) FROM '/dev/null';
+RESET ROLE;
+
 -- other views are none of ours
+COPY appdb.managed FROM '/dev/null';
 CREATE VIEW public.other AS SELECT * FROM item;
 COPY public.other FROM '/dev/null';
 
 SET appdb.allow_drop = on;
-DROP TABLE item CASCADE;
+DROP TABLE item, app_data.secret CASCADE;
 DROP OWNED BY regress_copy;
 DROP ROLE regress_copy;
