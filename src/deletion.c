@@ -653,9 +653,21 @@ unlink_statement(const AppdbLink *link, int kind)
 						 "AND u.child_column OPERATOR(pg_catalog.=) %s "
 						 "AND u.parent_id OPERATOR(pg_catalog.=) ANY ($1) "
 						 "RETURNING u.child_id, u.parent_id) "
-						 "UPDATE %s c SET %s = l.parent_id FROM l "
+						 "UPDATE %s c SET %s = l.parent_id FROM l%s%s "
 						 "WHERE c.id OPERATOR(pg_catalog.=) l.child_id AND c.%s IS NULL",
-						 child_literal, column_literal, child, column, column);
+						 child_literal, column_literal, child, column,
+						 link->ncolumns > 1 ? " JOIN " : "",
+						 link->ncolumns > 1 ? psprintf("%s p ON p.id OPERATOR(pg_catalog.=) l.parent_id",
+													   appdb_qualified_name(link->parent)) : "",
+						 column);
+		/* unless it has gone where it cannot refer to the parent any more */
+		for (int i = 0; i < link->ncolumns; i++)
+		{
+			if (i != link->key)
+				appendStringInfo(&sql, " AND c.%s OPERATOR(pg_catalog.=) p.%s",
+								 quote_identifier(get_attname(link->child, link->child_columns[i], false)),
+								 quote_identifier(get_attname(link->parent, link->parent_columns[i], false)));
+		}
 		return sql.data;
 	}
 	appendStringInfo(&sql, "WITH o AS (SELECT c.id, c.%s AS parent_id FROM %s c", column, child);
