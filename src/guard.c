@@ -29,6 +29,7 @@
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -241,6 +242,34 @@ typedef struct Forgotten
 } Forgotten;
 
 /*
+ * Does a row refer to a parent by this foreign key, which holds where none of
+ * its columns is null, and, given the old row, not as that did?  An id alone
+ * can have become a reference with another column.
+ */
+static bool
+refers(const AppdbLink *link, TupleDesc desc, HeapTuple oldtup, HeapTuple newtup)
+{
+	bool		changed = (oldtup == NULL);
+
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, link->child_columns[i] - 1);
+		bool		isnull;
+		bool		oldnull;
+		Datum		value = heap_getattr(newtup, link->child_columns[i], desc, &isnull);
+		Datum		oldvalue;
+
+		if (isnull)
+			return false;
+		if (changed)
+			continue;
+		oldvalue = heap_getattr(oldtup, link->child_columns[i], desc, &oldnull);
+		changed = oldnull || !datum_image_eq(value, oldvalue, att->attbyval, att->attlen);
+	}
+	return changed;
+}
+
+/*
  * Check the parents of a new row, or, given the old one, those that change.
  * A row that comes back forgets a deleted parent that would have been
  * forgotten with mode "set null"; one that comes back with a parent ("child_id"
@@ -264,10 +293,8 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 		AppdbLink	link;
 		AttrNumber	key;
 		Datum		id;
-		Datum		oldid;
 		Datum		deleted_at = (Datum) 0;
 		bool		isnull;
-		bool		oldnull;
 		int			column;
 		Datum		value;
 		bool		null;
@@ -275,17 +302,11 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 
 		if (i >= links->nparents)
 			break;
-		key = links->parents[i].child_columns[links->parents[i].key];
-		id = heap_getattr(newtup, key, desc, &isnull);
-		if (isnull)
+		if (!refers(&links->parents[i], desc, oldtup, newtup))
 			continue;
-		if (oldtup != NULL)
-		{
-			oldid = heap_getattr(oldtup, key, desc, &oldnull);
-			if (!oldnull && memcmp(DatumGetPointer(id), DatumGetPointer(oldid), UUID_LEN) == 0)
-				continue;
-		}
 		link = links->parents[i];
+		key = link.child_columns[link.key];
+		id = heap_getattr(newtup, key, desc, &isnull);
 		/* who is its own parent brings that back */
 		if (undeleted && child_id != NULL && link.parent == link.child &&
 			memcmp(DatumGetPointer(id), child_id, UUID_LEN) == 0)
