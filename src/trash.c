@@ -291,6 +291,13 @@ appdb__trash(PG_FUNCTION_ARGS)
 
 /* ---- what went with a row ---- */
 
+/* a row that has been found; rows of two tables can have the same id */
+typedef struct SeenRow
+{
+	Oid			relid;
+	pg_uuid_t	id;
+} SeenRow;
+
 /* rows of one table whose children are to be looked for */
 typedef struct Level
 {
@@ -336,19 +343,21 @@ appdb__deleted_with(PG_FUNCTION_ARGS)
 	Datum		deleted_at = PG_GETARG_DATUM(2);
 	HASHCTL		ctl = {0};
 	HTAB	   *seen;
+	SeenRow		row;
 	Level	   *first = palloc(sizeof(Level));
 	List	   *todo;
 	int64		count;
 
-	ctl.keysize = sizeof(pg_uuid_t);
-	ctl.entrysize = sizeof(pg_uuid_t);
+	ctl.keysize = ctl.entrysize = sizeof(SeenRow);
 	ctl.hcxt = CurrentMemoryContext;
 	seen = hash_create("appdb deleted with", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	first->relid = PG_GETARG_OID(0);
 	first->ids = palloc(sizeof(Datum));
 	first->ids[0] = PG_GETARG_DATUM(1);
 	first->nids = 1;
-	(void) hash_search(seen, DatumGetUUIDP(first->ids[0]), HASH_ENTER, NULL);
+	row.relid = first->relid;
+	row.id = *DatumGetUUIDP(first->ids[0]);
+	(void) hash_search(seen, &row, HASH_ENTER, NULL);
 	todo = list_make1(first);
 
 	SPI_connect();
@@ -383,7 +392,9 @@ appdb__deleted_with(PG_FUNCTION_ARGS)
 				bool		found;
 				Datum		id = appdb_found(j, 1);
 
-				(void) hash_search(seen, DatumGetUUIDP(id), HASH_ENTER, &found);
+				row.relid = next->relid;
+				row.id = *DatumGetUUIDP(id);
+				(void) hash_search(seen, &row, HASH_ENTER, &found);
 				if (!found)
 					next->ids[next->nids++] = id;
 			}
