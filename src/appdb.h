@@ -139,6 +139,8 @@ typedef struct AppdbRestore
 	int			nroots;
 	bool		circular;		/* these are all of a circle: they are each other's parents */
 	struct HTAB *waiting;		/* rows whose parents may come back yet */
+	List	   *passed;			/* rows that have passed to other operations, but not what is below */
+	bool		passing;		/* that follows them just now */
 	Oid			relid;			/* the last row that came back */
 	pg_uuid_t	id;
 	List	   *counts;			/* of AppdbRestoreCount */
@@ -154,6 +156,8 @@ typedef enum AppdbComeback
 	APPDB_COMES					/* with its parent: they are of one circle */
 } AppdbComeback;
 
+extern void appdb_restore_pass_on(AppdbRestore *restore);
+extern bool appdb_is_passing(void);
 extern bool appdb_restore_asked(const AppdbRestore *restore, Oid relid, const pg_uuid_t *id);
 extern void appdb_restore_count(AppdbRestore *restore, Oid relid, uint64 nrows);
 extern void appdb_restore_waits(AppdbRestore *restore, Oid relid, const pg_uuid_t *id);

@@ -442,6 +442,50 @@ appdb_undeletion_row(Relation rel, TimestampTz stamp, const pg_uuid_t *id)
 	current_restore->id = *id;
 }
 
+/* rows of one table that have passed to one operation */
+typedef struct PassedRows
+{
+	Oid			relid;
+	TimestampTz stamp;
+	Datum	   *ids;
+	int			nids;
+	int			maxids;
+} PassedRows;
+
+static void
+remember_passed(AppdbRestore *restore, Oid relid, TimestampTz stamp, const pg_uuid_t *id)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(restore->context);
+	pg_uuid_t  *copy = palloc(sizeof(pg_uuid_t));
+	PassedRows *rows = NULL;
+	ListCell   *lc;
+
+	foreach(lc, restore->passed)
+	{
+		rows = lfirst(lc);
+		if (rows->relid == relid && rows->stamp == stamp)
+			break;
+		rows = NULL;
+	}
+	if (rows == NULL)
+	{
+		rows = palloc0(sizeof(PassedRows));
+		rows->relid = relid;
+		rows->stamp = stamp;
+		rows->maxids = 8;
+		rows->ids = palloc(sizeof(Datum) * rows->maxids);
+		restore->passed = lappend(restore->passed, rows);
+	}
+	if (rows->nids == rows->maxids)
+	{
+		rows->maxids *= 2;
+		rows->ids = repalloc_huge(rows->ids, sizeof(Datum) * rows->maxids);
+	}
+	*copy = *id;
+	rows->ids[rows->nids++] = UUIDPGetDatum(copy);
+	MemoryContextSwitchTo(oldcontext);
+}
+
 /*
  * What becomes of a row that would come back, but has a deleted parent?
  */
@@ -458,7 +502,13 @@ appdb_comeback(Relation rel, const pg_uuid_t *id, TimestampTz parent_deleted_at)
 		return APPDB_REFUSED;
 	asked = appdb_restore_asked(current_restore, deletion->relid, id);
 	if (parent_deleted_at != deletion->restoring)
-		return asked ? APPDB_REFUSED : APPDB_PASSES;
+	{
+		if (asked)
+			return APPDB_REFUSED;
+		if (appdb_get_links(rel)->nchildren > 0)
+			remember_passed(current_restore, deletion->relid, parent_deleted_at, id);
+		return APPDB_PASSES;
+	}
 	if (asked && current_restore->circular)
 		return APPDB_COMES;
 	if (asked && current_restore->waiting == NULL)
@@ -914,6 +964,102 @@ follow_links(Cascade *cascade, Deletion *deletion)
 		}
 	}
 	SPI_finish();
+}
+
+/*
+ * What follows a foreign key from rows that have passed to another operation:
+ * $1 are their ids, $2 the operation that they were of, $3 the other one.
+ */
+static char *
+pass_statement(const AppdbLink *link)
+{
+	StringInfoData sql;
+	char	   *child = appdb_qualified_name(link->child);
+
+	initStringInfo(&sql);
+	if (link->mode == APPDB_SET_NULL)
+		appendStringInfo(&sql,
+						 "WITH l AS (DELETE FROM app_data.unlinked u "
+						 "WHERE u.deleted_at OPERATOR(pg_catalog.=) $2 "
+						 "AND u.child OPERATOR(pg_catalog.=) %s::pg_catalog.regclass "
+						 "AND u.child_column OPERATOR(pg_catalog.=) %s "
+						 "AND u.parent_id OPERATOR(pg_catalog.=) ANY ($1) "
+						 "RETURNING u.child, u.child_column, u.child_id, u.parent_id) "
+						 "INSERT INTO app_data.unlinked (deleted_at, child, child_column, child_id, parent_id) "
+						 "SELECT $3, l.child, l.child_column, l.child_id, l.parent_id FROM l ON CONFLICT DO NOTHING",
+						 quote_literal_cstr(child),
+						 quote_literal_cstr(get_attname(link->child, link->child_columns[link->key], false)));
+	else
+	{
+		appendStringInfo(&sql, "UPDATE %s c SET deleted_at = $3", child);
+		append_sources(&sql, link, " FROM", APPDB_PLAN_FEW);
+		appendStringInfoString(&sql, " WHERE");
+		append_children(&sql, link, APPDB_PLAN_FEW);
+		appendStringInfoString(&sql, " AND c.deleted_at OPERATOR(pg_catalog.=) $2 RETURNING c.id::pg_catalog.uuid");
+	}
+	return sql.data;
+}
+
+/*
+ * Rows that have passed to another operation take with them what went with
+ * them, as they would have done had that operation come first.
+ */
+void
+appdb_restore_pass_on(AppdbRestore *restore)
+{
+	while (restore->passed != NIL)
+	{
+		PassedRows *rows = linitial(restore->passed);
+		Oid			types[] = {UUIDARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+		Datum		values[] = {PointerGetDatum(construct_array(rows->ids, rows->nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)),
+			TimestampTzGetDatum(restore->stamp), TimestampTzGetDatum(rows->stamp)};
+		Relation	rel = table_open(rows->relid, AccessShareLock);
+		const AppdbLinks *links = appdb_get_links(rel);
+		int			nchildren = links->nchildren;
+		AppdbLink  *children = palloc(sizeof(AppdbLink) * (nchildren + 1));
+
+		restore->passed = list_delete_first(restore->passed);
+		memcpy(children, links->children, sizeof(AppdbLink) * nchildren);
+		table_close(rel, NoLock);
+
+		SPI_connect();
+		restore->passing = true;
+		for (int i = 0; i < nchildren; i++)
+		{
+			Relation	child;
+			Oid			userid;
+			int			sec_context;
+			int			rc;
+
+			if (children[i].mode != APPDB_CASCADE && children[i].mode != APPDB_SET_NULL)
+				continue;
+			child = table_open(children[i].child, RowExclusiveLock);
+			if (children[i].mode == APPDB_CASCADE || can_note_unlinked(child->rd_rel->relowner))
+			{
+				appdb_become(child->rd_rel->relowner, &userid, &sec_context);
+				rc = SPI_execute_with_args(pass_statement(&children[i]), lengthof(types), types, values, NULL, false, 0);
+				if (rc < 0)
+					elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
+				SetUserIdAndSecContext(userid, sec_context);
+				for (uint64 j = 0; children[i].mode == APPDB_CASCADE && j < SPI_processed; j++)
+				{
+					bool		isnull;
+					Datum		id = SPI_getbinval(SPI_tuptable->vals[j], SPI_tuptable->tupdesc, 1, &isnull);
+
+					remember_passed(restore, children[i].child, rows->stamp, DatumGetUUIDP(id));
+				}
+			}
+			table_close(child, NoLock);
+		}
+		restore->passing = false;
+		SPI_finish();
+	}
+}
+
+bool
+appdb_is_passing(void)
+{
+	return current_restore != NULL && current_restore->passing;
 }
 
 /*

@@ -7,10 +7,10 @@
  * the children that have the same, level by level, while the restore is under
  * way.  A row comes back only under live parents (guard.c).  A child that has
  * another parent, deleted meanwhile, stays deleted and passes to that parent's
- * operation, as if that had come first.  One whose other parent was deleted by
- * the same operation waits for that: if it comes back, so does the child, from
- * there.  What still waits in the end may be in a circle of rows that are each
- * other's parents: those come back together.
+ * operation, with what went with it, as if that had come first.  One whose
+ * other parent was deleted by the same operation waits for that: if it comes
+ * back, so does the child, from there.  What still waits in the end may be in a
+ * circle of rows that are each other's parents: those come back together.
  *
  * Nobody can purge in between: who purges marks the operation in
  * app_data.deletions first, and we lock that note.
@@ -422,6 +422,7 @@ restore_group(AppdbRestore *restore, Oid relid, Datum *ids, int nids, TimestampT
 	PG_TRY();
 	{
 		bring_back(restore, relid, ids, nids);
+		appdb_restore_pass_on(restore);
 		if (hash_get_num_entries(restore->waiting) > 0)
 		{
 			bring_back_circles(restore);
@@ -429,6 +430,7 @@ restore_group(AppdbRestore *restore, Oid relid, Datum *ids, int nids, TimestampT
 			restore->waiting = NULL;
 			/* whose parents have not come back: the guard says which */
 			bring_back(restore, relid, ids, nids);
+			appdb_restore_pass_on(restore);
 		}
 	}
 	PG_CATCH();

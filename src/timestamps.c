@@ -658,8 +658,8 @@ set_deleted_at(const TableInfo *table, TriggerData *trigdata, RowChange *change,
 	}
 	if (!isnull)
 	{
-		/* what is not to come back with the others: sql/04_membership.sql */
-		if (appdb_as_owner_depth > 0 && GetUserId() == rel->rd_rel->relowner)
+		/* what is not to come back with the others: sql/04_membership.sql, restore.c */
+		if ((appdb_as_owner_depth > 0 || appdb_is_passing()) && GetUserId() == rel->rd_rel->relowner)
 			return new;
 		change->columns &= ~COLUMN_DELETED_AT;
 		return set_time(trigdata, new, deleted_at, change->deleted_at,

@@ -1,0 +1,91 @@
+-- Tables of one's own whose foreign keys are not the plain ones: of two columns, of the id itself, several to a row.
+BEGIN;
+SELECT plan(24);
+SET client_min_messages = error;
+
+CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
+-- what appdb.restore() returned, as text
+CREATE FUNCTION pg_temp.restored(entity regclass, VARIADIC ids int[]) RETURNS text LANGUAGE sql AS
+$$ SELECT string_agg(r.restored || ' ' || r.rows, ', ') FROM appdb.restore(entity, ARRAY(SELECT pg_temp.id(i) FROM unnest(ids) i)) r $$;
+
+-- a part has two wholes; parts have details, those have more, and marks that forget them; a cover has the id of its whole
+CREATE TABLE public.wholes (id uuid PRIMARY KEY, tenant int, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, UNIQUE (tenant, id));
+CREATE TABLE public.parts (LIKE wholes INCLUDING ALL, one_id uuid REFERENCES wholes, other_id uuid REFERENCES wholes);
+CREATE TABLE public.details (LIKE wholes INCLUDING ALL, part_id uuid, FOREIGN KEY (tenant, part_id) REFERENCES parts (tenant, id));
+CREATE TABLE public.details2 (LIKE wholes INCLUDING ALL, detail_id uuid REFERENCES details);
+CREATE TABLE public.marks (LIKE wholes INCLUDING ALL, part_id uuid, FOREIGN KEY (tenant, part_id) REFERENCES parts (tenant, id) ON DELETE SET NULL (part_id));
+CREATE TABLE public.covers (LIKE wholes INCLUDING ALL, FOREIGN KEY (id) REFERENCES wholes);
+CREATE TABLE public.pages (LIKE wholes INCLUDING ALL, cover_id uuid REFERENCES covers);
+SELECT appdb.manage('wholes');
+SELECT appdb.manage('parts', relations => '{"other_id": {"inverse": "other_parts"}}');
+SELECT appdb.manage(t) FROM unnest('{details,details2,marks,covers,pages}'::regclass[]) t;
+INSERT INTO appdb.wholes (id, tenant) VALUES (pg_temp.id(1), 1), (pg_temp.id(2), 1);
+INSERT INTO appdb.parts (id, tenant, one_id, other_id) VALUES (pg_temp.id(11), 1, pg_temp.id(1), pg_temp.id(2));
+INSERT INTO appdb.details (id, tenant, part_id) VALUES (pg_temp.id(21), 1, pg_temp.id(11));
+INSERT INTO appdb.details2 (id, tenant, detail_id) VALUES (pg_temp.id(31), 1, pg_temp.id(21)), (pg_temp.id(32), 1, pg_temp.id(21));
+INSERT INTO appdb.marks (id, tenant, part_id) VALUES (pg_temp.id(41), 1, pg_temp.id(11)), (pg_temp.id(42), 1, pg_temp.id(11));
+SAVEPOINT start;
+
+-- == a row that passes to another operation =================================
+
+DELETE FROM appdb.wholes WHERE id = pg_temp.id(1);
+DELETE FROM appdb.wholes WHERE id = pg_temp.id(2);
+SELECT is(pg_temp.restored('appdb.wholes', 1), 'wholes 1', 'a whole comes back without a part of another one that was deleted meanwhile');
+SELECT results_eq('SELECT id, rows_with_it FROM appdb.trash', $$VALUES (pg_temp.id(2), 4::bigint)$$, 'the part passes to the other one, and all below it too');
+SELECT is((SELECT count(DISTINCT deleted_at) FROM (SELECT deleted_at FROM wholes UNION ALL SELECT deleted_at FROM parts UNION ALL SELECT deleted_at FROM details UNION ALL SELECT deleted_at FROM details2) x), 1::bigint, 'all of one operation now');
+SELECT is(pg_temp.restored('appdb.wholes', 2), 'details 1, details2 2, parts 1, wholes 1', 'so that they come back with that one');
+SELECT results_eq('SELECT id, part_id FROM appdb.marks ORDER BY id', $$VALUES (pg_temp.id(41), pg_temp.id(11)), (pg_temp.id(42), pg_temp.id(11))$$, 'and rows that had forgotten the part remember it');
+SELECT is_empty('SELECT * FROM app_data.unlinked', 'nothing is left to remember');
+SELECT is_empty('SELECT * FROM appdb.trash', 'nor in the trash');
+ROLLBACK TO start;
+
+-- what was deleted below it before is none of that
+DELETE FROM appdb.details2 WHERE id = pg_temp.id(32);
+DELETE FROM appdb.wholes WHERE id = pg_temp.id(1);
+DELETE FROM appdb.wholes WHERE id = pg_temp.id(2);
+SELECT is(pg_temp.restored('appdb.wholes', 1), 'wholes 1', 'once more');
+SELECT is(pg_temp.restored('appdb.wholes', 2), 'details 1, details2 1, parts 1, wholes 1', 'what was deleted by itself below a row that passes stays deleted');
+SELECT is(pg_temp.restored('appdb.details2', 32), 'details2 1', 'until it is asked for');
+ROLLBACK TO start;
+
+-- a row that has forgotten the part, and then another one of the same operation
+INSERT INTO appdb.parts (id, tenant, other_id) VALUES (pg_temp.id(12), 1, pg_temp.id(2));
+DELETE FROM appdb.wholes WHERE id = pg_temp.id(1);
+UPDATE appdb.marks SET part_id = pg_temp.id(12) WHERE id = pg_temp.id(41);
+DELETE FROM appdb.wholes WHERE id = pg_temp.id(2);
+SELECT is(pg_temp.restored('appdb.wholes', 1), 'wholes 1', 'and once more');
+SELECT is(pg_temp.restored('appdb.wholes', 2), 'details 1, details2 2, parts 2, wholes 1', 'two parts of one operation that one row has forgotten come back');
+SELECT results_eq('SELECT id, part_id FROM appdb.marks ORDER BY id', $$VALUES (pg_temp.id(41), pg_temp.id(12)), (pg_temp.id(42), pg_temp.id(11))$$, 'and it remembers the last');
+ROLLBACK TO start;
+
+-- == foreign keys of two columns ============================================
+
+DELETE FROM appdb.parts;
+UPDATE appdb.marks SET tenant = 2 WHERE id = pg_temp.id(41);
+SELECT is(pg_temp.restored('appdb.parts', 11), 'details 1, details2 2, parts 1', 'a row comes back although one that had forgotten it cannot refer to it any more');
+SELECT results_eq('SELECT id, part_id FROM appdb.marks ORDER BY id', $$VALUES (pg_temp.id(41), NULL), (pg_temp.id(42), pg_temp.id(11))$$, 'that one goes on without');
+ROLLBACK TO start;
+
+-- where one column is null, the key refers to nothing
+INSERT INTO appdb.details (id, tenant, part_id) VALUES (pg_temp.id(22), NULL, pg_temp.id(11));
+DELETE FROM appdb.parts;
+SELECT results_eq('SELECT id FROM appdb.details', $$VALUES (pg_temp.id(22))$$, 'half a key is not followed');
+SELECT lives_ok($$INSERT INTO appdb.details (id, tenant, part_id) VALUES (pg_temp.id(23), NULL, pg_temp.id(11))$$, 'nor guarded');
+SELECT throws_ok($$UPDATE appdb.details SET tenant = 1 WHERE id = pg_temp.id(22)$$, '23503', 'row of table "public.details" refers to a deleted row of table "public.parts"', 'until it becomes a whole one');
+SELECT lives_ok($$UPDATE appdb.details SET tenant = 1, part_id = NULL WHERE id = pg_temp.id(22)$$, 'unless the other half goes');
+DELETE FROM appdb.details WHERE id = pg_temp.id(23);
+SELECT is(pg_temp.restored('appdb.details', 23), 'details 1', 'a row with half a key comes back by itself');
+SELECT throws_ok($$SELECT * FROM appdb.restore('appdb.details', pg_temp.id(21))$$, '23503', NULL, 'and one with a whole one does not');
+ROLLBACK TO start;
+
+-- == rows that share an id ==================================================
+
+INSERT INTO appdb.covers (id) VALUES (pg_temp.id(1));
+INSERT INTO appdb.pages (cover_id) VALUES (pg_temp.id(1)), (pg_temp.id(1));
+DELETE FROM appdb.wholes WHERE id = pg_temp.id(1);
+SELECT results_eq('SELECT id, rows_with_it FROM appdb.trash', $$VALUES (pg_temp.id(1), 7::bigint)$$, 'a row of another table that has the same id counts');
+SELECT is(pg_temp.restored('appdb.wholes', 1), 'covers 1, details 1, details2 2, pages 2, parts 1, wholes 1', 'as it comes back');
+SELECT is_empty('SELECT * FROM appdb.trash', 'nothing, at last');
+
+SELECT * FROM finish();
+ROLLBACK;
