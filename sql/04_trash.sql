@@ -256,6 +256,31 @@ AS $$
 $$;
 COMMENT ON FUNCTION appdb._references(pg_catalog.regclass) IS 'Internal: the foreign keys that refer to a table';
 
+-- The statement that finds the rows of a stretch that can be purged, children
+-- before parents where one table has both, for a stretch in which some cannot
+-- go for what refers to those that would go with them.
+CREATE FUNCTION appdb._purge_candidates(entity pg_catalog.regclass, part pg_catalog.regclass, held pg_catalog.bool)
+	RETURNS pg_catalog.text
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	purgeable text := appdb._purge_condition(entity, held);
+	reference record;
+	condition text;
+BEGIN
+	FOR reference IN SELECT * FROM appdb._references(entity) LOOP
+		condition := CASE WHEN reference.keeps THEN 'true' WHEN held THEN appdb._held_condition(reference.child, 'r') ELSE 'false' END;
+		IF condition <> 'false' AND reference.child <> entity THEN
+			purgeable := purgeable || format(' AND NOT EXISTS (SELECT FROM %s r WHERE %s AND (%s))', reference.child, reference.condition, condition);
+		END IF;
+	END LOOP;
+	RETURN format('SELECT c.ctid AS place FROM ONLY %s c WHERE c.ctid OPERATOR(pg_catalog.>=) $1 AND c.ctid OPERATOR(pg_catalog.<) $2 AND %s '
+				  'ORDER BY c.id DESC FOR UPDATE OF c SKIP LOCKED', part, purgeable);
+END
+$$;
+COMMENT ON FUNCTION appdb._purge_candidates(pg_catalog.regclass, pg_catalog.regclass, pg_catalog.bool) IS 'Internal: the statement that finds what a purge can remove row by row';
+
 -- The statement that purges a stretch of a table or partition: $1 and $2 are
 -- its ends, $3 the time, $4 further rows to look at, with at most $5 rows that
 -- these refer to.  It returns how many rows went, and which rows of the same
@@ -364,6 +389,8 @@ AS $$
 DECLARE
 	first_page pg_catalog.int8 := end_page;
 	looked_at pg_catalog.uuid[] := rest;
+	candidate pg_catalog.record;
+	done pg_catalog.bool := false;
 BEGIN
 	PERFORM appdb._defer_nothing();
 	-- a hold that is put from here on waits for the end of this transaction
@@ -378,6 +405,7 @@ BEGIN
 			EXECUTE statements[CASE WHEN EXISTS (SELECT FROM app_data.legal_holds) THEN 2 ELSE 1 END]
 			INTO purged, rest
 			USING pg_catalog.format('(%s,0)', first_page)::pg_catalog.tid, pg_catalog.format('(%s,0)', end_page)::pg_catalog.tid, cutoff, looked_at, batch;
+			done := true;
 			EXIT;
 		EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
 			-- somebody has begun to refer to a row just now
@@ -385,6 +413,20 @@ BEGIN
 			rest := '{}';
 		END;
 	END LOOP;
+	-- or something refers to a row that would go with one of these: all others go
+	IF NOT done THEN
+		FOR candidate IN
+			EXECUTE appdb._purge_candidates(COALESCE(pg_catalog.pg_partition_root(part), part), part, EXISTS (SELECT FROM app_data.legal_holds))
+			USING pg_catalog.format('(%s,0)', first_page)::pg_catalog.tid, pg_catalog.format('(%s,0)', end_page)::pg_catalog.tid, cutoff
+		LOOP
+			BEGIN
+				EXECUTE pg_catalog.format('DELETE FROM ONLY %s c WHERE c.ctid OPERATOR(pg_catalog.=) $1', part) USING candidate.place;
+				purged := purged OPERATOR(pg_catalog.+) 1;
+			EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
+				NULL;
+			END;
+		END LOOP;
+	END IF;
 	rest := COALESCE(rest, '{}');
 	end_page := first_page;
 END
@@ -576,7 +618,12 @@ BEGIN
 		SELECT array_agg(t ORDER BY t = ANY (circular) DESC, t::text) INTO free FROM unnest(todo) t
 		WHERE t::oid NOT IN (SELECT c.confrelid FROM pg_constraint c
 							 WHERE c.contype = 'f' AND c.confrelid <> c.conrelid AND c.conrelid IN (SELECT unnest(todo)));
-		-- a circle is cut anywhere: what cannot go for a reference goes later
+		-- a circle is cut where rows go whatever refers to them, or else anywhere: what cannot go for a reference goes later
+		IF free IS NULL THEN
+			SELECT array_agg(t ORDER BY t = ANY (circular) DESC, t::text) INTO free FROM unnest(todo) t
+			WHERE t::oid NOT IN (SELECT c.confrelid FROM pg_constraint c
+								 WHERE c.contype = 'f' AND c.confdeltype IN ('a', 'r') AND c.confrelid <> c.conrelid AND c.conrelid IN (SELECT unnest(todo)));
+		END IF;
 		IF free IS NULL THEN
 			free := ARRAY(SELECT t FROM unnest(todo) t ORDER BY t = ANY (circular) DESC, t::text LIMIT 1);
 		END IF;

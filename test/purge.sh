@@ -119,6 +119,38 @@ is "what stays cannot be restored any more" "$(sql -c "SELECT restorable FROM ap
 like "and says so" "$(sql -c "SELECT appdb.restore('appdb.chats', id(21))")" 'cannot be restored any more'
 is "once nothing does, it goes too" "$(sql -c 'DELETE FROM notes_about' -c "CALL appdb.purge('0')"; rows a b app_data.chats app_data.deletions)" 'a=0 b=0 app_data.chats=0 app_data.deletions=0'
 
+# a row that cannot go for one that would go with it does not keep those beside it
+reset
+given <<-'SQL'
+	CREATE TABLE public.a (id uuid PRIMARY KEY, next_id uuid REFERENCES a, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+	CREATE TABLE public.b (id uuid PRIMARY KEY, a_id uuid REFERENCES a ON DELETE CASCADE, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+	CREATE TABLE public.about (b_id uuid REFERENCES b);
+	SELECT appdb.manage('a'), appdb.manage('b');
+	INSERT INTO appdb.a (id) SELECT id(i) FROM generate_series(1, 20) i;
+	UPDATE appdb.a SET next_id = id(right(id::text, 2)::int - 1) WHERE id IN (id(8), id(9), id(10));
+	INSERT INTO appdb.b (id, a_id) SELECT id(i), id(i) FROM generate_series(1, 20) i;
+	INSERT INTO about VALUES (id(5)), (id(8));
+	DELETE FROM appdb.a;
+SQL
+is "rows that something below keeps stay, and what they refer to" "$(sql -c "CALL appdb.purge('0')"; sql -c "SELECT 'a', right(id::text, 2) FROM a UNION ALL SELECT 'b', right(id::text, 2) FROM b ORDER BY 1, 2")" \
+	"$(printf 'a|05\na|07\na|08\nb|05\nb|08')"
+is "once nothing does, they go too" "$(sql -c 'DELETE FROM about' -c "CALL appdb.purge('0')"; rows a b app_data.deletions)" 'a=0 b=0 app_data.deletions=0'
+
+# tables that refer to each other, where one forgets
+reset
+given <<-'SQL'
+	CREATE TABLE public.a (id uuid PRIMARY KEY, b_id uuid, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+	CREATE TABLE public.b (id uuid PRIMARY KEY, a_id uuid REFERENCES a, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+	ALTER TABLE a ADD FOREIGN KEY (b_id) REFERENCES b ON DELETE SET NULL;
+	SELECT appdb.manage('a', relations => '{"b_id": {"inverse": "as"}}');
+	SELECT appdb.manage('b', relations => '{"a_id": {"inverse": "bs"}}');
+	INSERT INTO appdb.a (id) VALUES (id(1)), (id(2));
+	INSERT INTO appdb.b (id, a_id) VALUES (id(1), id(1)), (id(2), id(1));
+	UPDATE a SET b_id = id(2);
+	DELETE FROM appdb.a;
+SQL
+is "tables that refer to each other go at once, where one forgets the other" "$(sql -c "CALL appdb.purge('0')"; rows a b app_data.deletions)" 'a=0 b=0 app_data.deletions=0'
+
 # a foreign key of somebody else's that goes with the row, or forgets it
 reset
 given <<-'SQL'
