@@ -395,6 +395,8 @@ BEGIN
 	PERFORM appdb._defer_nothing();
 	-- a hold that is put from here on waits for the end of this transaction
 	LOCK TABLE app_data.legal_holds IN SHARE MODE;
+	-- what refers to a row is to be known before the commit
+	SET CONSTRAINTS ALL IMMEDIATE;
 
 	IF pg_catalog.cardinality(rest) OPERATOR(pg_catalog.<) batch THEN
 		first_page := appdb._purge_first_page(part, end_page, batch);
@@ -524,6 +526,7 @@ DECLARE
 BEGIN
 	PERFORM appdb._defer_nothing();
 	LOCK TABLE app_data.legal_holds IN SHARE MODE;
+	SET CONSTRAINTS ALL IMMEDIATE;
 	purged := 0;
 	last_id := NULL;
 	FOR id IN EXECUTE pg_catalog.format(

@@ -124,7 +124,7 @@ reset
 given <<-'SQL'
 	CREATE TABLE public.a (id uuid PRIMARY KEY, next_id uuid REFERENCES a, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
 	CREATE TABLE public.b (id uuid PRIMARY KEY, a_id uuid REFERENCES a ON DELETE CASCADE, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
-	CREATE TABLE public.about (b_id uuid REFERENCES b);
+	CREATE TABLE public.about (b_id uuid REFERENCES b DEFERRABLE INITIALLY DEFERRED);
 	SELECT appdb.manage('a'), appdb.manage('b');
 	INSERT INTO appdb.a (id) SELECT id(i) FROM generate_series(1, 20) i;
 	UPDATE appdb.a SET next_id = id(right(id::text, 2)::int - 1) WHERE id IN (id(8), id(9), id(10));
