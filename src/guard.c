@@ -302,9 +302,9 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 
 		if (i >= links->nparents)
 			break;
-		if (!refers(&links->parents[i], desc, oldtup, newtup))
-			continue;
 		link = links->parents[i];
+		if (!refers(&link, desc, oldtup, newtup))
+			continue;
 		key = link.child_columns[link.key];
 		id = heap_getattr(newtup, key, desc, &isnull);
 		/* who is its own parent brings that back */
