@@ -392,11 +392,10 @@ DECLARE
 	candidate pg_catalog.record;
 	done pg_catalog.bool := false;
 BEGIN
-	PERFORM appdb._defer_nothing();
+	-- what refers to a row is to be known before the commit; and see _defer_nothing()
+	SET CONSTRAINTS ALL IMMEDIATE;
 	-- a hold that is put from here on waits for the end of this transaction
 	LOCK TABLE app_data.legal_holds IN SHARE MODE;
-	-- what refers to a row is to be known before the commit
-	SET CONSTRAINTS ALL IMMEDIATE;
 
 	IF pg_catalog.cardinality(rest) OPERATOR(pg_catalog.<) batch THEN
 		first_page := appdb._purge_first_page(part, end_page, batch);
@@ -524,9 +523,8 @@ DECLARE
 	after pg_catalog.uuid := last_id;
 	circle pg_catalog.record;
 BEGIN
-	PERFORM appdb._defer_nothing();
-	LOCK TABLE app_data.legal_holds IN SHARE MODE;
 	SET CONSTRAINTS ALL IMMEDIATE;
+	LOCK TABLE app_data.legal_holds IN SHARE MODE;
 	purged := 0;
 	last_id := NULL;
 	FOR id IN EXECUTE pg_catalog.format(
@@ -739,7 +737,8 @@ DECLARE
 	of_pass pg_catalog.int8;
 	of_table pg_catalog.int8;
 	total pg_catalog.int8 := 0;
-	pass pg_catalog.int4 := 0;
+	late pg_catalog.int8 := 0;
+	whole pg_catalog.bool := true;
 BEGIN
 	IF batch IS NULL OR batch OPERATOR(pg_catalog.<) 1 THEN
 		RAISE EXCEPTION USING
@@ -774,9 +773,8 @@ BEGIN
 	SELECT o.entities, o.circular, o.by_others INTO entities, circular, by_others FROM appdb._purge_order() o;
 	LOOP
 		of_pass := 0;
-		pass := pass OPERATOR(pg_catalog.+) 1;
 		FOREACH entity IN ARRAY entities LOOP
-			CONTINUE WHEN pass OPERATOR(pg_catalog.>) 1 AND entity OPERATOR(pg_catalog.<>) ALL (circular);
+			CONTINUE WHEN NOT whole AND entity OPERATOR(pg_catalog.<>) ALL (circular);
 			of_table := 0;
 			FOR part IN
 				SELECT t.relid FROM pg_catalog.pg_partition_tree(entity) t WHERE t.isleaf
@@ -804,6 +802,10 @@ BEGIN
 			END IF;
 		END LOOP;
 
+		IF NOT whole THEN
+			late := late OPERATOR(pg_catalog.+) of_pass;
+		END IF;
+
 		-- where tables refer to each other, rows go level by level; then circles
 		IF of_pass OPERATOR(pg_catalog.=) 0 OR NOT by_others THEN
 			FOREACH entity IN ARRAY circular LOOP
@@ -811,12 +813,18 @@ BEGIN
 				WHILE last_id IS NOT NULL LOOP
 					SELECT c.last_id, c.purged INTO last_id, purged FROM appdb._purge_circles(entity, cutoff, batch, last_id) c;
 					of_pass := of_pass OPERATOR(pg_catalog.+) purged;
+					late := late OPERATOR(pg_catalog.+) purged;
 					COMMIT;
 				END LOOP;
 			END LOOP;
 		END IF;
 		total := total OPERATOR(pg_catalog.+) of_pass;
-		EXIT WHEN of_pass OPERATOR(pg_catalog.=) 0 OR NOT by_others;
+		whole := of_pass OPERATOR(pg_catalog.=) 0 OR NOT by_others;
+		IF whole THEN
+			-- what the rows that went late referred to has waited for them
+			EXIT WHEN late OPERATOR(pg_catalog.=) 0;
+			late := 0;
+		END IF;
 	END LOOP;
 
 	PERFORM appdb._purge_notes(cutoff);

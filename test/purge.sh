@@ -136,6 +136,20 @@ is "rows that something below keeps stay, and what they refer to" "$(sql -c "CAL
 	"$(printf 'a|05\na|07\na|08\nb|05\nb|08')"
 is "once nothing does, they go too" "$(sql -c 'DELETE FROM about' -c "CALL appdb.purge('0')"; rows a b app_data.deletions)" 'a=0 b=0 app_data.deletions=0'
 
+# a row that waits for a circle, and one that waits for that
+reset
+given <<-'SQL'
+	CREATE TABLE public.a (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+	CREATE TABLE public.b (LIKE a INCLUDING ALL, a_id uuid REFERENCES a);
+	CREATE TABLE public.c (LIKE a INCLUDING ALL, b_id uuid REFERENCES b, next_id uuid REFERENCES c);
+	SELECT appdb.manage('a'), appdb.manage('b'), appdb.manage('c');
+	INSERT INTO appdb.a (id) VALUES (id(1));
+	INSERT INTO appdb.b (id, a_id) VALUES (id(1), id(1));
+	INSERT INTO appdb.c (id, b_id, next_id) VALUES (id(1), id(1), id(2)), (id(2), id(1), id(1));
+	DELETE FROM appdb.a;
+SQL
+is "what a circle refers to goes with it" "$(sql -c "CALL appdb.purge('0')"; rows a b c app_data.deletions)" 'a=0 b=0 c=0 app_data.deletions=0'
+
 # tables that refer to each other, where one forgets
 reset
 given <<-'SQL'
