@@ -335,6 +335,19 @@ $$;
 COMMENT ON FUNCTION appdb.task_state() IS
 	'Trigger function: a task that is finished is not in the queue, and says when it was';
 
+CREATE FUNCTION appdb.task_restored() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	NEW.parked := false;
+	NEW.queued := NEW.finished_at IS NULL AND (NEW.status = 'running' OR NEW.run_at <= clock_timestamp() AND NEW.waits_for = 0);
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION appdb.task_restored() IS
+	'Trigger function: a deleted task that claims had taken out of the queue is in it again when it is restored';
+
 -- == what workers call ======================================================
 
 CREATE FUNCTION appdb.claim(
@@ -461,6 +474,26 @@ END
 $$;
 COMMENT ON FUNCTION appdb._park(uuid[]) IS 'Internal: takes tasks out of the queue whose group has no place';
 
+-- Deleted tasks, too. task_restored() brings them back.
+CREATE FUNCTION appdb._clear_deleted(ids uuid[])
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	AS $$
+BEGIN
+	UPDATE app_data.tasks AS t SET queued = false, parked = true
+	WHERE t.id = ANY (ARRAY(SELECT d.id FROM app_data.tasks AS d WHERE d.id = ANY (ids) AND d.deleted_at IS NOT NULL AND d.queued FOR NO KEY UPDATE SKIP LOCKED));
+EXCEPTION
+	WHEN transaction_rollback OR lock_not_available THEN
+		RAISE;
+	WHEN OTHERS THEN
+		-- where a trigger does not let them go, they are stepped over
+		NULL;
+END
+$$;
+COMMENT ON FUNCTION appdb._clear_deleted(uuid[]) IS 'Internal: takes deleted tasks out of the queue';
+
 CREATE FUNCTION appdb._unpark(group_key text)
 	RETURNS boolean
 	LANGUAGE plpgsql
@@ -497,7 +530,7 @@ DECLARE
 	g text;
 	n integer := 0;
 BEGIN
-	SELECT min(t.group_key) INTO g FROM app_data.tasks AS t WHERE t.parked;
+	SELECT min(t.group_key) INTO g FROM app_data.tasks AS t WHERE t.parked AND t.deleted_at IS NULL;
 	WHILE g IS NOT NULL AND n < batch LOOP
 		IF NOT EXISTS (SELECT FROM app_data.tasks AS t WHERE t.group_key = g AND t.group_slot IS NOT NULL AND t.deleted_at IS NULL)
 			AND NOT EXISTS (SELECT FROM app_data.tasks AS t WHERE t.group_key = g AND t.finished_at IS NULL AND t.queued AND t.deleted_at IS NULL)
@@ -505,7 +538,7 @@ BEGIN
 		THEN
 			n := n + 1;
 		END IF;
-		SELECT min(t.group_key) INTO g FROM app_data.tasks AS t WHERE t.parked AND t.group_key > g;
+		SELECT min(t.group_key) INTO g FROM app_data.tasks AS t WHERE t.parked AND t.deleted_at IS NULL AND t.group_key > g;
 	END LOOP;
 	RETURN n;
 END

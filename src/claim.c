@@ -83,6 +83,9 @@
 #define PARK_MAX 20000
 /* places of groups that are filled by one claim: each takes a lock until the end of the transaction, of which the server has some thousand */
 #define MAX_PLACES 1000
+/* deleted tasks that are taken out of the queue by one claim: from, to */
+#define CLEAR_MIN 20
+#define CLEAR_MAX 5000
 /* so far the first task of a group is looked for */
 #define GROUP_WALK 1000
 /* tasks that are not begun, one after the other, before which no other running one is looked for */
@@ -154,6 +157,8 @@ typedef struct Claim
 	BlockedGroup *last_blocked; /* of these, the one that was met last */
 	pg_uuid_t  *parkable;		/* ids of tasks of those that are full */
 	int			nparkable;
+	pg_uuid_t  *deleted;		/* ids of tasks that are, and in the way */
+	int			ndeleted;
 	pg_uuid_t	buried[MAX_BURIED];
 	int			nburied;
 } Claim;
@@ -490,6 +495,16 @@ is_last_blocked(Claim *claim)
 		memcmp(VARDATA_ANY(group), claim->last_blocked->key, claim->last_blocked->length) == 0;
 }
 
+static Datum
+uuid_array(pg_uuid_t *uuids, int n)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * n);
+
+	for (int i = 0; i < n; i++)
+		ids[i] = UUIDPGetDatum(&uuids[i]);
+	return PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
 /*
  * Take tasks out of the index that cannot be begun, if the walk met many.
  */
@@ -497,15 +512,42 @@ static void
 park(Claim *claim)
 {
 	Oid			argtypes[] = {UUIDARRAYOID};
-	Datum	   *ids;
 
 	if (claim->nparkable < PARK_MIN || IsTransactionBlock() || IsolationUsesXactSnapshot())
 		return;
-	ids = palloc(sizeof(Datum) * claim->nparkable);
-	for (int i = 0; i < claim->nparkable; i++)
-		ids[i] = UUIDPGetDatum(&claim->parkable[i]);
-	(void) OidFunctionCall1(appdb_engine_function("_park", 1, argtypes),
-							PointerGetDatum(construct_array(ids, claim->nparkable, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
+	(void) OidFunctionCall1(appdb_engine_function("_park", 1, argtypes), uuid_array(claim->parkable, claim->nparkable));
+}
+
+/*
+ * The slot has a task that is deleted.
+ */
+static void
+note_deleted(Claim *claim)
+{
+	bool		isnull;
+
+	if (claim->ndeleted >= CLEAR_MAX)
+		return;
+	if (claim->deleted == NULL)
+		claim->deleted = palloc(sizeof(pg_uuid_t) * CLEAR_MAX);
+	claim->deleted[claim->ndeleted++] = *DatumGetUUIDP(task_value(claim->slot, T_ID, &isnull));
+}
+
+/*
+ * Take deleted tasks out of the index, if the walk met many.
+ */
+static void
+clear_deleted(Claim *claim)
+{
+	Oid			argtypes[] = {UUIDARRAYOID};
+	Oid			function;
+
+	if (claim->ndeleted < CLEAR_MIN || IsolationUsesXactSnapshot())
+		return;
+	/* in 1.0 there is none */
+	function = appdb_find_engine_function("_clear_deleted", 1, argtypes);
+	if (OidIsValid(function))
+		(void) OidFunctionCall1(function, uuid_array(claim->deleted, claim->ndeleted));
 }
 
 /*
@@ -690,7 +732,10 @@ try_row(Claim *claim)
 	TimestampTz until;
 
 	if (!task_is_null(claim->slot, T_DELETED_AT))
+	{
+		note_deleted(claim);
 		return false;
+	}
 	if (!DatumGetBool(task_value(claim->slot, T_QUEUED, &isnull)))
 		return false;
 	status = DatumGetObjectId(task_value(claim->slot, T_STATUS, &isnull));
@@ -1304,15 +1349,12 @@ appdb_claim(PG_FUNCTION_ARGS)
 
 	if (claim.nburied > 0)
 	{
-		Datum		ids[MAX_BURIED];
 		Oid			argtypes[] = {UUIDARRAYOID};
 
-		for (int i = 0; i < claim.nburied; i++)
-			ids[i] = UUIDPGetDatum(&claim.buried[i]);
-		(void) OidFunctionCall1(appdb_engine_function("_bury", 1, argtypes),
-								PointerGetDatum(construct_array(ids, claim.nburied, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
+		(void) OidFunctionCall1(appdb_engine_function("_bury", 1, argtypes), uuid_array(claim.buried, claim.nburied));
 	}
 	park(&claim);
+	clear_deleted(&claim);
 	SetUserIdAndSecContext(userid, sec_context);
 	fruitless = claim.taken > 0 || !found_ready ? 0 : fruitless + 1;
 	found_ready = false;
