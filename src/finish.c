@@ -84,8 +84,11 @@ write_completion(Completion *completion, Datum result, bool result_null, TM_Fail
 	bool		isnull;
 
 	if (!appdb_keep_completed_tasks && result_null && !DatumGetBool(task_value(slot, T_HAS_DEPENDENTS, &isnull)))
+	{
+		CheckCmdReplicaIdentity(rel, CMD_DELETE);
 		return table_tuple_delete(rel, &tid, GetCurrentCommandId(true), completion->snapshot, InvalidSnapshot, true,
 								  tmfd, false);
+	}
 
 	ExecClearTuple(newslot);
 	memcpy(newslot->tts_values, slot->tts_values, natts * sizeof(Datum));

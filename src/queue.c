@@ -351,8 +351,10 @@ appdb_open_tasks(void)
 				(att->attnotnull && is_among(c, nullable_columns, lengthof(nullable_columns))))
 				info.plain_insert = info.plain_update = false;
 		}
-		else if (att->atthasdef || att->attnotnull || att->attgenerated != '\0' || att->attidentity != '\0')
+		else if (att->attgenerated != '\0')
 			info.plain_insert = info.plain_update = false;
+		else if (att->atthasdef || att->attnotnull || att->attidentity != '\0')
+			info.plain_insert = false;
 	}
 	for (int c = 0; c < T_COUNT; c++)
 	{
@@ -534,6 +536,8 @@ keeps_key(TaskIndex which)
 void
 appdb_begin_writing(TaskWriter *writer, Relation rel)
 {
+	/* as the executor does: subscribers have to find the rows */
+	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
 	memset(writer, 0, sizeof(TaskWriter));
 	writer->rel = rel;
 }

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(254);
+SELECT plan(256);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -529,6 +529,17 @@ CREATE RULE own AS ON INSERT TO app_data.tasks DO ALSO INSERT INTO public.own_er
 SELECT appdb.enqueue('ruled') IS NOT NULL AS done \gset
 SELECT is((SELECT count(*) FROM public.own_errors WHERE error = 'ruled'), 1::bigint, 'rules do what they say');
 DROP RULE own ON app_data.tasks;
+SET client_min_messages = error;
+CREATE PUBLICATION own FOR TABLE app_data.tasks;
+ALTER TABLE app_data.tasks REPLICA IDENTITY NOTHING;
+SELECT appdb.enqueue('published', queue => 'published') IS NOT NULL AS done \gset
+SELECT throws_ok($$SELECT FROM appdb.claim('{published}', 'w')$$, '55000', 'cannot update table "tasks" because it does not have a replica identity and publishes updates', 'nothing is changed that is published and cannot be found by subscribers');
+DROP PUBLICATION own;
+ALTER TABLE app_data.tasks REPLICA IDENTITY DEFAULT, ADD COLUMN own text NOT NULL DEFAULT 'own';
+RESET client_min_messages;
+SELECT appdb.enqueue('column', queue => 'published') IS NOT NULL AS done \gset
+SELECT string_agg(appdb.complete(id, ticket)::text, '') AS done FROM appdb.claim('{published}', 'w', 10) \gset
+SELECT is((SELECT count(*) FROM app_data.tasks WHERE queue = 'published' AND status = 'completed' AND own = 'own'), 2::bigint, 'a column of the user''s has its default');
 
 -- rows as nobody enqueues them, which those do who insert for themselves
 INSERT INTO appdb.tasks (kind, queue, errors, max_attempts) VALUES ('odd', 'odd', '5', 2) RETURNING id AS odd \gset
