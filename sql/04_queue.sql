@@ -457,7 +457,11 @@ DECLARE
 	n integer;
 	total integer := 0;
 BEGIN
-	FOR g IN SELECT t.group_key, array_agg(t.id) AS ids FROM app_data.tasks AS t WHERE t.id = ANY (_park.ids) GROUP BY t.group_key ORDER BY t.group_key LOOP
+	-- a lock for each group: those with most to park, and no more than the server has
+	FOR g IN
+		SELECT t.group_key, array_agg(t.id) AS ids FROM app_data.tasks AS t WHERE t.id = ANY (_park.ids)
+		GROUP BY t.group_key ORDER BY count(*) DESC, t.group_key LIMIT 200
+	LOOP
 		CONTINUE WHEN NOT appdb._park_lock(g.group_key, true);
 		UPDATE app_data.tasks AS t SET queued = false, parked = true
 		WHERE t.id = ANY (ARRAY(

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(256);
+SELECT plan(257);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -286,6 +286,8 @@ SELECT throws_ok($$SELECT appdb.enqueue('x', group_key => 'x', group_limit => 0)
 SELECT count(appdb.enqueue('p', queue => 'places', group_key => 'places ' || g)) AS done FROM generate_series(1, 1100) AS g \gset
 SELECT is((SELECT count(*) FROM appdb.claim('{places}', 'w', 10000)), 1000::bigint, 'one claim takes a thousand groups');
 SELECT is((SELECT count(*) FROM appdb.claim('{places}', 'w', 10000)), 100::bigint, 'the next the others');
+SELECT count(appdb.enqueue('p', queue => 'places', group_key => 'places ' || g)) AS done FROM generate_series(3, 302) AS g \gset
+SELECT is(appdb._park(array_agg(id)), 200, 'nor are tasks of more groups parked at a time') FROM app_data.tasks WHERE queue = 'places' AND status = 'pending';
 UPDATE app_data.tasks SET group_slot = CASE WHEN group_key LIKE '%1' THEN -1 ELSE 2147483647 END, group_limit = 2 WHERE queue = 'places' AND group_key IN ('places 1', 'places 2');
 SELECT count(appdb.enqueue('q', queue => 'places', group_key => 'places ' || g, group_limit => 2)) AS done FROM generate_series(1, 2) AS g, generate_series(1, 2) \gset
 SELECT is(pg_temp.kinds('places', 10), 'q q', 'where a place has a number that somebody has thought of, it is one all the same');
