@@ -44,7 +44,7 @@
 static char *user_id_setting = NULL;
 static char *session_id_setting = NULL;
 
-/* the values, taken apart; NULL for nobody */
+/* the values, taken apart; NULL for nobody.  They stay where they are: what runs meanwhile can change who is asking */
 static const pg_uuid_t *user_id = NULL;
 static const pg_uuid_t *session_id = NULL;
 
@@ -134,13 +134,21 @@ check_identity(char **newval, void **extra, GucSource source)
 static void
 assign_user_id(const char *newval, void *extra)
 {
-	user_id = extra;
+	static pg_uuid_t value;
+
+	if (extra != NULL)
+		value = *(pg_uuid_t *) extra;
+	user_id = extra != NULL ? &value : NULL;
 }
 
 static void
 assign_session_id(const char *newval, void *extra)
 {
-	session_id = extra;
+	static pg_uuid_t value;
+
+	if (extra != NULL)
+		value = *(pg_uuid_t *) extra;
+	session_id = extra != NULL ? &value : NULL;
 }
 
 void

@@ -863,6 +863,9 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 			return false;
 		/* if they have changed meanwhile, this may let go of chats */
 		memberships = get_memberships(false);
+		/* nor is the same user asking, necessarily */
+		if (memberships == NULL)
+			return false;
 		chat = &loaded;
 
 		/* not if it has changed meanwhile */
