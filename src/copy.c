@@ -62,6 +62,28 @@ columns_of(Relation view, Oid base)
 }
 
 /*
+ * Complain unless the caller may insert into these columns of a live view.
+ */
+static void
+check_insert(Relation view, List *columns)
+{
+	Oid			viewid = RelationGetRelid(view);
+	ListCell   *lc;
+
+	if (pg_class_aclcheck(viewid, GetUserId(), ACL_INSERT) == ACLCHECK_OK)
+		return;
+	foreach(lc, columns)
+	{
+		AttrNumber	attnum = get_attnum(viewid, strVal(lfirst(lc)));
+
+		/* one that is not there is PostgreSQL's to complain about */
+		if (attnum != InvalidAttrNumber &&
+			pg_attribute_aclcheck(viewid, attnum, GetUserId(), ACL_INSERT) != ACLCHECK_OK)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_VIEW, RelationGetRelationName(view));
+	}
+}
+
+/*
  * Can an INSERT stand for this COPY ... FROM?
  */
 static bool
@@ -165,7 +187,6 @@ rewrite_copy(CopyStmt *stmt, const char *queryString, bool *done, uint64 *proces
 	Oid			viewid;
 	Oid			base;
 	Relation	view;
-	AclResult	aclresult;
 	CopyStmt   *result = NULL;
 	List	   *columns;
 
@@ -212,12 +233,9 @@ rewrite_copy(CopyStmt *stmt, const char *queryString, bool *done, uint64 *proces
 	}
 	else if (view->trigdesc == NULL || !view->trigdesc->trig_insert_instead_row)
 	{
-		aclresult = pg_class_aclcheck(viewid, GetUserId(), ACL_INSERT);
-		if (aclresult != ACLCHECK_OK)
-			aclcheck_error(aclresult, OBJECT_VIEW, RelationGetRelationName(view));
-
 		base = appdb_base_table(view);
 		columns = stmt->attlist != NIL ? stmt->attlist : columns_of(view, base);
+		check_insert(view, columns);
 		if (insert_will_do(stmt) && check_enable_rls(base, InvalidOid, true) == RLS_ENABLED)
 		{
 			*processed = insert_copied(stmt, queryString, view, columns);

@@ -51,6 +51,21 @@ COPY appdb.item (name) FROM stdin;
 six
 \.
 RESET ROLE;
+-- of the columns that are copied
+REVOKE INSERT ON item, appdb.item FROM regress_copy;
+GRANT INSERT (name) ON item TO regress_copy;
+GRANT INSERT (name) ON appdb.item TO regress_copy;
+SET ROLE regress_copy;
+BEGIN;
+COPY appdb.item (name) FROM stdin;
+seven
+\.
+ROLLBACK;
+COPY appdb.item (id, name) FROM '/dev/null';
+COPY appdb.item FROM '/dev/null';
+COPY appdb.item (name, nothing) FROM '/dev/null';
+RESET ROLE;
+GRANT INSERT ON item, appdb.item TO regress_copy;
 SELECT count(*) FROM appdb.item;
 
 -- where row security holds for who copies, it is an INSERT: policies, defaults
