@@ -207,7 +207,8 @@ has_rules(Relation view)
 		if (view->rd_rules->rules[i]->event != CMD_SELECT)
 			return true;
 	}
-	return view->trigdesc->trig_update_instead_row;
+	/* a row that is deleted is none of the view's any more */
+	return view->trigdesc->trig_update_instead_row || RelationHasCheckOption(view);
 }
 
 static void

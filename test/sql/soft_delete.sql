@@ -458,6 +458,13 @@ DELETE FROM appdb.sd_a WHERE n = 2 RETURNING n;
 DROP TRIGGER keep ON appdb.sd_a;
 SELECT * FROM sd.states();
 
+-- nor does its check option hold for what is deleted
+BEGIN;
+CALL sd.fill();
+ALTER VIEW appdb.sd_a SET (check_option = local);
+DELETE FROM appdb.sd_a WHERE n = 1 RETURNING n;
+ROLLBACK;
+
 --
 -- a child table that is managed later, when its parent's foreign keys are known already
 --
