@@ -887,6 +887,12 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 			}
 			else
 			{
+				if (call->chats != NULL && hash_get_num_entries(call->chats) >= NKEPT_CHATS)
+				{
+					chats = call->chats;
+					call->chats = NULL;
+					hash_destroy(chats);
+				}
 				if (call->chats == NULL)
 				{
 					call->chats = make_table("appdb chats", sizeof(KnownChat), call->context);

@@ -89,6 +89,21 @@ CREATE TRIGGER look AFTER UPDATE ON memory.rows FOR EACH ROW WHEN (NEW.n % 100 =
 SELECT rows FROM appdb.restore('memory.rows', (SELECT array_agg(id) FROM memory.rows));
 SELECT count(*), max(bytes) - min(bytes) < 4000000 AS bounded FROM memory.seen;
 
-SET client_min_messages = error;
+-- chats of messages that are asked for one by one, as policies do
+BEGIN;
+INSERT INTO appdb.users (id, email) VALUES ('3e000000-0000-4000-8000-000000000001', 'ann@memory.example');
+INSERT INTO appdb.spaces (id, owner_id, name) VALUES ('3e000000-0000-4000-8000-000000000002', '3e000000-0000-4000-8000-000000000001', 'memory');
+INSERT INTO appdb.chats (id, space_id) VALUES ('3e000000-0000-4000-8000-000000000003', '3e000000-0000-4000-8000-000000000002');
+INSERT INTO appdb.messages (space_id, chat_id, role, content) SELECT space_id, id, 'user', 'x' FROM appdb.chats, generate_series(1, 50000)
+  WHERE id = '3e000000-0000-4000-8000-000000000003';
+SELECT appdb.impersonate('3e000000-0000-4000-8000-000000000001') \gset
+SELECT count(*) FILTER (WHERE r.readable), max(memory.used('appdb chats')) FILTER (WHERE r.n % 5000 = 0) < 4000000 AS bounded
+FROM (SELECT row_number() OVER () AS n, appdb.can_read_message(m.space_id, m.id) AS readable
+  FROM app_data.messages m WHERE m.chat_id = '3e000000-0000-4000-8000-000000000003' OFFSET 0) r;
+ROLLBACK;
+-- plans of other tests shall not know
 SET appdb.allow_drop = on;
+TRUNCATE app_data.messages CASCADE;
+
+SET client_min_messages = error;
 DROP SCHEMA memory CASCADE;
