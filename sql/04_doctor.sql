@@ -177,6 +177,16 @@ BEGIN
 		  AND (t.tgenabled IN ('D', 'R') OR (t.tgenabled = 'O' AND p.proname = 'membership_changed'))
 		ORDER BY 2, 3;
 	RETURN QUERY
+		SELECT 'warning', m.entity::text,
+			   format('trigger "%s" fires after those of the engine, which do not see what it changes', t.tgname),
+			   format('ALTER TRIGGER %I ON %s RENAME TO %I;', t.tgname, m.entity, 'before_' || t.tgname)
+		FROM appdb._managed_tables() m
+		JOIN pg_trigger t ON t.tgrelid = m.entity AND NOT t.tgisinternal AND t.tgname > 'zz_appdb_guard'
+						 -- before each row of an INSERT or UPDATE
+						 AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0
+		JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace <> 'appdb'::regnamespace
+		ORDER BY 2, t.tgname;
+	RETURN QUERY
 		SELECT 'error', format('event trigger %s', v.name),
 			   CASE WHEN e.oid IS NULL THEN 'it is missing' WHEN e.evtenabled = 'D' THEN 'it is disabled'
 					ELSE 'it is not enabled as the engine made it' END,

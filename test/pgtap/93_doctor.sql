@@ -121,6 +121,14 @@ ALTER TABLE app_data.notes ALTER COLUMN id DROP DEFAULT;
 SELECT pg_temp.finds('warning | app_data.notes | column "id" has no default | SELECT appdb.manage(''app_data.notes'');', 'a default that is missing');
 ROLLBACK TO start;
 
+CREATE FUNCTION public.as_it_is() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER notes_first BEFORE UPDATE ON app_data.notes FOR EACH ROW EXECUTE FUNCTION public.as_it_is();
+CREATE TRIGGER zzz_after AFTER UPDATE ON app_data.notes FOR EACH ROW EXECUTE FUNCTION public.as_it_is();
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'triggers of one''s own');
+CREATE TRIGGER zzz BEFORE INSERT ON app_data.notes FOR EACH ROW EXECUTE FUNCTION public.as_it_is();
+SELECT pg_temp.finds('warning | app_data.notes | trigger "zzz" fires after those of the engine, which do not see what it changes | ALTER TRIGGER zzz ON app_data.notes RENAME TO before_zzz;', 'one that comes after the engine''s');
+ROLLBACK TO start;
+
 ALTER TABLE app_data.message_files DROP CONSTRAINT message_files_pkey;
 ALTER TABLE app_data.notes ALTER COLUMN created_at DROP NOT NULL;
 SELECT results_eq('SELECT * FROM pg_temp.found()', $$VALUES
