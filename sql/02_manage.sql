@@ -381,6 +381,66 @@ END
 $$;
 COMMENT ON FUNCTION appdb._sync_guard(pg_catalog.regclass) IS 'Internal: makes the trigger that refuses rows under deleted parents';
 
+-- What is noted of managed tables is noted with the rights of the tables' owner:
+-- of a superuser's own table, too, no trigger of the owner's runs as a superuser.
+
+CREATE FUNCTION appdb.__note_renamed(entity pg_catalog.regclass) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM appdb._defer_nothing();
+	UPDATE app_data.managed m
+	SET label = COALESCE((SELECT r.new_name FROM appdb._renamed_columns(__note_renamed.entity, to_regclass(format('appdb.%I', m.view))) r
+						  WHERE r.old_name = m.label), m.label),
+		relations = COALESCE((SELECT jsonb_object_agg(COALESCE(r.new_name, o.key), o.value)
+							  FROM jsonb_each(m.relations) o
+							  LEFT JOIN appdb._renamed_columns(__note_renamed.entity, to_regclass(format('appdb.%I', m.view))) r
+									 ON r.old_name = o.key), '{}')
+	WHERE m.entity = __note_renamed.entity
+	  AND EXISTS (SELECT FROM appdb._renamed_columns(__note_renamed.entity, to_regclass(format('appdb.%I', m.view))));
+END
+$$;
+COMMENT ON FUNCTION appdb.__note_renamed(pg_catalog.regclass) IS 'Internal: the work of appdb._note_renamed()';
+CREATE FUNCTION appdb._note_renamed(entity pg_catalog.regclass) RETURNS void
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
+COMMENT ON FUNCTION appdb._note_renamed(pg_catalog.regclass) IS 'Internal: has the options of a managed table follow columns that were renamed';
+
+CREATE FUNCTION appdb.__note_managed(entity pg_catalog.regclass, view pg_catalog.name, label pg_catalog.name, relations pg_catalog.jsonb) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM appdb._defer_nothing();
+	INSERT INTO app_data.managed AS m (entity, view, label, relations)
+	VALUES (__note_managed.entity, __note_managed.view, __note_managed.label, __note_managed.relations)
+	ON CONFLICT ON CONSTRAINT managed_pkey DO UPDATE
+		SET view = EXCLUDED.view, label = EXCLUDED.label, relations = EXCLUDED.relations
+		WHERE (m.view, m.label, m.relations) IS DISTINCT FROM (EXCLUDED.view, EXCLUDED.label, EXCLUDED.relations);
+END
+$$;
+COMMENT ON FUNCTION appdb.__note_managed(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS 'Internal: the work of appdb._note_managed()';
+CREATE FUNCTION appdb._note_managed(entity pg_catalog.regclass, view pg_catalog.name, label pg_catalog.name, relations pg_catalog.jsonb) RETURNS void
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
+COMMENT ON FUNCTION appdb._note_managed(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS 'Internal: notes that a table is managed, and how';
+
+CREATE FUNCTION appdb.__forget_managed(entity pg_catalog.regclass) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM appdb._defer_nothing();
+	DELETE FROM app_data.managed m WHERE m.entity = __forget_managed.entity;
+END
+$$;
+COMMENT ON FUNCTION appdb.__forget_managed(pg_catalog.regclass) IS 'Internal: the work of appdb._forget_managed()';
+CREATE FUNCTION appdb._forget_managed(entity pg_catalog.regclass) RETURNS void
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
+COMMENT ON FUNCTION appdb._forget_managed(pg_catalog.regclass) IS 'Internal: notes that a table is managed no longer';
+
 CREATE FUNCTION appdb._manage(
 	entity pg_catalog.regclass, view pg_catalog.name, label pg_catalog.name, relations pg_catalog.jsonb)
 	RETURNS void
@@ -399,15 +459,7 @@ BEGIN
 	soft_delete := appdb._check_conventions(entity);
 
 	-- options follow the columns that they speak of
-	UPDATE app_data.managed m
-	SET label = COALESCE((SELECT r.new_name FROM appdb._renamed_columns(_manage.entity, to_regclass(format('appdb.%I', m.view))) r
-						  WHERE r.old_name = m.label), m.label),
-		relations = COALESCE((SELECT jsonb_object_agg(COALESCE(r.new_name, o.key), o.value)
-							  FROM jsonb_each(m.relations) o
-							  LEFT JOIN appdb._renamed_columns(_manage.entity, to_regclass(format('appdb.%I', m.view))) r
-									 ON r.old_name = o.key), '{}')
-	WHERE m.entity = _manage.entity
-	  AND EXISTS (SELECT FROM appdb._renamed_columns(_manage.entity, to_regclass(format('appdb.%I', m.view))));
+	PERFORM appdb._note_renamed(entity);
 
 	-- options given before hold as long as there is what they speak of
 	SELECT COALESCE(_manage.view, m.view, c.relname),
@@ -421,13 +473,13 @@ BEGIN
 								   WHERE f.conrelid = c.oid AND f.contype = 'f' AND a.attname = o.key)),
 					'{}')
 	INTO view, label, relations
-	FROM pg_class c LEFT JOIN app_data.managed m ON m.entity = c.oid
+	FROM pg_class c LEFT JOIN appdb._managed_tables() m ON m.entity = c.oid
 	WHERE c.oid = _manage.entity;
 	FOR col IN
-		SELECT 'label' AS option, m.label AS name FROM app_data.managed m
+		SELECT 'label' AS option, m.label AS name FROM appdb._managed_tables() m
 		WHERE m.entity = _manage.entity AND m.label IS NOT NULL AND _manage.label IS NULL
 		UNION ALL
-		SELECT 'relations', o.key FROM app_data.managed m, jsonb_each(m.relations) o
+		SELECT 'relations', o.key FROM appdb._managed_tables() m, jsonb_each(m.relations) o
 		WHERE m.entity = _manage.entity AND NOT _manage.relations ? o.key
 		  AND given_relations IS NULL
 	LOOP
@@ -452,11 +504,11 @@ BEGIN
 	END IF;
 
 	-- the name of the live view is free, or this table's
-	IF EXISTS (SELECT FROM app_data.managed m WHERE m.view = _manage.view AND m.entity <> _manage.entity) THEN
+	IF EXISTS (SELECT FROM appdb._managed_tables() m WHERE m.view = _manage.view AND m.entity <> _manage.entity) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'duplicate_table',
 			MESSAGE = format('live view "appdb.%s" belongs to table "%s"', view,
-							 (SELECT m.entity FROM app_data.managed m WHERE m.view = _manage.view)),
+							 (SELECT m.entity FROM appdb._managed_tables() m WHERE m.view = _manage.view)),
 			HINT = format('Give another name: SELECT appdb.manage(%L, view => ...).', entity);
 	END IF;
 	view_oid := to_regclass(format('appdb.%I', view));
@@ -474,14 +526,14 @@ BEGIN
 	END IF;
 
 	-- a live view under a new name
-	IF EXISTS (SELECT FROM app_data.managed m WHERE m.entity = _manage.entity AND m.view <> _manage.view) THEN
-		SELECT m.view INTO col FROM app_data.managed m WHERE m.entity = _manage.entity;
+	IF EXISTS (SELECT FROM appdb._managed_tables() m WHERE m.entity = _manage.entity AND m.view <> _manage.view) THEN
+		SELECT m.view INTO col FROM appdb._managed_tables() m WHERE m.entity = _manage.entity;
 		IF to_regclass(format('appdb.%I', col.view)) IS NOT NULL THEN
 			EXECUTE format('ALTER VIEW appdb.%I RENAME TO %I', col.view, view);
 		END IF;
 	END IF;
 
-	IF NOT soft_delete AND NOT EXISTS (SELECT FROM app_data.managed m WHERE m.entity = _manage.entity) THEN
+	IF NOT soft_delete AND NOT EXISTS (SELECT FROM appdb._managed_tables() m WHERE m.entity = _manage.entity) THEN
 		RAISE NOTICE USING
 			MESSAGE = format('table "%s" has no column "deleted_at": its rows are deleted for good', entity);
 	END IF;
@@ -501,17 +553,13 @@ BEGIN
 									  trg.trigger_name, trg.definition, trg.comment);
 	END LOOP;
 
-	INSERT INTO app_data.managed AS m (entity, view, label, relations)
-	VALUES (_manage.entity, _manage.view, _manage.label, _manage.relations)
-	ON CONFLICT ON CONSTRAINT managed_pkey DO UPDATE
-		SET view = EXCLUDED.view, label = EXCLUDED.label, relations = EXCLUDED.relations
-		WHERE (m.view, m.label, m.relations) IS DISTINCT FROM (EXCLUDED.view, EXCLUDED.label, EXCLUDED.relations);
+	PERFORM appdb._note_managed(entity, view, label, relations);
 
 	-- its own guard, and those of its children, which may be managed already
 	FOR col IN
 		SELECT entity AS child
 		UNION
-		SELECT c.conrelid FROM pg_constraint c JOIN app_data.managed m ON m.entity = c.conrelid
+		SELECT c.conrelid FROM pg_constraint c JOIN appdb._managed_tables() m ON m.entity = c.conrelid
 		WHERE c.confrelid = _manage.entity AND c.contype = 'f'
 	LOOP
 		PERFORM appdb._sync_guard(col.child);
@@ -530,7 +578,7 @@ BEGIN
 	END IF;
 	FOR col IN
 		SELECT c.conname, c.confrelid::regclass AS parent
-		FROM pg_constraint c JOIN app_data.managed m ON m.entity = c.confrelid
+		FROM pg_constraint c JOIN appdb._managed_tables() m ON m.entity = c.confrelid
 		WHERE c.conrelid = _manage.entity AND c.contype = 'f'
 		  AND NOT EXISTS (SELECT FROM pg_attribute a
 						  WHERE a.attrelid = c.confrelid AND a.attnum = ANY (c.confkey) AND a.attname = 'id')
@@ -660,7 +708,7 @@ DECLARE
 	trg record;
 BEGIN
 	LOCK TABLE app_data.managed IN SHARE ROW EXCLUSIVE MODE;
-	SELECT * INTO managed FROM app_data.managed m WHERE m.entity = _unmanage.entity;
+	SELECT * INTO managed FROM appdb._managed_tables() m WHERE m.entity = _unmanage.entity;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_object',
@@ -668,7 +716,7 @@ BEGIN
 			HINT = 'appdb.managed lists the tables that are.';
 	END IF;
 
-	DELETE FROM app_data.managed m WHERE m.entity = _unmanage.entity;
+	PERFORM appdb._forget_managed(entity);
 	PERFORM appdb._sync_relations(entity, managed.view);
 	IF to_regclass(format('appdb.%I', managed.view)) IS NOT NULL THEN
 		EXECUTE format('DROP VIEW appdb.%I', managed.view);
@@ -682,7 +730,7 @@ BEGIN
 	END LOOP;
 	FOR trg IN
 		SELECT DISTINCT c.conrelid::regclass AS child FROM pg_constraint c
-		JOIN app_data.managed m ON m.entity = c.conrelid
+		JOIN appdb._managed_tables() m ON m.entity = c.conrelid
 		WHERE c.confrelid = _unmanage.entity AND c.contype = 'f'
 	LOOP
 		PERFORM appdb._sync_guard(trg.child);

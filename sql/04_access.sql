@@ -336,6 +336,22 @@ END
 $$;
 COMMENT ON FUNCTION appdb._drop_service_policy(pg_catalog.regclass, pg_catalog.name) IS 'Internal: drops the policy of a role with access level service';
 
+-- Which roles have been given something.  Of a superuser's own table, too,
+-- nothing runs as a superuser that the owner may have put in that table's place.
+CREATE FUNCTION appdb.__access(OUT role pg_catalog.name, OUT level pg_catalog.text) RETURNS SETOF pg_catalog.record
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT a.role, a.level FROM app_data.access a;
+END
+$$;
+COMMENT ON FUNCTION appdb.__access() IS 'Internal: the work of appdb._access()';
+CREATE FUNCTION appdb._access(OUT role pg_catalog.name, OUT level pg_catalog.text) RETURNS SETOF pg_catalog.record
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
+COMMENT ON FUNCTION appdb._access() IS 'Internal: the roles that appdb.grant_access() has given something';
+
 -- Privileges on one table and its live view.  Secrets (tokens, passwords) are
 -- the servers': a live view needs the privilege for all columns, so whole
 -- tables are left out.
@@ -360,7 +376,7 @@ BEGIN
 	secret := own AND name IN ('sessions', 'accounts', 'verifications');
 
 	FOR grantee IN
-		SELECT a.role, a.level FROM app_data.access a JOIN pg_roles r ON r.rolname = a.role
+		SELECT a.role, a.level FROM appdb._access() a JOIN pg_roles r ON r.rolname = a.role
 	LOOP
 		EXECUTE format('REVOKE ALL ON %s, appdb.%I FROM %I', entity, view, grantee.role);
 		PERFORM appdb._drop_service_policy(entity, grantee.role);

@@ -278,6 +278,18 @@ is "a superuser gives access, holds and releases" "$(as "$super" -c "SET client_
 is "maintains and purges" "$(as "$super" -c "SET client_min_messages = warning" -c 'CALL appdb.maintain()' -c "CALL appdb.purge('0')" -c 'SELECT (SELECT count(*) FROM app_data.users), (SELECT count(*) FROM app_data.sessions)')" '1|0'
 is "what was planted ran, as its owner" "$(as "$super" -c "SELECT count(DISTINCT what), min(who), max(who) FROM evil.log")" '2|appdb_owner|appdb_owner'
 no_gain "a superuser's maintenance"
+as appdb_owner -c 'CREATE TRIGGER planted AFTER INSERT OR UPDATE OR DELETE ON app_data.managed FOR EACH ROW EXECUTE FUNCTION evil.trigger_function()' \
+	-c 'CREATE CONSTRAINT TRIGGER deferred AFTER INSERT OR UPDATE OR DELETE ON app_data.managed DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION evil.trigger_function()' \
+	-c 'SET appdb.allow_drop = on' -c 'ALTER TABLE app_data.access RENAME TO kept_access' \
+	-c "CREATE VIEW app_data.access AS SELECT * FROM app_data.kept_access AS t WHERE evil.run('view')" \
+	-c "INSERT INTO app_data.access VALUES ('appdb_nobody', 'app')" -c 'DELETE FROM evil.log'
+is "manages a table of their own" "$(as "$super" -c 'SET client_min_messages = warning' \
+	-c 'CREATE TABLE public.own (id uuid PRIMARY KEY, n text, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz)' \
+	-c "SELECT appdb.manage('own', label => 'n')" -c 'ALTER TABLE own RENAME n TO m' -c "SELECT label FROM appdb.managed WHERE name = 'own'" \
+	-c "SELECT has_table_privilege('appdb_nobody', 'appdb.own', 'UPDATE')" -c "SELECT appdb.unmanage('own')" -c "SELECT appdb.manage('own')" \
+	-c 'SET appdb.allow_drop = on' -c 'DROP TABLE own CASCADE' -c "SELECT count(*) FROM app_data.managed WHERE view = 'own'")" "$(printf '\nm\nt\n\n\n0')"
+is "what was planted ran, as its owner" "$(as "$super" -c "SELECT count(DISTINCT what), min(who), max(who) FROM evil.log")" '3|appdb_owner|appdb_owner'
+no_gain "a superuser's own table"
 
 # in a database of another encoding, which has no character but ASCII's in common with ours
 reset
