@@ -487,7 +487,9 @@ CREATE FUNCTION appdb._clear_deleted(ids uuid[])
 	AS $$
 BEGIN
 	UPDATE app_data.tasks AS t SET queued = false, parked = true
-	WHERE t.id = ANY (ARRAY(SELECT d.id FROM app_data.tasks AS d WHERE d.id = ANY (ids) AND d.deleted_at IS NOT NULL AND d.queued FOR NO KEY UPDATE SKIP LOCKED));
+	WHERE t.id = ANY (ARRAY(SELECT d.id FROM app_data.tasks AS d WHERE d.id = ANY (ids) AND d.deleted_at IS NOT NULL AND d.queued FOR NO KEY UPDATE SKIP LOCKED))
+		-- tables of 1.0 do not have it before they are migrated
+		AND EXISTS (SELECT FROM pg_trigger AS r WHERE r.tgrelid = 'app_data.tasks'::regclass AND r.tgname = 'appdb_task_restored' AND r.tgenabled <> 'D');
 EXCEPTION
 	WHEN transaction_rollback OR lock_not_available THEN
 		RAISE;
