@@ -614,10 +614,14 @@ appdb_note_unlinked(const AppdbLink *link, TimestampTz deleted_at,
 	static const Oid types[] = {TIMESTAMPTZOID, REGCLASSOID, NAMEOID, UUIDOID, UUIDOID};
 	Datum		values[lengthof(names)];
 	NameData	column;
+	Oid			child = link->child;
 
+	/* deletes and restores name the table that the row's is a partition of */
+	if (get_rel_relispartition(child))
+		child = llast_oid(get_partition_ancestors(child));
 	namestrcpy(&column, get_attname(link->child, link->child_columns[link->key], false));
 	values[0] = TimestampTzGetDatum(deleted_at);
-	values[1] = ObjectIdGetDatum(link->child);
+	values[1] = ObjectIdGetDatum(child);
 	values[2] = NameGetDatum(&column);
 	values[3] = UUIDPGetDatum(child_id);
 	values[4] = UUIDPGetDatum(parent_id);

@@ -707,14 +707,14 @@ my %make = (
 		return ("WITH a AS ($da), b AS ($db) SELECT 'a' FROM a UNION ALL SELECT 'b' FROM b", undef, $e);
 	},
 	delete_below => sub {
-		my $fk = pick(grep { $_->{mode} && $soft{ $_->{child} } } @fks) or return;
+		# within one table, which part has a row decides what the other comes to
+		my $fk = pick(grep { $_->{mode} && $soft{ $_->{child} } && $_->{parent} ne $_->{child} } @fks) or return;
 		my @ta = (view($fk->{parent}) . ' AS x', '', some_condition($fk->{parent}));
 		my @ia = matching(@ta);
 		my $in = join ', ', map { "'$_'" } @ia, '00000000-0000-0000-0000-000000000000';
 		my @ib = matching(view($fk->{child}) . ' AS x', '', "x.$fk->{key} IN ($in)");
 		my $e = expectation();
 		expect_delete($state, $e, [ $fk->{parent}, \@ia ], [ $fk->{child}, \@ib ]);
-		if ($fk->{parent} eq $fk->{child}) { my %seen = map { $_ => 1 } @ia; $e->{loose_count} = 1 }
 		$e->{count} = @ib;
 		return ("WITH a AS (DELETE FROM $ta[0] WHERE $ta[2] RETURNING x.id) DELETE FROM " . view($fk->{child}) . " AS x USING a WHERE x.$fk->{key} = a.id RETURNING x.id", undef, $e);
 	},
@@ -1251,7 +1251,7 @@ sub one_run {
 		my $now = read_state();
 		@wrong = differences($state, $now, $e, $settled && !$in_transaction) unless $e->{loose};
 		push @wrong, live_under_deleted($now);
-		if (exists $e->{count} && $count != $e->{count} && !$e->{loose_count} && !exists $e->{rows}) { push @wrong, "row count $count, not $e->{count}" }
+		if (exists $e->{count} && $count != $e->{count} && !exists $e->{rows}) { push @wrong, "row count $count, not $e->{count}" }
 		if ($e->{rows}) {
 			my ($got, $want) = (join(' ; ', sort @lines), join(' ; ', sort @{ $e->{rows} }));
 			push @wrong, "returned $got", "expected $want" if $got ne $want;

@@ -1,6 +1,6 @@
 -- Tables of one's own whose foreign keys are not the plain ones: of two columns, of the id itself, several to a row.
 BEGIN;
-SELECT plan(24);
+SELECT plan(28);
 SET client_min_messages = error;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -56,6 +56,21 @@ DELETE FROM appdb.wholes WHERE id = pg_temp.id(2);
 SELECT is(pg_temp.restored('appdb.wholes', 1), 'wholes 1', 'and once more');
 SELECT is(pg_temp.restored('appdb.wholes', 2), 'details 1, details2 2, parts 2, wholes 1', 'two parts of one operation that one row has forgotten come back');
 SELECT results_eq('SELECT id, part_id FROM appdb.marks ORDER BY id', $$VALUES (pg_temp.id(41), pg_temp.id(12)), (pg_temp.id(42), pg_temp.id(11))$$, 'and it remembers the last');
+ROLLBACK TO start;
+
+-- == rows in partitions =====================================================
+
+CREATE TABLE public.shares (LIKE wholes INCLUDING ALL, part_id uuid REFERENCES parts ON DELETE SET NULL) PARTITION BY HASH (id);
+CREATE TABLE public.shares_0 PARTITION OF shares FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE public.shares_1 PARTITION OF shares FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+SELECT appdb.manage('shares');
+INSERT INTO appdb.shares (id, part_id) SELECT pg_temp.id(i), pg_temp.id(11) FROM generate_series(51, 54) i;
+DELETE FROM appdb.shares WHERE id IN (pg_temp.id(51), pg_temp.id(52));
+DELETE FROM appdb.parts;
+SELECT is(pg_temp.restored('appdb.shares', 51, 52), 'shares 2', 'rows in partitions come back although their parent was deleted after them');
+SELECT results_eq('SELECT DISTINCT part_id FROM appdb.shares', 'VALUES (NULL::uuid)', 'which they forget as the others have');
+SELECT is(pg_temp.restored('appdb.parts', 11), 'details 1, details2 2, parts 1', 'it comes back');
+SELECT results_eq('SELECT DISTINCT part_id FROM appdb.shares', 'VALUES (pg_temp.id(11))', 'and all remember it');
 ROLLBACK TO start;
 
 -- == foreign keys of two columns ============================================
