@@ -443,7 +443,8 @@ BEGIN
 		SELECT 'warning', 'retention',
 			   format('%s deleted rows, with what was deleted with them, should have been purged, the first on %s', count(*), min(t.purge_at)::date),
 			   'CALL appdb.purge();'
-		FROM appdb.trash t WHERE t.purge_at < now() - interval '1 day'
+		-- the first condition costs nothing
+		FROM appdb.trash t WHERE t.deleted_at < now() - interval '1 day' - appdb.retention() AND t.purge_at < now() - interval '1 day'
 		HAVING count(*) > 0;
 	IF to_regclass('app_data.tasks') IS NULL THEN
 		RETURN;

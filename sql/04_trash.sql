@@ -136,6 +136,7 @@ CREATE FUNCTION appdb.__held(entity pg_catalog.regclass, id pg_catalog.uuid)
 	RETURNS pg_catalog.bool
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
+	SET jit = off
 AS $$
 DECLARE
 	held bool;
@@ -172,53 +173,84 @@ COMMENT ON COLUMN appdb.trash.restorable IS 'False once its purge has begun, unl
 -- what it shows is what its reader may read in the base tables
 GRANT SELECT ON appdb.trash TO PUBLIC;
 
--- The condition that a row (under this alias) belongs to an organization that
--- is under a legal hold, by its own columns or by the rows that it goes with;
--- 'false' for a table whose rows belong to none.
-CREATE FUNCTION appdb._held_condition(
-	entity pg_catalog.regclass, alias pg_catalog.text, path pg_catalog.regclass[] DEFAULT '{}')
+-- The condition that a row (under this alias) says itself that it belongs to an
+-- organization that is under a legal hold; 'false' for a table that cannot.
+CREATE FUNCTION appdb._held_itself(entity pg_catalog.regclass, alias pg_catalog.text)
 	RETURNS pg_catalog.text
-	LANGUAGE plpgsql STABLE
+	LANGUAGE sql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	conditions text[] := '{}';
-	link record;
-	condition text;
-	parent text := 'p' || cardinality(path);
-BEGIN
-	IF entity = to_regclass('app_data.organizations') THEN
-		conditions := ARRAY[format('EXISTS (SELECT FROM app_data.legal_holds h WHERE h.organization_id OPERATOR(pg_catalog.=) %s.id)', alias)];
-	END IF;
-	SELECT conditions || COALESCE(array_agg(CASE a.attname
-		WHEN 'organization_id' THEN format('EXISTS (SELECT FROM app_data.legal_holds h WHERE h.organization_id OPERATOR(pg_catalog.=) %s.organization_id)', alias)
-		ELSE format('EXISTS (SELECT FROM app_data.legal_holds h JOIN app_data.spaces s ON s.organization_id OPERATOR(pg_catalog.=) h.organization_id WHERE s.id OPERATOR(pg_catalog.=) %s.space_id)', alias) END
-		ORDER BY a.attnum), '{}')
-	INTO conditions
+	SELECT COALESCE(string_agg(CASE
+		WHEN a.attname = 'space_id' THEN format('EXISTS (SELECT FROM app_data.legal_holds h JOIN app_data.spaces s ON s.organization_id OPERATOR(pg_catalog.=) h.organization_id WHERE s.id OPERATOR(pg_catalog.=) %s.space_id)', alias)
+		ELSE format('EXISTS (SELECT FROM app_data.legal_holds h WHERE h.organization_id OPERATOR(pg_catalog.=) %s.%I)', alias, a.attname) END,
+		' OR ' ORDER BY a.attnum), 'false')
 	FROM pg_attribute a
 	WHERE a.attrelid = entity AND NOT a.attisdropped AND a.atttypid = 'uuid'::regtype
-	  AND a.attname IN ('organization_id', 'space_id');
-
-	FOR link IN
-		SELECT m.entity AS parent, r.columns, r.to_columns
-		FROM appdb._relations() r
-		JOIN appdb._managed_tables() m ON m.view = r."to"
-		JOIN appdb._managed_tables() child ON child.view = r."from" AND child.entity = _held_condition.entity
-		WHERE r.kind = 'one' AND r.on_delete = 'cascade' AND m.entity <> ALL (path || child.entity)
-		  AND NOT r.columns && '{organization_id,space_id}'::name[]
-	LOOP
-		condition := appdb._held_condition(link.parent, parent, path || entity);
-		IF condition <> 'false' THEN
-			conditions := conditions || format('EXISTS (SELECT FROM %s %s WHERE %s AND (%s))', link.parent, parent,
-				(SELECT string_agg(format('%s.%I OPERATOR(pg_catalog.=) %s.%I', alias, u.c, parent, u.p), ' AND ')
-				 FROM unnest(link.columns, link.to_columns) u (c, p)),
-				condition);
-		END IF;
-	END LOOP;
-	RETURN COALESCE(array_to_string(NULLIF(conditions, '{}'), ' OR '), 'false');
-END
+	  AND (a.attname IN ('organization_id', 'space_id') OR a.attname = 'id' AND entity = to_regclass('app_data.organizations'))
 $$;
-COMMENT ON FUNCTION appdb._held_condition(pg_catalog.regclass, pg_catalog.text, pg_catalog.regclass[]) IS 'Internal: the condition that a row is under a legal hold';
+COMMENT ON FUNCTION appdb._held_itself(pg_catalog.regclass, pg_catalog.text) IS 'Internal: the condition that a row says itself that it is under a legal hold';
+
+-- The tables whose rows a table's rows go with, with the condition that ties
+-- the row c to its parent p; but not by what _held_itself() looks at.
+CREATE FUNCTION appdb._goes_with(
+	entity pg_catalog.regclass, OUT parent pg_catalog.regclass, OUT condition pg_catalog.text)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE sql STABLE ROWS 3
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT f.confrelid, string_agg(format('c.%I OPERATOR(pg_catalog.=) p.%I', a.attname, p.attname), ' AND ')
+	FROM app_data.managed m
+	JOIN pg_constraint f ON f.conrelid = m.entity AND f.contype = 'f' AND f.conparentid = 0
+	CROSS JOIN LATERAL unnest(f.conkey, f.confkey) u (child, parent)
+	JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = u.child
+	JOIN pg_attribute p ON p.attrelid = f.confrelid AND p.attnum = u.parent
+	WHERE m.entity = _goes_with.entity
+	  AND EXISTS (SELECT FROM app_data.managed t WHERE t.entity = f.confrelid)
+	  AND EXISTS (SELECT FROM pg_attribute d WHERE d.attrelid = f.conrelid AND d.attname = 'deleted_at' AND NOT d.attisdropped)
+	GROUP BY f.oid, f.confrelid, f.confdeltype, m.relations
+	HAVING NOT bool_or(a.attname IN ('organization_id', 'space_id'))
+	   AND COALESCE(max(m.relations -> a.attname::text ->> 'on_delete') FILTER (WHERE p.attname = 'id'),
+					CASE WHEN f.confdeltype IN ('n', 'r') THEN 'other' ELSE 'cascade' END) = 'cascade'
+$$;
+COMMENT ON FUNCTION appdb._goes_with(pg_catalog.regclass) IS 'Internal: the tables whose rows a table''s rows go with';
+
+-- The condition that a row (under this alias) belongs to an organization that
+-- is under a legal hold, by its own columns or by the rows that it goes with,
+-- however many ways lead to them; 'false' for a table whose rows belong to none.
+CREATE FUNCTION appdb._held_condition(entity pg_catalog.regclass, alias pg_catalog.text)
+	RETURNS pg_catalog.text
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE above (entity) AS (
+		SELECT _held_condition.entity
+		UNION
+		SELECT l.parent FROM above a CROSS JOIN LATERAL appdb._goes_with(a.entity) l
+	), itself AS MATERIALIZED (
+		SELECT a.entity, appdb._held_itself(a.entity, 'x') AS condition FROM above a
+	), link AS MATERIALIZED (
+		SELECT a.entity AS child, l.parent, l.condition FROM above a CROSS JOIN LATERAL appdb._goes_with(a.entity) l
+	), leads (entity) AS (
+		-- to those that say it
+		SELECT i.entity FROM itself i WHERE i.condition <> 'false'
+		UNION
+		SELECT l.child FROM leads t JOIN link l ON l.parent = t.entity
+	), way AS (
+		SELECT string_agg(format(
+			'SELECT %s::pg_catalog.oid, p.id FROM %s c JOIN %s p ON %s WHERE u.entity OPERATOR(pg_catalog.=) %s AND c.id OPERATOR(pg_catalog.=) u.id',
+			l.parent::oid, l.child, l.parent, l.condition, l.child::oid), ' UNION ALL ') AS up
+		FROM link l WHERE l.parent IN (SELECT t.entity FROM leads t)
+	)
+	SELECT appdb._held_itself(entity, alias) || CASE WHEN w.up IS NULL THEN '' ELSE format(
+		' OR EXISTS (WITH RECURSIVE up (entity, id) AS (SELECT %s::pg_catalog.oid, %s.id UNION SELECT n.entity, n.id FROM up u CROSS JOIN LATERAL (%s) n (entity, id)) '
+		'SELECT FROM up u WHERE %s)',
+		entity::oid, alias, w.up,
+		(SELECT string_agg(format('(u.entity OPERATOR(pg_catalog.=) %s AND (SELECT true FROM %s x WHERE x.id OPERATOR(pg_catalog.=) u.id AND (%s)))',
+								  i.entity::oid, i.entity, i.condition), ' OR ')
+		 FROM itself i WHERE i.condition <> 'false')) END
+	FROM way w
+$$;
+COMMENT ON FUNCTION appdb._held_condition(pg_catalog.regclass, pg_catalog.text) IS 'Internal: the condition that a row is under a legal hold';
 
 -- The condition that a row (under this alias) can be purged: deleted long enough ago,
 -- its operation noted as being purged, under no hold.  $3 is the time.
@@ -246,7 +278,10 @@ AS $$
 	SELECT f.conrelid, string_agg(format('r.%I OPERATOR(pg_catalog.=) c.%I', a.attname, p.attname), ' AND '),
 		   min(a.attname::text) FILTER (WHERE p.attname = 'id'), f.confdeltype IN ('a', 'r'),
 		   array_agg(a.attname), array_agg(p.attname)
-	FROM pg_constraint f
+	-- by what depends on the table: pg_constraint has no index by the table referred to
+	FROM (SELECT DISTINCT d.objid FROM pg_depend d
+		  WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = entity AND d.classid = 'pg_constraint'::regclass) d
+	JOIN pg_constraint f ON f.oid = d.objid
 	CROSS JOIN LATERAL unnest(f.conkey, f.confkey) u (child, parent)
 	JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = u.child
 	JOIN pg_attribute p ON p.attrelid = f.confrelid AND p.attnum = u.parent
@@ -376,13 +411,14 @@ END
 $$;
 COMMENT ON FUNCTION appdb._defer_nothing() IS 'Internal: has no trigger wait for the end of a superuser''s transaction';
 
--- Purges a stretch of a table that ends before a page; "rest" are rows that
--- the last one has left to look at again.  Returns how many rows went, and
+-- Purges a stretch of a table that ends before a page; "statements" are those
+-- without and with holds, made when they are needed; "rest" are rows that the
+-- last stretch has left to look at again.  Returns how many rows went, and
 -- where the next stretch ends (0: there is none).  No SET clause here, since
 -- the table's triggers are to run with the settings of the caller.
 CREATE FUNCTION appdb.__purge_stretch(
-	part pg_catalog.regclass, statements pg_catalog.text[], cutoff pg_catalog.timestamptz, batch pg_catalog.int4,
-	INOUT end_page pg_catalog.int8, INOUT rest pg_catalog.uuid[], OUT purged pg_catalog.int8)
+	entity pg_catalog.regclass, part pg_catalog.regclass, cutoff pg_catalog.timestamptz, batch pg_catalog.int4,
+	INOUT statements pg_catalog.text[], INOUT end_page pg_catalog.int8, INOUT rest pg_catalog.uuid[], OUT purged pg_catalog.int8)
 	RETURNS pg_catalog.record
 	LANGUAGE plpgsql
 AS $$
@@ -391,19 +427,26 @@ DECLARE
 	looked_at pg_catalog.uuid[] := rest;
 	candidate pg_catalog.record;
 	done pg_catalog.bool := false;
+	which pg_catalog.int4;
 BEGIN
 	-- what refers to a row is to be known before the commit; and see _defer_nothing()
 	SET CONSTRAINTS ALL IMMEDIATE;
 	-- a hold that is put from here on waits for the end of this transaction
 	LOCK TABLE app_data.legal_holds IN SHARE MODE;
+	-- the ways to what may be on hold can be many, each of them short
+	PERFORM pg_catalog.set_config('jit', 'off', true);
 
 	IF pg_catalog.cardinality(rest) OPERATOR(pg_catalog.<) batch THEN
 		first_page := appdb._purge_first_page(part, end_page, batch);
 	END IF;
 
+	which := CASE WHEN EXISTS (SELECT FROM app_data.legal_holds) THEN 2 ELSE 1 END;
+	IF statements[which] IS NULL THEN
+		statements[which] := appdb._purge_statement(entity, part, which OPERATOR(pg_catalog.=) 2);
+	END IF;
 	FOR try IN 1..3 LOOP
 		BEGIN
-			EXECUTE statements[CASE WHEN EXISTS (SELECT FROM app_data.legal_holds) THEN 2 ELSE 1 END]
+			EXECUTE statements[which]
 			INTO purged, rest
 			USING pg_catalog.format('(%s,0)', first_page)::pg_catalog.tid, pg_catalog.format('(%s,0)', end_page)::pg_catalog.tid, cutoff, looked_at, batch;
 			done := true;
@@ -417,7 +460,7 @@ BEGIN
 	-- or something refers to a row that would go with one of these: all others go
 	IF NOT done THEN
 		FOR candidate IN
-			EXECUTE appdb._purge_candidates(COALESCE(pg_catalog.pg_partition_root(part), part), part, EXISTS (SELECT FROM app_data.legal_holds))
+			EXECUTE appdb._purge_candidates(entity, part, which OPERATOR(pg_catalog.=) 2)
 			USING pg_catalog.format('(%s,0)', first_page)::pg_catalog.tid, pg_catalog.format('(%s,0)', end_page)::pg_catalog.tid, cutoff
 		LOOP
 			BEGIN
@@ -432,14 +475,14 @@ BEGIN
 	end_page := first_page;
 END
 $$;
-COMMENT ON FUNCTION appdb.__purge_stretch(pg_catalog.regclass, pg_catalog.text[], pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.int8, pg_catalog.uuid[]) IS 'Internal: the work of appdb._purge_stretch()';
+COMMENT ON FUNCTION appdb.__purge_stretch(pg_catalog.regclass, pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.text[], pg_catalog.int8, pg_catalog.uuid[]) IS 'Internal: the work of appdb._purge_stretch()';
 CREATE FUNCTION appdb._purge_stretch(
-	part pg_catalog.regclass, statements pg_catalog.text[], cutoff pg_catalog.timestamptz, batch pg_catalog.int4,
-	INOUT end_page pg_catalog.int8, INOUT rest pg_catalog.uuid[], OUT purged pg_catalog.int8)
+	entity pg_catalog.regclass, part pg_catalog.regclass, cutoff pg_catalog.timestamptz, batch pg_catalog.int4,
+	INOUT statements pg_catalog.text[], INOUT end_page pg_catalog.int8, INOUT rest pg_catalog.uuid[], OUT purged pg_catalog.int8)
 	RETURNS pg_catalog.record
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
-COMMENT ON FUNCTION appdb._purge_stretch(pg_catalog.regclass, pg_catalog.text[], pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.int8, pg_catalog.uuid[]) IS 'Internal: purges one stretch of a table';
+COMMENT ON FUNCTION appdb._purge_stretch(pg_catalog.regclass, pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.text[], pg_catalog.int8, pg_catalog.uuid[]) IS 'Internal: purges one stretch of a table';
 
 -- Rows that refer to each other in a circle, which no order of tables undoes:
 -- all that refers to a row, directly or not, goes in one statement, if all of
@@ -450,6 +493,7 @@ CREATE FUNCTION appdb._purge_circle(
 	RETURNS pg_catalog.record
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET jit = off
 AS $$
 DECLARE
 	held bool;
@@ -525,6 +569,7 @@ DECLARE
 BEGIN
 	SET CONSTRAINTS ALL IMMEDIATE;
 	LOCK TABLE app_data.legal_holds IN SHARE MODE;
+	PERFORM pg_catalog.set_config('jit', 'off', true);
 	purged := 0;
 	last_id := NULL;
 	FOR id IN EXECUTE pg_catalog.format(
@@ -562,19 +607,20 @@ CREATE FUNCTION appdb.__out_of_reach(OUT entity pg_catalog.regclass, OUT obstacl
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN QUERY SELECT m.entity, o.obstacle, pg_get_userbyid(c.relowner)
-	FROM appdb._managed_tables() m
-	CROSS JOIN LATERAL (
-		SELECT m.entity
+	RETURN QUERY
+	WITH m AS MATERIALIZED (SELECT t.entity::oid FROM appdb._managed_tables() t),
+	o (entity, obstacle) AS (
+		SELECT m.entity, m.entity FROM m
 		UNION
-		SELECT f.conrelid FROM pg_constraint f
-		WHERE f.contype = 'f' AND f.confrelid = m.entity AND f.conparentid = 0
-		  AND (f.confdeltype IN ('a', 'r') OR f.conrelid IN (SELECT t.entity FROM appdb._managed_tables() t))) o (obstacle)
-	JOIN pg_class c ON c.oid = o.obstacle
+		SELECT f.confrelid, f.conrelid FROM pg_constraint f
+		WHERE f.contype = 'f' AND f.confrelid IN (SELECT m.entity FROM m) AND f.conparentid = 0
+		  AND (f.confdeltype IN ('a', 'r') OR f.conrelid IN (SELECT m.entity FROM m)))
+	SELECT o.entity::regclass, o.obstacle::regclass, pg_get_userbyid(c.relowner)
+	FROM o JOIN pg_class c ON c.oid = o.obstacle
 	WHERE NOT pg_has_role(c.relowner, 'USAGE')
 	  AND (row_security_active(c.oid) OR NOT has_schema_privilege(c.relnamespace, 'USAGE') OR NOT has_table_privilege(c.oid, 'SELECT')
-		   OR o.obstacle = m.entity AND NOT (has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')))
-	ORDER BY m.entity::text, o.obstacle::text;
+		   OR o.obstacle = o.entity AND NOT (has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')))
+	ORDER BY o.entity::regclass::text, o.obstacle::regclass::text;
 END
 $$;
 COMMENT ON FUNCTION appdb.__out_of_reach() IS 'Internal: the work of appdb._out_of_reach()';
@@ -600,25 +646,44 @@ DECLARE
 		  AND m.entity NOT IN (SELECT r.entity FROM appdb._out_of_reach() r)
 		ORDER BY m.entity::text);
 	free regclass[];
+	-- the foreign keys between them
+	children oid[];
+	parents oid[];
+	-- of those that refuse, what is in circles or between such
+	circle_children oid[];
+	circle_parents oid[];
+	n int;
 BEGIN
-	WITH RECURSIVE refers (child, parent) AS (
-		SELECT DISTINCT c.conrelid, c.confrelid FROM pg_constraint c
-		WHERE c.contype = 'f' AND c.conrelid IN (SELECT unnest(todo)) AND c.confrelid IN (SELECT unnest(todo)) AND c.confdeltype IN ('a', 'r')
-	), reaches (child, ancestor) AS (
-		SELECT r.child, r.parent FROM refers r
+	SELECT array_agg(c.conrelid) FILTER (WHERE c.conrelid <> c.confrelid), array_agg(c.confrelid) FILTER (WHERE c.conrelid <> c.confrelid),
+		   array_agg(c.conrelid) FILTER (WHERE c.conrelid <> c.confrelid AND c.confdeltype IN ('a', 'r')),
+		   array_agg(c.confrelid) FILTER (WHERE c.conrelid <> c.confrelid AND c.confdeltype IN ('a', 'r')),
+		   array_agg(c.conrelid) FILTER (WHERE c.conrelid = c.confrelid AND c.confdeltype IN ('a', 'r'))
+	INTO children, parents, circle_children, circle_parents, circular
+	FROM pg_constraint c
+	WHERE c.contype = 'f' AND c.conrelid IN (SELECT unnest(todo)) AND c.confrelid IN (SELECT unnest(todo));
+
+	LOOP
+		n := cardinality(circle_children);
+		SELECT array_agg(f.c), array_agg(f.p) INTO circle_children, circle_parents
+		FROM unnest(circle_children, circle_parents) f (c, p)
+		WHERE f.c IN (SELECT unnest(circle_parents)) AND f.p IN (SELECT unnest(circle_children));
+		EXIT WHEN cardinality(circle_children) IS NOT DISTINCT FROM n;
+	END LOOP;
+	WITH RECURSIVE reaches (child, ancestor) AS (
+		SELECT f.c, f.p FROM unnest(circle_children, circle_parents) f (c, p)
 		UNION
-		SELECT a.child, r.parent FROM reaches a JOIN refers r ON r.child = a.ancestor
+		SELECT a.child, f.p FROM reaches a JOIN unnest(circle_children, circle_parents) f (c, p) ON f.c = a.ancestor
 	)
-	SELECT COALESCE(array_agg(DISTINCT r.child::regclass) FILTER (WHERE r.child = r.ancestor), '{}'),
-		   COALESCE(bool_or(r.child <> r.ancestor AND (r.child, r.ancestor) IN (SELECT back.ancestor, back.child FROM reaches back)), false)
+	SELECT COALESCE(array_agg(DISTINCT t), '{}'), bool_or(others)
 	INTO circular, by_others
-	FROM reaches r;
+	FROM (SELECT unnest(circular) AS t, false AS others
+		  UNION ALL SELECT r.child::regclass, true FROM reaches r WHERE r.child = r.ancestor) c;
+	by_others := COALESCE(by_others, false);
 
 	entities := '{}';
 	WHILE cardinality(todo) > 0 LOOP
 		SELECT array_agg(t ORDER BY t = ANY (circular) DESC, t::text) INTO free FROM unnest(todo) t
-		WHERE t::oid NOT IN (SELECT c.confrelid FROM pg_constraint c
-							 WHERE c.contype = 'f' AND c.confrelid <> c.conrelid AND c.conrelid IN (SELECT unnest(todo)));
+		WHERE t::oid NOT IN (SELECT unnest(parents));
 		-- a circle is cut where rows go whatever refers to them, or else anywhere: what cannot go for a reference goes later
 		IF free IS NULL THEN
 			SELECT array_agg(t ORDER BY t = ANY (circular) DESC, t::text) INTO free FROM unnest(todo) t
@@ -630,6 +695,8 @@ BEGIN
 		END IF;
 		entities := entities || free;
 		todo := ARRAY(SELECT t FROM unnest(todo) t WHERE t::oid NOT IN (SELECT unnest(free)));
+		SELECT array_agg(f.c), array_agg(f.p) INTO children, parents
+		FROM unnest(children, parents) f (c, p) WHERE f.c NOT IN (SELECT unnest(free));
 	END LOOP;
 END
 $$;
@@ -641,31 +708,68 @@ CREATE FUNCTION appdb._purge_order(
 	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._purge_order() IS 'Internal: managed tables, children before parents';
 
--- Forgets operations of which no row is left.
-CREATE FUNCTION appdb.__purge_notes(cutoff pg_catalog.timestamptz)
+-- Are there operations to forget?
+CREATE FUNCTION appdb.__purge_forgets(cutoff pg_catalog.timestamptz)
+	RETURNS pg_catalog.bool
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN EXISTS (SELECT FROM app_data.deletions d WHERE d.deleted_at < cutoff AND d.purged_at IS NOT NULL)
+		AND NOT EXISTS (SELECT FROM appdb._out_of_reach());
+END
+$$;
+COMMENT ON FUNCTION appdb.__purge_forgets(pg_catalog.timestamptz) IS 'Internal: the work of appdb._purge_forgets()';
+CREATE FUNCTION appdb._purge_forgets(cutoff pg_catalog.timestamptz)
+	RETURNS pg_catalog.bool
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
+COMMENT ON FUNCTION appdb._purge_forgets(pg_catalog.timestamptz) IS 'Internal: whether there are operations to forget';
+
+-- Of which operations rows of a table are left, besides those that are known.
+CREATE FUNCTION appdb.__purge_left(entity pg_catalog.regclass, cutoff pg_catalog.timestamptz, known pg_catalog.timestamptz[])
+	RETURNS pg_catalog.timestamptz[]
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	times timestamptz[];
+BEGIN
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = entity AND (c.relkind <> 'r' OR pg_relation_size(c.oid) > 0)) THEN
+		EXECUTE format('SELECT array_agg(DISTINCT c.deleted_at) FROM %s c WHERE c.deleted_at < $1 AND c.deleted_at <> ALL ($2)', entity)
+		INTO times USING cutoff, known;
+	END IF;
+	RETURN COALESCE(times, '{}');
+END
+$$;
+COMMENT ON FUNCTION appdb.__purge_left(pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.timestamptz[]) IS 'Internal: the work of appdb._purge_left()';
+CREATE FUNCTION appdb._purge_left(entity pg_catalog.regclass, cutoff pg_catalog.timestamptz, known pg_catalog.timestamptz[])
+	RETURNS pg_catalog.timestamptz[]
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
+COMMENT ON FUNCTION appdb._purge_left(pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.timestamptz[]) IS 'Internal: operations of which rows are left';
+
+-- Forgets operations, except those of which rows are left.
+CREATE FUNCTION appdb.__purge_notes(cutoff pg_catalog.timestamptz, left_of pg_catalog.timestamptz[])
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM appdb._defer_nothing();
-	IF EXISTS (SELECT FROM appdb._out_of_reach()) THEN
-		RETURN;
-	END IF;
-	EXECUTE 'DELETE FROM app_data.deletions d WHERE d.deleted_at < $1 AND d.purged_at IS NOT NULL' ||
-		(SELECT COALESCE(string_agg(format(' AND NOT EXISTS (SELECT FROM %s c WHERE c.deleted_at = d.deleted_at AND c.deleted_at < $1)', t), ''), '')
-		 FROM unnest((appdb._purge_order()).entities) t)
-	USING cutoff;
+	-- with values, not parameters: thousands of them are hashed then
+	EXECUTE 'DELETE FROM app_data.deletions d WHERE d.deleted_at < $1 AND d.purged_at IS NOT NULL AND d.deleted_at <> ALL ($2)'
+	USING cutoff, left_of;
 	DELETE FROM app_data.unlinked u
 	WHERE u.deleted_at < cutoff AND NOT EXISTS (SELECT FROM app_data.deletions d WHERE d.deleted_at = u.deleted_at);
 END
 $$;
-COMMENT ON FUNCTION appdb.__purge_notes(pg_catalog.timestamptz) IS 'Internal: the work of appdb._purge_notes()';
-CREATE FUNCTION appdb._purge_notes(cutoff pg_catalog.timestamptz)
+COMMENT ON FUNCTION appdb.__purge_notes(pg_catalog.timestamptz, pg_catalog.timestamptz[]) IS 'Internal: the work of appdb._purge_notes()';
+CREATE FUNCTION appdb._purge_notes(cutoff pg_catalog.timestamptz, left_of pg_catalog.timestamptz[])
 	RETURNS void
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
-COMMENT ON FUNCTION appdb._purge_notes(pg_catalog.timestamptz) IS 'Internal: forgets operations of which nothing is left';
+COMMENT ON FUNCTION appdb._purge_notes(pg_catalog.timestamptz, pg_catalog.timestamptz[]) IS 'Internal: forgets operations of which nothing is left';
 
 -- Waits for those who restore just now; from then on nobody brings back what
 -- was deleted before.
@@ -732,6 +836,7 @@ DECLARE
 	page pg_catalog.int8;
 	pages pg_catalog.int8;
 	rest pg_catalog.uuid[];
+	left_of pg_catalog.timestamptz[] := '{}';
 	last_id pg_catalog.uuid;
 	purged pg_catalog.int8;
 	of_pass pg_catalog.int8;
@@ -781,8 +886,9 @@ BEGIN
 				UNION SELECT entity WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_partition_tree(entity))
 			LOOP
 				pages := pg_catalog.pg_relation_size(part) OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::pg_catalog.int8;
-				CONTINUE WHEN pages OPERATOR(pg_catalog.=) 0;
-				statements := ARRAY[appdb._purge_statement(entity, part, false), appdb._purge_statement(entity, part, true)];
+				-- null: dropped meanwhile
+				CONTINUE WHEN COALESCE(pages, 0) OPERATOR(pg_catalog.=) 0;
+				statements := '{}';
 				page := pages;
 				rest := '{}';
 				WHILE page OPERATOR(pg_catalog.>) 0 OR pg_catalog.cardinality(rest) OPERATOR(pg_catalog.>) 0 LOOP
@@ -790,8 +896,8 @@ BEGIN
 					PERFORM pg_catalog.set_config('application_name', pg_catalog.format('appdb.purge %s %s%% %s',
 						pg_catalog.left(part::pg_catalog.text, 25), 100 OPERATOR(pg_catalog.-) 100 OPERATOR(pg_catalog.*) page OPERATOR(pg_catalog./) GREATEST(pages, 1),
 						total OPERATOR(pg_catalog.+) of_pass OPERATOR(pg_catalog.+) of_table), true);
-					SELECT s.purged, s.end_page, s.rest INTO purged, page, rest
-					FROM appdb._purge_stretch(part, statements, cutoff, batch, page, rest) s;
+					SELECT s.purged, s.statements, s.end_page, s.rest INTO purged, statements, page, rest
+					FROM appdb._purge_stretch(entity, part, cutoff, batch, statements, page, rest) s;
 					of_table := of_table OPERATOR(pg_catalog.+) purged;
 					COMMIT;
 				END LOOP;
@@ -827,7 +933,14 @@ BEGIN
 		END IF;
 	END LOOP;
 
-	PERFORM appdb._purge_notes(cutoff);
+	-- table by table: all at once would be locks on all of them
+	IF appdb._purge_forgets(cutoff) THEN
+		FOREACH entity IN ARRAY (SELECT o.entities FROM appdb._purge_order() o) LOOP
+			left_of := left_of OPERATOR(pg_catalog.||) appdb._purge_left(entity, cutoff, left_of);
+			COMMIT;
+		END LOOP;
+		PERFORM appdb._purge_notes(cutoff, left_of);
+	END IF;
 	COMMIT;
 	RAISE NOTICE 'purged % rows in all, deleted before %', total, cutoff;
 END

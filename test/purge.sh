@@ -194,7 +194,7 @@ is "rows of a partitioned table go, and no others" "$(sql -c "CALL appdb.purge('
 reset
 given <<-'SQL'
 	CREATE TABLE public.ledgers (id uuid PRIMARY KEY, organization_id uuid, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
-	CREATE TABLE public.entries (id uuid PRIMARY KEY, ledger_id uuid REFERENCES ledgers, user_id uuid REFERENCES app_data.users ON DELETE CASCADE,
+	CREATE TABLE public.entries (id uuid PRIMARY KEY, ledger_id uuid REFERENCES ledgers, parent_id uuid REFERENCES entries, user_id uuid REFERENCES app_data.users ON DELETE CASCADE,
 		created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
 	CREATE TABLE public.pins (id uuid PRIMARY KEY, message_id uuid REFERENCES app_data.messages, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
 	SELECT appdb.manage('ledgers');
@@ -202,6 +202,7 @@ given <<-'SQL'
 	SELECT appdb.manage('pins');
 	INSERT INTO appdb.ledgers (id, organization_id) VALUES (id(1), id(5)), (id(2), id(6));
 	INSERT INTO appdb.entries (id, ledger_id, user_id) VALUES (id(1), id(1), id(2)), (id(2), id(2), NULL);
+	INSERT INTO appdb.entries (id, parent_id) VALUES (id(3), id(1)), (id(4), id(3)), (id(5), id(2));
 	INSERT INTO appdb.pins (id, message_id) VALUES (id(1), id(2101)), (id(2), id(2201));
 	DELETE FROM appdb.pins;
 	DELETE FROM appdb.messages WHERE content = '7';
@@ -215,9 +216,9 @@ is "a hold has a reason" "$(sql -c 'SELECT reason, created_by FROM app_data.lega
 is "what is held has no time to go" "$(sql -c "SELECT DISTINCT purge_at IS NULL, restorable FROM appdb.trash WHERE id IN (id(21), id(2107)) OR entity IN ('ledgers'::regclass, 'pins'::regclass) AND id = id(1)")" 't|t'
 is "what is not has" "$(sql -c "SELECT DISTINCT purge_at IS NULL, restorable FROM appdb.trash WHERE id IN (id(22), id(2207)) OR entity IN ('ledgers'::regclass, 'pins'::regclass) AND id = id(2)")" 'f|t'
 is "a purge leaves an organization on hold" "$(sql -c "CALL appdb.purge('0', 5)"; rows app_data.organizations app_data.spaces app_data.chats app_data.messages ledgers entries pins app_data.users)" \
-	'app_data.organizations=1 app_data.spaces=1 app_data.chats=1 app_data.messages=20 ledgers=1 entries=1 pins=1 app_data.users=2'
+	'app_data.organizations=1 app_data.spaces=1 app_data.chats=1 app_data.messages=20 ledgers=1 entries=3 pins=1 app_data.users=2'
 is "with who wrote there" "$(sql -c 'SELECT DISTINCT user_id = id(1) FROM app_data.messages')" 't'
-is "and in tables of one's own" "$(sql -c 'SELECT id FROM ledgers UNION SELECT id FROM entries UNION SELECT id FROM pins')" '00000000-0000-4000-8000-000000000001'
+is "and in tables of one's own" "$(sql -c 'SELECT id FROM ledgers UNION SELECT id FROM entries UNION SELECT id FROM pins ORDER BY 1')" "$(printf '00000000-0000-4000-8000-00000000000%s\n' 1 3 4)"
 is "what is held can be restored" "$(sql -c "SELECT count(*) FROM appdb.trash WHERE restorable")$(sql -c "SELECT * FROM appdb.restore('appdb.organizations', id(5))" -c "SELECT * FROM appdb.restore('appdb.chats', id(21))")" \
 	"$(printf '5app_data.organizations|1\napp_data.spaces|1\napp_data.chats|1\napp_data.messages|19')"
 is "another purge changes nothing" "$(sql -c "CALL appdb.purge('0')"; rows app_data.messages pins)" 'app_data.messages=20 pins=1'

@@ -172,6 +172,7 @@ BEGIN
 		WHEN type = 'uuid[]'::regtype THEN ARRAY(SELECT 'ARRAY[' || i || ']' FROM unnest(ids) i)
 		WHEN type = 'timestamptz'::regtype THEN
 			ARRAY(SELECT DISTINCT format('%L::timestamptz', t.value ->> 'deleted_at') FROM public.theirs t WHERE NOT t.live) || '{now()}'
+		WHEN type = 'timestamptz[]'::regtype THEN ARRAY['ARRAY[now()]']
 		WHEN type IN ('text'::regtype, 'name'::regtype) THEN ARRAY(SELECT quote_literal(v) || '::' || type FROM unnest(CASE
 			WHEN name = 'email' THEN ARRAY['marker-b@example.org', 'marker-b@invited.example']
 			WHEN name = 'slug' THEN ARRAY['marker-b', 'dead-marker-b']
