@@ -13,8 +13,10 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "utils/array.h"
@@ -210,14 +212,72 @@ compare_parents(const void *a, const void *b)
 }
 
 /*
- * Read the foreign keys that a table takes part in.  There is no index by the
- * table referred to, so this is a scan; the result is kept.
+ * The foreign keys that refer to a table.  pg_constraint has no index by the
+ * table referred to, but they depend on it.
+ */
+static List *
+keys_to(Oid relid, List *keys)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	List	   *known = NIL;
+	ListCell   *lc;
+	ScanKeyData scankeys[2];
+	SysScanDesc scan;
+	HeapTuple	tup;
+	Form_pg_constraint con;
+
+	ScanKeyInit(&scankeys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&scankeys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, scankeys);
+	while (HeapTupleIsValid(tup = systable_getnext(scan)))
+	{
+		Form_pg_depend dep = (Form_pg_depend) GETSTRUCT(tup);
+
+		/* once for each of its columns */
+		if (dep->classid == ConstraintRelationId && dep->deptype == DEPENDENCY_NORMAL)
+			known = lappend_oid(known, dep->objid);
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+
+	list_sort(known, list_oid_cmp);
+	list_deduplicate_oid(known);
+	foreach(lc, known)
+	{
+		tup = SearchSysCache1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc)));
+		if (!HeapTupleIsValid(tup))
+			continue;
+		con = (Form_pg_constraint) GETSTRUCT(tup);
+		/* those of the table to itself are its own; a partition has copies of its table's keys, which count for it alone */
+		if (con->contype == CONSTRAINT_FOREIGN && con->confrelid == relid && con->conrelid != relid &&
+			!OidIsValid(con->conparentid))
+			keys = lappend(keys, heap_copytuple(tup));
+		ReleaseSysCache(tup);
+	}
+	return keys;
+}
+
+/* In the order in which they were made. */
+static int
+compare_keys(const ListCell *a, const ListCell *b)
+{
+	Oid			one = ((Form_pg_constraint) GETSTRUCT((HeapTuple) lfirst(a)))->oid;
+	Oid			other = ((Form_pg_constraint) GETSTRUCT((HeapTuple) lfirst(b)))->oid;
+
+	return one < other ? -1 : one > other;
+}
+
+/*
+ * Read the foreign keys that a table takes part in.  The result is kept.
  */
 static void
 load_links(LinksEntry *entry, Relation rel)
 {
 	Oid			relid = RelationGetRelid(rel);
 	Relation	constraints;
+	ScanKeyData scankey;
 	SysScanDesc scan;
 	HeapTuple	tup;
 	List	   *keys = NIL;
@@ -229,20 +289,21 @@ load_links(LinksEntry *entry, Relation rel)
 	generation++;
 	constraints = table_open(ConstraintRelationId, AccessShareLock);
 	desc = CreateTupleDescCopy(RelationGetDescr(constraints));
-	scan = systable_beginscan(constraints, InvalidOid, false, NULL, 0, NULL);
+	ScanKeyInit(&scankey, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(constraints, ConstraintRelidTypidNameIndexId, true, NULL, 1, &scankey);
 	while (HeapTupleIsValid(tup = systable_getnext(scan)))
 	{
 		Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tup);
 
-		/* a partition has copies of its table's keys: they count for it alone */
 		if (con->contype == CONSTRAINT_FOREIGN &&
-			(OidIsValid(con->conparentid) ?
-			 con->conrelid == relid && rel->rd_rel->relispartition :
-			 con->conrelid == relid || con->confrelid == relid))
+			(!OidIsValid(con->conparentid) || rel->rd_rel->relispartition))
 			keys = lappend(keys, heap_copytuple(tup));
 	}
 	systable_endscan(scan);
 	table_close(constraints, AccessShareLock);
+	keys = keys_to(relid, keys);
+	list_sort(keys, compare_keys);
 
 	/* invalidate_links() can be called from here on whenever a table is opened */
 	context = entry->context;
