@@ -120,15 +120,40 @@ read_rows(const char *sql)
 		elog(ERROR, "could not read what is managed");
 }
 
+/* They are in the order of their names. */
 static int
 entity_by_name(FindMeta *meta, const char *name)
 {
-	for (int i = 0; name != NULL && i < meta->nentities; i++)
+	int			low = 0;
+	int			high = name == NULL ? 0 : meta->nentities;
+
+	while (low < high)
 	{
-		if (strcmp(meta->entities[i].name, name) == 0)
-			return i;
+		int			middle = (low + high) / 2;
+		int			order = strcmp(meta->entities[middle].name, name);
+
+		if (order == 0)
+			return middle;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return -1;
+}
+
+/* How many rows have, from this one on, the same value of a column. */
+static uint64
+rows_alike(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
+	uint64		n = 1;
+
+	while (row + n < SPI_processed &&
+		   SPI_getbinval(SPI_tuptable->vals[row + n], SPI_tuptable->tupdesc, column, &isnull) == value)
+		n++;
+	return n;
 }
 
 static FindMeta *
@@ -161,7 +186,7 @@ load(void)
 			entity = &meta->entities[meta->nentities++];
 			entity->name = pstrdup(name);
 			entity->camel = camel_case(name);
-			entity->columns = palloc0(MaxHeapAttributeNumber * sizeof(FindColumn));
+			entity->columns = palloc0(rows_alike(row, 2) * sizeof(FindColumn));
 		}
 		MemoryContextSwitchTo(oldcontext);
 		entity->view = oid_field(&all, row, 2);
@@ -180,18 +205,6 @@ load(void)
 		column->camel = camel_case(name);
 		MemoryContextSwitchTo(oldcontext);
 	}
-	oldcontext = MemoryContextSwitchTo(context);
-	for (int i = 0; i < meta->nentities; i++)
-	{
-		FindColumn *columns = meta->entities[i].columns;
-
-		/* no more than there are */
-		meta->entities[i].columns = palloc((meta->entities[i].ncolumns + 1) * sizeof(FindColumn));
-		memcpy(meta->entities[i].columns, columns, meta->entities[i].ncolumns * sizeof(FindColumn));
-		pfree(columns);
-	}
-	MemoryContextSwitchTo(oldcontext);
-
 	read_rows("SELECT r.\"from\", r.name, r.kind, r.\"to\", r.through, r.columns, r.to_columns, r.through_columns, r.through_to_columns "
 			  "FROM appdb._relations() r");
 	nrows = SPI_processed;
