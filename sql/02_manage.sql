@@ -441,7 +441,8 @@ CREATE FUNCTION appdb._forget_managed(entity pg_catalog.regclass) RETURNS void
 	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._forget_managed(pg_catalog.regclass) IS 'Internal: notes that a table is managed no longer';
 
-CREATE FUNCTION appdb._manage(
+-- All of manage() but the relation functions.
+CREATE FUNCTION appdb._manage_table(
 	entity pg_catalog.regclass, view pg_catalog.name, label pg_catalog.name, relations pg_catalog.jsonb)
 	RETURNS void
 	LANGUAGE plpgsql
@@ -461,26 +462,26 @@ BEGIN
 	-- options follow the columns that they speak of
 	PERFORM appdb._note_renamed(entity);
 
-	-- options given before hold as long as there is what they speak of
-	SELECT COALESCE(_manage.view, m.view, c.relname),
-		   COALESCE(_manage.label,
+	-- options given before hold as long as there is what they speak of: a foreign key is dropped for a while
+	-- where it is made anew, or restored with --clean, but its column is not
+	SELECT COALESCE(_manage_table.view, m.view, c.relname),
+		   COALESCE(_manage_table.label,
 					(SELECT a.attname FROM pg_attribute a
 					 WHERE a.attrelid = c.oid AND a.attname = m.label AND a.attnum > 0 AND NOT a.attisdropped)),
-		   COALESCE(_manage.relations,
+		   COALESCE(_manage_table.relations,
 					(SELECT jsonb_object_agg(o.key, o.value) FROM jsonb_each(m.relations) o
-					 WHERE EXISTS (SELECT FROM pg_constraint f
-								   JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = ANY (f.conkey)
-								   WHERE f.conrelid = c.oid AND f.contype = 'f' AND a.attname = o.key)),
+					 WHERE EXISTS (SELECT FROM pg_attribute a
+								   WHERE a.attrelid = c.oid AND a.attname = o.key AND a.attnum > 0 AND NOT a.attisdropped)),
 					'{}')
 	INTO view, label, relations
 	FROM pg_class c LEFT JOIN appdb._managed_tables() m ON m.entity = c.oid
-	WHERE c.oid = _manage.entity;
+	WHERE c.oid = _manage_table.entity;
 	FOR col IN
 		SELECT 'label' AS option, m.label AS name FROM appdb._managed_tables() m
-		WHERE m.entity = _manage.entity AND m.label IS NOT NULL AND _manage.label IS NULL
+		WHERE m.entity = _manage_table.entity AND m.label IS NOT NULL AND _manage_table.label IS NULL
 		UNION ALL
 		SELECT 'relations', o.key FROM appdb._managed_tables() m, jsonb_each(m.relations) o
-		WHERE m.entity = _manage.entity AND NOT _manage.relations ? o.key
+		WHERE m.entity = _manage_table.entity AND NOT _manage_table.relations ? o.key
 		  AND given_relations IS NULL
 	LOOP
 		RAISE NOTICE USING
@@ -492,10 +493,10 @@ BEGIN
 			MESSAGE = format('the live view of table "%s" needs a name', entity);
 	END IF;
 
-	PERFORM appdb._check_relation_options(entity, relations);
+	PERFORM appdb._check_relation_options(entity, given_relations);
 	IF label IS NOT NULL AND NOT EXISTS (
 		SELECT FROM pg_attribute a
-		WHERE a.attrelid = _manage.entity AND a.attname = label AND a.attnum > 0 AND NOT a.attisdropped)
+		WHERE a.attrelid = _manage_table.entity AND a.attname = label AND a.attnum > 0 AND NOT a.attisdropped)
 	THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_column',
@@ -504,11 +505,11 @@ BEGIN
 	END IF;
 
 	-- the name of the live view is free, or this table's
-	IF EXISTS (SELECT FROM appdb._managed_tables() m WHERE m.view = _manage.view AND m.entity <> _manage.entity) THEN
+	IF EXISTS (SELECT FROM appdb._managed_tables() m WHERE m.view = _manage_table.view AND m.entity <> _manage_table.entity) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'duplicate_table',
 			MESSAGE = format('live view "appdb.%s" belongs to table "%s"', view,
-							 (SELECT m.entity FROM appdb._managed_tables() m WHERE m.view = _manage.view)),
+							 (SELECT m.entity FROM appdb._managed_tables() m WHERE m.view = _manage_table.view)),
 			HINT = format('Give another name: SELECT appdb.manage(%L, view => ...).', entity);
 	END IF;
 	view_oid := to_regclass(format('appdb.%I', view));
@@ -526,14 +527,14 @@ BEGIN
 	END IF;
 
 	-- a live view under a new name
-	IF EXISTS (SELECT FROM appdb._managed_tables() m WHERE m.entity = _manage.entity AND m.view <> _manage.view) THEN
-		SELECT m.view INTO col FROM appdb._managed_tables() m WHERE m.entity = _manage.entity;
+	IF EXISTS (SELECT FROM appdb._managed_tables() m WHERE m.entity = _manage_table.entity AND m.view <> _manage_table.view) THEN
+		SELECT m.view INTO col FROM appdb._managed_tables() m WHERE m.entity = _manage_table.entity;
 		IF to_regclass(format('appdb.%I', col.view)) IS NOT NULL THEN
 			EXECUTE format('ALTER VIEW appdb.%I RENAME TO %I', col.view, view);
 		END IF;
 	END IF;
 
-	IF NOT soft_delete AND NOT EXISTS (SELECT FROM appdb._managed_tables() m WHERE m.entity = _manage.entity) THEN
+	IF NOT soft_delete AND NOT EXISTS (SELECT FROM appdb._managed_tables() m WHERE m.entity = _manage_table.entity) THEN
 		RAISE NOTICE USING
 			MESSAGE = format('table "%s" has no column "deleted_at": its rows are deleted for good', entity);
 	END IF;
@@ -559,18 +560,16 @@ BEGIN
 	FOR col IN
 		SELECT entity AS child
 		UNION
-		SELECT c.conrelid FROM pg_constraint c JOIN appdb._managed_tables() m ON m.entity = c.conrelid
-		WHERE c.confrelid = _manage.entity AND c.contype = 'f'
+		SELECT r.child FROM appdb._references(entity) r JOIN appdb._managed_tables() m ON m.entity = r.child
 	LOOP
 		PERFORM appdb._sync_guard(col.child);
 	END LOOP;
 
-	PERFORM appdb._sync_relations(entity);
 	PERFORM appdb._sync_policies(entity);
 	PERFORM appdb._sync_grants(entity);
 
 	-- what the engine does not follow
-	IF EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent WHERE i.inhparent = _manage.entity AND c.relkind = 'r') THEN
+	IF EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent WHERE i.inhparent = _manage_table.entity AND c.relkind = 'r') THEN
 		RAISE WARNING USING
 			MESSAGE = format('tables inherit from table "%s"', entity),
 			DETAIL = 'Their rows are in its live view, and the engine''s triggers are not inherited: a DELETE marks these rows and nothing that refers to them.',
@@ -579,7 +578,7 @@ BEGIN
 	FOR col IN
 		SELECT c.conname, c.confrelid::regclass AS parent
 		FROM pg_constraint c JOIN appdb._managed_tables() m ON m.entity = c.confrelid
-		WHERE c.conrelid = _manage.entity AND c.contype = 'f'
+		WHERE c.conrelid = _manage_table.entity AND c.contype = 'f'
 		  AND NOT EXISTS (SELECT FROM pg_attribute a
 						  WHERE a.attrelid = c.confrelid AND a.attnum = ANY (c.confkey) AND a.attname = 'id')
 		ORDER BY c.conname
@@ -597,7 +596,7 @@ BEGIN
 		JOIN app_data.managed p ON p.entity = c.confrelid
 		JOIN pg_class r ON r.oid = p.entity AND r.relkind = 'p'
 		JOIN pg_attribute a ON a.attrelid = p.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped
-		WHERE c.contype = 'f' AND c.conparentid = 0 AND _manage.entity IN (c.conrelid, c.confrelid)
+		WHERE c.contype = 'f' AND c.conparentid = 0 AND _manage_table.entity IN (c.conrelid, c.confrelid)
 		ORDER BY c.conname
 	LOOP
 		RAISE WARNING USING
@@ -610,7 +609,7 @@ BEGIN
 	FOR col IN
 		SELECT c.relname, i.indexrelid, pg_get_indexdef(i.indexrelid) AS definition
 		FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-		WHERE i.indrelid = _manage.entity AND soft_delete AND i.indisunique AND NOT i.indisprimary
+		WHERE i.indrelid = _manage_table.entity AND soft_delete AND i.indisunique AND NOT i.indisprimary
 		  AND COALESCE(pg_get_expr(i.indpred, i.indrelid), '') !~ '\mdeleted_at IS NULL'
 		  AND NOT EXISTS (SELECT FROM pg_attribute a
 						  WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) AND a.attname IN ('id', 'deleted_at'))
@@ -630,6 +629,19 @@ BEGIN
 			DETAIL = 'Deletes and relations that follow it read the whole table.',
 			HINT = format('CREATE INDEX CONCURRENTLY ON %s (%s);', entity, col.columns);
 	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION appdb._manage_table(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS 'Internal: the work of appdb.manage() but for relations';
+
+CREATE FUNCTION appdb._manage(
+	entity pg_catalog.regclass, view pg_catalog.name, label pg_catalog.name, relations pg_catalog.jsonb)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM appdb._manage_table(entity, view, label, relations);
+	PERFORM appdb._sync_relations(entity);
 END
 $$;
 COMMENT ON FUNCTION appdb._manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS 'Internal: the work of appdb.manage(), as the owner of the table';
@@ -729,9 +741,7 @@ BEGIN
 		EXECUTE format('DROP TRIGGER %I ON %s', trg.tgname, entity);
 	END LOOP;
 	FOR trg IN
-		SELECT DISTINCT c.conrelid::regclass AS child FROM pg_constraint c
-		JOIN appdb._managed_tables() m ON m.entity = c.conrelid
-		WHERE c.confrelid = _unmanage.entity AND c.contype = 'f'
+		SELECT DISTINCT r.child FROM appdb._references(entity) r JOIN appdb._managed_tables() m ON m.entity = r.child
 	LOOP
 		PERFORM appdb._sync_guard(trg.child);
 	END LOOP;
@@ -750,5 +760,6 @@ entity: the base table. Only its owner may.';
 REVOKE EXECUTE ON FUNCTION
 	appdb.manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb),
 	appdb._manage(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb),
+	appdb._manage_table(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb),
 	appdb.unmanage(pg_catalog.regclass), appdb._unmanage(pg_catalog.regclass)
 	FROM PUBLIC;

@@ -115,15 +115,15 @@ END
 $$;
 COMMENT ON FUNCTION appdb._relation_body(pg_catalog.record) IS 'Internal: the body of a relation function';
 
--- Makes the relation functions of one table, both directions, and drops those
--- that no foreign key stands for any more.
+-- Makes the relation functions of one table, both directions, or of all (null),
+-- and drops those that no foreign key stands for any more.
 CREATE FUNCTION appdb._sync_relations(entity pg_catalog.regclass, old_view pg_catalog.name DEFAULT NULL)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	this name;
+	this name;					-- null: all
 	relations jsonb;			-- this view's
 	n int8;
 	rel record;
@@ -135,7 +135,7 @@ BEGIN
 	FROM (SELECT) x LEFT JOIN appdb._managed_tables() m ON m.entity = _sync_relations.entity;
 
 	-- all of them are read once
-	SELECT jsonb_agg(to_jsonb(x)) FILTER (WHERE this IN (x."from", x."to", x.through)), max(x.n) INTO relations, n
+	SELECT jsonb_agg(to_jsonb(x)) FILTER (WHERE entity IS NULL OR this IN (x."from", x."to", x.through)), max(x.n) INTO relations, n
 	FROM (SELECT r.*, count(*) OVER (PARTITION BY r."from", r.name) AS n FROM appdb._relations() r) x;
 	IF n > 1 THEN
 		SELECT x."from", x.name, string_agg(x.constraint_name, ', ') AS constraints INTO rel
@@ -162,7 +162,7 @@ BEGIN
 		JOIN pg_class t ON t.oid = r.typrelid
 		WHERE p.pronamespace = 'appdb'::regnamespace AND p.pronargs = 1
 		  AND starts_with(p.prosrc, '/* appdb relation */')
-		  AND (this IN (f.relname, t.relname) OR strpos(p.prosrc, format(' FROM appdb.%I j ', this)) > 0)
+		  AND (entity IS NULL OR this IN (f.relname, t.relname) OR strpos(p.prosrc, format(' FROM appdb.%I j ', this)) > 0)
 		  AND NOT EXISTS (
 			SELECT FROM wanted w
 			WHERE w."from" = f.relname AND w.name = p.proname AND w."to" = t.relname

@@ -15,7 +15,7 @@ AS $$
 	FROM (
 		SELECT unnest(ARRAY[
 			'appdb.install()', 'appdb.migrate()', 'appdb._lock_tables()', 'appdb.pending()', 'appdb._pending()', 'appdb.migrate_online(integer, integer)',
-			'appdb.manage(regclass, name, name, jsonb)', 'appdb._manage(regclass, name, name, jsonb)',
+			'appdb.manage(regclass, name, name, jsonb)', 'appdb._manage(regclass, name, name, jsonb)', 'appdb._manage_table(regclass, name, name, jsonb)',
 			'appdb.unmanage(regclass)', 'appdb._unmanage(regclass)',
 			'appdb._sync_relations(regclass, name)', 'appdb.attach_domains()',
 			'appdb.grant_access(name, text)', 'appdb.revoke_access(name)',

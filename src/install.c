@@ -63,6 +63,9 @@ static bool caller_waits = false;
 /* how many calls of appdb_run_as_owner() are under way */
 static int	engine_ddl = 0;
 
+/* whether all managed tables are attached to: their relations follow at once */
+static bool attaching = false;
+
 /* Run one SQL statement through SPI; the caller is connected. */
 void
 appdb_run_sql(const char *sql)
@@ -197,6 +200,26 @@ grant_to_owner(Oid owner)
 		appdb_run_sql(SPI_getvalue(statements->vals[i], statements->tupdesc, 1));
 }
 
+/* Bring what is made of managed tables up to date.  The engine of 1.0 makes the relations of each by themselves. */
+static void
+attach_tables(void)
+{
+	bool		at_once = strcmp(appdb_text_of("SELECT to_regprocedure('appdb._manage_table(regclass, name, name, jsonb)') IS NOT NULL"), "t") == 0;
+
+	PG_TRY();
+	{
+		attaching = at_once;
+		appdb_run_sql("SELECT appdb.manage(m.entity) FROM app_data.managed m ORDER BY m.entity::pg_catalog.text");
+	}
+	PG_FINALLY();
+	{
+		attaching = false;
+	}
+	PG_END_TRY();
+	if (at_once)
+		appdb_run_sql("SELECT appdb._sync_relations(NULL)");
+}
+
 /* Everything that "owner" makes or re-makes; runs as that role. */
 static void
 make_or_attach(DataSchemaState state)
@@ -214,7 +237,7 @@ make_or_attach(DataSchemaState state)
 		/* a table that was dropped while the extension was away */
 		appdb_run_sql("DELETE FROM app_data.managed m WHERE NOT EXISTS "
 				"(SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) m.entity::pg_catalog.oid)");
-		appdb_run_sql("SELECT appdb.manage(m.entity) FROM app_data.managed m ORDER BY m.entity::pg_catalog.text");
+		attach_tables();
 	}
 	else
 		appdb_run_script(appdb_text_of("SELECT appdb.tables_sql()"));
@@ -499,7 +522,8 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 Datum
 appdb_manage(PG_FUNCTION_ARGS)
 {
-	run_manage(fcinfo, "SELECT appdb._manage($1, $2, $3, $4)", "manage");
+	run_manage(fcinfo, attaching ? "SELECT appdb._manage_table($1, $2, $3, $4)" :
+			   "SELECT appdb._manage($1, $2, $3, $4)", "manage");
 	PG_RETURN_VOID();
 }
 
