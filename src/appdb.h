@@ -72,6 +72,9 @@ extern Oid	appdb_live_view(Oid relid);
 extern char *appdb_qualified_name(Oid relid);
 extern char *appdb_table_name(Oid relid);
 
+/* protect.c: what is not to be dropped */
+extern void appdb_check_key_kept(Node *parsetree);
+
 /* links.c: foreign keys between managed tables */
 
 /* what the soft delete of a parent does to its children */

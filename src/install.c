@@ -559,6 +559,7 @@ appdb_follow(PG_FUNCTION_ARGS)
 				 errmsg("appdb.follow() can only be called by an event trigger")));
 	if (engine_ddl > 0 || creating_extension)
 		PG_RETURN_NULL();
+	appdb_check_key_kept(((EventTriggerData *) fcinfo->context)->parsetree);
 
 	SPI_connect();
 	appdb_run_sql("SELECT appdb._follow(c.objid::pg_catalog.regclass) FROM pg_catalog.pg_event_trigger_ddl_commands() c "

@@ -11,6 +11,7 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
@@ -49,6 +50,41 @@ is_protected_table(Oid relid)
 		return false;
 	return get_rel_namespace(relid) == get_namespace_oid(APPDB_DATA_SCHEMA, true) ||
 		appdb_is_managed(relid);
+}
+
+/*
+ * After ALTER TABLE: has it dropped the primary key?  pg_restore --clean does
+ * so first; where it is then not let drop the table, it would load rows that
+ * are there already a second time.
+ */
+void
+appdb_check_key_kept(Node *parsetree)
+{
+	/* the engine's own tables that have one */
+	static const char *const own[] = {"access", "deletions", "legal_holds", "managed", "pending", "unlinked"};
+	AlterTableStmt *stmt = (AlterTableStmt *) parsetree;
+	ListCell   *lc;
+	bool		drops = false;
+	Oid			relid;
+	Oid			constraint;
+	bool		kept;
+
+	if (appdb_allow_drop || !IsA(parsetree, AlterTableStmt))
+		return;
+	foreach(lc, stmt->cmds)
+		drops |= lfirst_node(AlterTableCmd, lc)->subtype == AT_DropConstraint;
+	if (!drops)
+		return;
+	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	if (!OidIsValid(relid) || !is_protected_table(relid))
+		return;
+	(void) get_primary_key_attnos(relid, true, &constraint);
+	kept = OidIsValid(constraint) || !appdb_is_managed(relid);
+	for (int i = 0; i < (int) lengthof(own) && kept && !OidIsValid(constraint); i++)
+		kept = get_rel_namespace(relid) != get_namespace_oid(APPDB_DATA_SCHEMA, true) || strcmp(get_rel_name(relid), own[i]) != 0;
+	if (!kept)
+		refuse(psprintf("drop the primary key of table \"%s\"", appdb_table_name(relid)),
+			   "The engine finds its rows by it.");
 }
 
 static Oid

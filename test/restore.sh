@@ -187,6 +187,12 @@ SQL
 	pg_restore --exit-on-error -d target custom.dump >err.out 2>&1
 	PGOPTIONS="$PGOPTIONS -c appdb.allow_drop=on" pg_restore --exit-on-error --clean --if-exists -d target custom.dump >err.out 2>&1
 	restored "$role: over an older state (--clean)" $?
+
+	# and where it is not allowed to drop: nothing is there twice
+	snapshot target again
+	pg_restore --clean --if-exists -d target custom.dump >/dev/null 2>&1
+	snapshot target restored
+	is "$role: --clean that is refused leaves every row as it was" "$(diff again.rows restored.rows | grep '^[<>]' | grep -v 'app_data.schema_version|')" ''
 done
 
 export PGUSER=$super

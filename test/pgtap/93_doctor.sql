@@ -40,6 +40,9 @@ UPDATE app_data.schema_version SET version = '99.10';
 SELECT pg_temp.finds(format('error | schema app_data | the tables are at version 99.10, the engine at %s | Install the newer version of appdb on this server, then: ALTER EXTENSION appdb UPDATE;', appdb.version()), 'tables newer than the engine');
 DELETE FROM app_data.schema_version;
 SELECT pg_temp.finds(format('error | app_data.schema_version | it does not have exactly one row: the version of the tables is not known | DELETE FROM app_data.schema_version; INSERT INTO app_data.schema_version (version) VALUES (''%s'');', appdb.version()), 'a version that nobody knows');
+DROP INDEX app_data.schema_version_one_row;
+INSERT INTO app_data.schema_version VALUES ('1.0'), ('1.0');
+SELECT pg_temp.finds(format('error | app_data.schema_version | it does not have exactly one row: the version of the tables is not known | DELETE FROM app_data.schema_version; INSERT INTO app_data.schema_version (version) VALUES (''%s'');', appdb.version()), 'two, as pg_restore --clean leaves them that was not allowed to drop');
 ROLLBACK TO start;
 DELETE FROM app_data.managed WHERE view = 'schedules';
 SELECT pg_temp.finds('error | app_data.managed | table "app_data.schedules" has the triggers of a managed table, and it does not say so: find(), restore() and deletions do not know it | Where a dump without data was loaded, load that of this table, too: pg_dump --data-only -t app_data.managed; otherwise SELECT appdb.manage(...), with the options that it had.', 'a table that is forgotten');
@@ -129,7 +132,9 @@ CREATE TRIGGER zzz BEFORE INSERT ON app_data.notes FOR EACH ROW EXECUTE FUNCTION
 SELECT pg_temp.finds('warning | app_data.notes | trigger "zzz" fires after those of the engine, which do not see what it changes | ALTER TRIGGER zzz ON app_data.notes RENAME TO before_zzz;', 'one that comes after the engine''s');
 ROLLBACK TO start;
 
+SET LOCAL appdb.allow_drop = on;
 ALTER TABLE app_data.message_files DROP CONSTRAINT message_files_pkey;
+RESET appdb.allow_drop;
 ALTER TABLE app_data.notes ALTER COLUMN created_at DROP NOT NULL;
 SELECT results_eq('SELECT * FROM pg_temp.found()', $$VALUES
 	('error | app_data.message_files | it breaks the conventions: table "app_data.message_files" has no primary key "id" of type uuid | ALTER TABLE app_data.message_files ADD PRIMARY KEY (id);'),

@@ -32,6 +32,14 @@ TRUNCATE app_data.chats, app_data.messages CASCADE;
 DROP TABLE regress_mine.things;
 DROP SCHEMA regress_mine CASCADE;
 TRUNCATE regress_mine.things;
+-- nor their primary keys: what is restored over them would be there twice
+ALTER TABLE regress_mine.things ADD CONSTRAINT any_value CHECK (true), DROP CONSTRAINT things_pkey;
+ALTER TABLE regress_mine.things ADD CONSTRAINT any_value CHECK (true);
+ALTER TABLE regress_mine.things DROP CONSTRAINT any_value;
+ALTER TABLE regress_mine.things DROP CONSTRAINT things_pkey, ADD CONSTRAINT other_key PRIMARY KEY (id);
+ALTER TABLE app_data.managed DROP CONSTRAINT managed_pkey;
+ALTER TABLE app_data.schema_version ADD CONSTRAINT any_value CHECK (true);
+ALTER TABLE app_data.schema_version DROP CONSTRAINT any_value;
 
 -- what is not protected
 DROP TABLE IF EXISTS app_data.nowhere;
