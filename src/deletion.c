@@ -603,6 +603,45 @@ note_deletion(const Deletion *deletion, uint64 nrows)
 }
 
 /*
+ * A row can have forgotten another parent of the same operation before, and
+ * been given this one while it was deleted: it remembers the last.
+ */
+static void
+remove_unlinked(Datum *values)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TIMESTAMPTZOID, REGCLASSOID, NAMEOID, UUIDOID};
+	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
+	Oid			relid = OidIsValid(nsp) ? get_relname_relid("unlinked", nsp) : InvalidOid;
+	Relation	rel;
+	Oid			userid;
+	int			sec_context;
+	int			rc;
+
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_RELATION)
+		return;
+	rel = table_open(relid, RowExclusiveLock);
+	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+	SPI_connect();
+	if (plan == NULL)
+	{
+		SPIPlanPtr	prepared = SPI_prepare("DELETE FROM app_data.unlinked u WHERE u.deleted_at OPERATOR(pg_catalog.=) $1 "
+										   "AND u.child OPERATOR(pg_catalog.=) $2 AND u.child_column OPERATOR(pg_catalog.=) $3 "
+										   "AND u.child_id OPERATOR(pg_catalog.=) $4", lengthof(types), types);
+
+		if (prepared == NULL || SPI_keepplan(prepared) != 0)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		plan = prepared;
+	}
+	rc = SPI_execute_plan(plan, values, NULL, false, 0);
+	if (rc != SPI_OK_DELETE)
+		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(rc));
+	SPI_finish();
+	SetUserIdAndSecContext(userid, sec_context);
+	table_close(rel, NoLock);
+}
+
+/*
  * A row that comes back forgets a parent that was deleted after it: note that
  * as if it had been there when the parent was deleted.
  */
@@ -625,6 +664,7 @@ appdb_note_unlinked(const AppdbLink *link, TimestampTz deleted_at,
 	values[2] = NameGetDatum(&column);
 	values[3] = UUIDPGetDatum(child_id);
 	values[4] = UUIDPGetDatum(parent_id);
+	remove_unlinked(values);
 	insert_note("unlinked", lengthof(names), names, types, values);
 }
 

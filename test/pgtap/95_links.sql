@@ -1,6 +1,6 @@
 -- Tables of one's own whose foreign keys are not the plain ones: of two columns, of the id itself, several to a row.
 BEGIN;
-SELECT plan(28);
+SELECT plan(31);
 SET client_min_messages = error;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -55,6 +55,15 @@ UPDATE appdb.marks SET part_id = pg_temp.id(12) WHERE id = pg_temp.id(41);
 DELETE FROM appdb.wholes WHERE id = pg_temp.id(2);
 SELECT is(pg_temp.restored('appdb.wholes', 1), 'wholes 1', 'and once more');
 SELECT is(pg_temp.restored('appdb.wholes', 2), 'details 1, details2 2, parts 2, wholes 1', 'two parts of one operation that one row has forgotten come back');
+SELECT results_eq('SELECT id, part_id FROM appdb.marks ORDER BY id', $$VALUES (pg_temp.id(41), pg_temp.id(12)), (pg_temp.id(42), pg_temp.id(11))$$, 'and it remembers the last');
+ROLLBACK TO start;
+
+-- one that forgets two parts of one operation, one of them while it is deleted itself
+INSERT INTO appdb.parts (id, tenant) VALUES (pg_temp.id(12), 1);
+DELETE FROM appdb.parts;
+UPDATE appdb.marks SET deleted_at = now(), part_id = pg_temp.id(12) WHERE id = pg_temp.id(41);
+SELECT is(pg_temp.restored('appdb.marks', 41), 'marks 1', 'a row comes back that has forgotten two parts of one operation');
+SELECT is(pg_temp.restored('appdb.parts', 11, 12), 'details 1, details2 2, parts 2', 'both parts come back');
 SELECT results_eq('SELECT id, part_id FROM appdb.marks ORDER BY id', $$VALUES (pg_temp.id(41), pg_temp.id(12)), (pg_temp.id(42), pg_temp.id(11))$$, 'and it remembers the last');
 ROLLBACK TO start;
 
