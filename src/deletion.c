@@ -844,15 +844,15 @@ link_statement(const AppdbLink *link, int kind)
 static bool
 may_leave_children(const AppdbLink *link, Relation child)
 {
-	TriggerDesc *desc = child->trigdesc;
 	AttrNumber	column = link->mode == APPDB_SET_NULL ? link->child_columns[link->key] : link->child_deleted_at;
 	int16		event = link->mode == APPDB_PURGE ? TRIGGER_TYPE_DELETE : TRIGGER_TYPE_UPDATE;
 
 	if (child->rd_rules != NULL || has_subclass(RelationGetRelid(child)))
 		return true;
-	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	/* a look into the catalogs can have them made anew */
+	for (int i = 0; child->trigdesc != NULL && i < child->trigdesc->numtriggers; i++)
 	{
-		Trigger    *trigger = &desc->triggers[i];
+		Trigger    *trigger = &child->trigdesc->triggers[i];
 		bool		fires = trigger->tgnattr == 0 || event == TRIGGER_TYPE_DELETE;
 
 		if (!TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, event))
@@ -873,7 +873,6 @@ static void
 refuse_left(const AppdbLink *link, Datum *values, int kind, BlockNumber size)
 {
 	SPIPlanPtr	plan = appdb_link_plan(link, kind | APPDB_PLAN_LEFT, size, link_statement);
-	bool		isnull;
 	int			rc;
 
 	CommandCounterIncrement();
@@ -885,7 +884,7 @@ refuse_left(const AppdbLink *link, Datum *values, int kind, BlockNumber size)
 	ereport(ERROR,
 			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 			 errmsg("row %s of table \"%s\" would stay under a deleted row of table \"%s\"",
-					appdb_uuid_text(DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull))),
+					appdb_uuid_text(DatumGetUUIDP(appdb_found(0, 1))),
 					appdb_table_name(link->child), appdb_table_name(link->parent)),
 			 errdetail("A trigger or a rule of table \"%s\" has left it as it was.", appdb_table_name(link->child)),
 			 errhint("To keep the row, give it another parent there, or raise an error, which keeps its parent, too.")));
