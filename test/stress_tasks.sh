@@ -186,7 +186,7 @@ is "clients were killed" "$([ "$(wc -l <"$work/killed")" -gt 5 ] && [ "$(awk '{ 
 is "everything happened" "$(q -c "
 	SELECT 'status ' || s FROM unnest('{completed,canceled,dead}'::text[]) s WHERE NOT EXISTS (SELECT FROM app_data.tasks t WHERE t.status::text = s)
 	UNION ALL SELECT act FROM unnest('{lost: one,lost one of many,lost: fail,nothing to claim}'::text[]) act WHERE NOT EXISTS (SELECT FROM stress.acts a WHERE a.act = act)
-	UNION ALL SELECT 'many leases of one task' WHERE NOT EXISTS (SELECT FROM stress.claims c GROUP BY c.task HAVING count(*) > 3)
+	UNION ALL SELECT 'many leases of one task' WHERE NOT EXISTS (SELECT FROM stress.claims c GROUP BY c.task HAVING count(*) > 2)
 	UNION ALL SELECT 'tasks that are not kept' WHERE NOT EXISTS (SELECT FROM stress.enqueued e WHERE NOT EXISTS (SELECT FROM app_data.tasks t WHERE t.id = e.task))
 	UNION ALL SELECT 'claims that fire triggers' WHERE NOT EXISTS (SELECT FROM stress.fired)
 	UNION ALL SELECT what FROM unnest('{single,many,late,fan,limited,dedupe,replace,expiring,priority,of a space,ordered}'::text[]) what
