@@ -684,6 +684,17 @@ BEGIN
 		RETURN;
 	END IF;
 
+	IF NOT current_setting('appdb.allow_drop')::bool
+		AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(format('appdb.%I', live_view)) AND a.attname = 'deleted_at' AND NOT a.attisdropped)
+		AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = entity AND a.attname = 'deleted_at' AND NOT a.attisdropped)
+	THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_table_definition',
+			MESSAGE = format('refusing to rename column "deleted_at" of table "%s"', entity),
+			DETAIL = 'Its deleted rows would be live again.',
+			HINT = 'If this is really meant: SET appdb.allow_drop = on;';
+	END IF;
+
 	IF has_function_privilege('appdb.manage(regclass, name, name, jsonb)', 'EXECUTE')
 		AND (SELECT pg_has_role(c.relowner, n.nspowner, 'USAGE')
 			 FROM pg_class c, pg_namespace n WHERE c.oid = entity AND n.nspname = 'app_data')

@@ -150,7 +150,7 @@ BEGIN
 	FOR entity IN SELECT m.entity FROM appdb._managed_tables() m ORDER BY m.entity::text LOOP
 		BEGIN
 			PERFORM appdb._check_conventions(entity);
-		EXCEPTION WHEN invalid_table_definition THEN
+		EXCEPTION WHEN invalid_table_definition OR wrong_object_type OR invalid_schema_name THEN
 			GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, fix = PG_EXCEPTION_HINT;
 			severity := 'error';
 			object := entity::text;

@@ -132,6 +132,15 @@ CREATE TRIGGER zzz BEFORE INSERT ON app_data.notes FOR EACH ROW EXECUTE FUNCTION
 SELECT pg_temp.finds('warning | app_data.notes | trigger "zzz" fires after those of the engine, which do not see what it changes | ALTER TRIGGER zzz ON app_data.notes RENAME TO before_zzz;', 'one that comes after the engine''s');
 ROLLBACK TO start;
 
+CREATE TABLE public.whole (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz) PARTITION BY HASH (id);
+CREATE TABLE public.part (LIKE public.whole INCLUDING ALL);
+SELECT appdb.manage('public.part');
+ALTER TABLE public.part ENABLE ROW LEVEL SECURITY;
+CREATE POLICY readers ON public.part FOR SELECT USING (true);
+ALTER TABLE public.whole ATTACH PARTITION public.part FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+SELECT pg_temp.finds('error | public.part | it breaks the conventions: cannot manage partition "public.part" | Manage the partitioned table.', 'a table that became a partition');
+ROLLBACK TO start;
+
 SET LOCAL appdb.allow_drop = on;
 ALTER TABLE app_data.message_files DROP CONSTRAINT message_files_pkey;
 RESET appdb.allow_drop;

@@ -40,6 +40,8 @@ ALTER TABLE regress_mine.things DROP CONSTRAINT things_pkey, ADD CONSTRAINT othe
 ALTER TABLE app_data.managed DROP CONSTRAINT managed_pkey;
 ALTER TABLE app_data.schema_version ADD CONSTRAINT any_value CHECK (true);
 ALTER TABLE app_data.schema_version DROP CONSTRAINT any_value;
+-- nor what tells deleted rows from live ones
+ALTER TABLE regress_mine.things RENAME COLUMN deleted_at TO gone_at;
 
 -- what is not protected
 DROP TABLE IF EXISTS app_data.nowhere;
