@@ -484,6 +484,19 @@ CREATE FUNCTION appdb._purge_stretch(
 	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._purge_stretch(pg_catalog.regclass, pg_catalog.regclass, pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.text[], pg_catalog.int8, pg_catalog.uuid[]) IS 'Internal: purges one stretch of a table';
 
+-- As purge() of 1.0 calls it: it may be running while the extension is updated.
+CREATE FUNCTION appdb._purge_stretch(
+	part pg_catalog.regclass, statements pg_catalog.text[], cutoff pg_catalog.timestamptz, batch pg_catalog.int4,
+	INOUT end_page pg_catalog.int8, INOUT rest pg_catalog.uuid[], OUT purged pg_catalog.int8)
+	RETURNS pg_catalog.record
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT s.end_page, s.rest, s.purged
+	FROM appdb._purge_stretch(COALESCE(pg_partition_root(part), part)::regclass, part, cutoff, batch, statements, end_page, rest) s
+$$;
+COMMENT ON FUNCTION appdb._purge_stretch(pg_catalog.regclass, pg_catalog.text[], pg_catalog.timestamptz, pg_catalog.int4, pg_catalog.int8, pg_catalog.uuid[]) IS 'Internal: the same for a purge that began in 1.0';
+
 -- Rows that refer to each other in a circle, which no order of tables undoes:
 -- all that refers to a row, directly or not, goes in one statement, if all of
 -- it can.  Returns that statement and how many rows it removes, or nulls.
@@ -765,7 +778,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION appdb.__purge_notes(pg_catalog.timestamptz, pg_catalog.timestamptz[]) IS 'Internal: the work of appdb._purge_notes()';
-CREATE FUNCTION appdb._purge_notes(cutoff pg_catalog.timestamptz, left_of pg_catalog.timestamptz[])
+-- purge() of 1.0, which may be running, does not say of which: none are forgotten then.
+CREATE FUNCTION appdb._purge_notes(cutoff pg_catalog.timestamptz, left_of pg_catalog.timestamptz[] DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';

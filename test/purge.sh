@@ -302,6 +302,20 @@ is "and some was there" "$((held > 400 && held < 700))" 1
 eval "exec ${OTHER[1]}>&-"
 wait "$OTHER_PID"
 
+# -- the extension updated meanwhile -------------------------------------------
+
+reset
+sql -c 'DELETE FROM appdb.messages'
+is "a purge that began in 1.0 goes on" "$(sql <<-'SQL'
+	SELECT clock_timestamp() AS cutoff \gset
+	SELECT FROM appdb._purge_begin(:'cutoff');
+	SELECT s.purged, s.end_page, s.rest FROM appdb._purge_stretch('app_data.messages',
+		ARRAY[appdb._purge_statement('app_data.messages', 'app_data.messages', false), appdb._purge_statement('app_data.messages', 'app_data.messages', true)],
+		:'cutoff', 1000, pg_relation_size('app_data.messages') / current_setting('block_size')::bigint, '{}') s;
+	SELECT FROM appdb._purge_notes(:'cutoff');
+SQL
+) $(rows app_data.messages app_data.deletions)" '40|0|{} app_data.messages=0 app_data.deletions=1'
+
 # -- much --------------------------------------------------------------------
 
 reset

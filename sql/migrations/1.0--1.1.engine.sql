@@ -4,5 +4,4 @@ DROP FUNCTION appdb.__doctor(boolean);
 DROP FUNCTION appdb._link_condition(name[], name[]);
 DROP FUNCTION appdb._task_dependents(uuid, text);
 DROP FUNCTION appdb._held_condition(regclass, text, regclass[]);
-DROP FUNCTION appdb._purge_stretch(regclass, text[], timestamptz, integer, bigint, uuid[]);
 DROP FUNCTION appdb._purge_notes(timestamptz);
