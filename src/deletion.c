@@ -611,34 +611,17 @@ remove_unlinked(Datum *values)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {TIMESTAMPTZOID, REGCLASSOID, NAMEOID, UUIDOID};
-	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
-	Oid			relid = OidIsValid(nsp) ? get_relname_relid("unlinked", nsp) : InvalidOid;
-	Relation	rel;
-	Oid			userid;
-	int			sec_context;
-	int			rc;
 
-	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_RELATION)
+	/* without the table nothing is noted, either */
+	if (!OidIsValid(get_relname_relid("unlinked", get_namespace_oid(APPDB_DATA_SCHEMA, true))))
 		return;
-	rel = table_open(relid, RowExclusiveLock);
-	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
 	SPI_connect();
-	if (plan == NULL)
-	{
-		SPIPlanPtr	prepared = SPI_prepare("DELETE FROM app_data.unlinked u WHERE u.deleted_at OPERATOR(pg_catalog.=) $1 "
-										   "AND u.child OPERATOR(pg_catalog.=) $2 AND u.child_column OPERATOR(pg_catalog.=) $3 "
-										   "AND u.child_id OPERATOR(pg_catalog.=) $4", lengthof(types), types);
-
-		if (prepared == NULL || SPI_keepplan(prepared) != 0)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		plan = prepared;
-	}
-	rc = SPI_execute_plan(plan, values, NULL, false, 0);
-	if (rc != SPI_OK_DELETE)
-		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(rc));
+	appdb_query_as_owner(&plan, "unlinked",
+						 "DELETE FROM app_data.unlinked u WHERE u.deleted_at OPERATOR(pg_catalog.=) $1 "
+						 "AND u.child OPERATOR(pg_catalog.=) $2 AND u.child_column OPERATOR(pg_catalog.=) $3 "
+						 "AND u.child_id OPERATOR(pg_catalog.=) $4",
+						 lengthof(types), types, values, NULL, false);
 	SPI_finish();
-	SetUserIdAndSecContext(userid, sec_context);
-	table_close(rel, NoLock);
 }
 
 /*
