@@ -291,28 +291,33 @@ AS $$
 $$;
 COMMENT ON FUNCTION appdb._references(pg_catalog.regclass) IS 'Internal: the foreign keys that refer to a table';
 
+-- The condition that a row c can be purged, whatever goes with it, as far as
+-- other tables have a say: nothing refers to it that keeps it, nor something on
+-- hold that would forget it, or go with it.
+CREATE FUNCTION appdb._purge_condition_of_others(entity pg_catalog.regclass, held pg_catalog.bool)
+	RETURNS pg_catalog.text
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT appdb._purge_condition(entity, held) ||
+		   COALESCE(string_agg(format(' AND NOT EXISTS (SELECT FROM %s r WHERE %s AND (%s))', o.child, o.reference, o.condition), ''), '')
+	FROM (SELECT r.child, r.condition AS reference,
+				 CASE WHEN r.keeps THEN 'true' WHEN held THEN appdb._held_condition(r.child, 'r') ELSE 'false' END AS condition
+		  FROM appdb._references(entity) r WHERE r.child <> entity) o
+	WHERE o.condition <> 'false'
+$$;
+COMMENT ON FUNCTION appdb._purge_condition_of_others(pg_catalog.regclass, pg_catalog.bool) IS 'Internal: the condition that a row can be purged, and that no other table''s rows keep it';
+
 -- The statement that finds the rows of a stretch that can be purged, children
 -- before parents where one table has both, for a stretch in which some cannot
 -- go for what refers to those that would go with them.
 CREATE FUNCTION appdb._purge_candidates(entity pg_catalog.regclass, part pg_catalog.regclass, held pg_catalog.bool)
 	RETURNS pg_catalog.text
-	LANGUAGE plpgsql STABLE
+	LANGUAGE sql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	purgeable text := appdb._purge_condition(entity, held);
-	reference record;
-	condition text;
-BEGIN
-	FOR reference IN SELECT * FROM appdb._references(entity) LOOP
-		condition := CASE WHEN reference.keeps THEN 'true' WHEN held THEN appdb._held_condition(reference.child, 'r') ELSE 'false' END;
-		IF condition <> 'false' AND reference.child <> entity THEN
-			purgeable := purgeable || format(' AND NOT EXISTS (SELECT FROM %s r WHERE %s AND (%s))', reference.child, reference.condition, condition);
-		END IF;
-	END LOOP;
-	RETURN format('SELECT c.ctid AS place FROM ONLY %s c WHERE c.ctid OPERATOR(pg_catalog.>=) $1 AND c.ctid OPERATOR(pg_catalog.<) $2 AND %s '
-				  'ORDER BY c.id DESC FOR UPDATE OF c SKIP LOCKED', part, purgeable);
-END
+	SELECT format('SELECT c.ctid AS place FROM ONLY %s c WHERE c.ctid OPERATOR(pg_catalog.>=) $1 AND c.ctid OPERATOR(pg_catalog.<) $2 AND %s '
+				  'ORDER BY c.id DESC FOR UPDATE OF c SKIP LOCKED', part, appdb._purge_condition_of_others(entity, held))
 $$;
 COMMENT ON FUNCTION appdb._purge_candidates(pg_catalog.regclass, pg_catalog.regclass, pg_catalog.bool) IS 'Internal: the statement that finds what a purge can remove row by row';
 
@@ -327,32 +332,20 @@ CREATE FUNCTION appdb._purge_statement(entity pg_catalog.regclass, part pg_catal
 	SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	purgeable text := appdb._purge_condition(entity, held);
+	purgeable text := appdb._purge_condition_of_others(entity, held);
 	reference record;
-	condition text;
 	blocked text[] := '{}';
 	upwards text[] := '{}';
 	names name[] := '{id}';
 	parents text[] := '{}';
 BEGIN
-	FOR reference IN SELECT * FROM appdb._references(entity) LOOP
-		IF reference.keeps AND reference.child = entity THEN
-			blocked := blocked || format('EXISTS (SELECT FROM %s r WHERE %s AND NOT (r.id OPERATOR(pg_catalog.=) ANY (SELECT x.id FROM candidate x)))',
-										 entity, reference.condition);
-			upwards := upwards || format('(%s)', reference.condition);
-			names := names || reference.columns || reference.to_columns;
-			IF reference.id_column IS NOT NULL THEN
-				parents := parents || format('g.%I', reference.id_column);
-			END IF;
-		ELSIF reference.keeps THEN
-			purgeable := purgeable || format(' AND NOT EXISTS (SELECT FROM %s r WHERE %s)', reference.child, reference.condition);
-		ELSIF held AND reference.child <> entity THEN
-			-- what would forget the row, or go with it, but must stay as it is
-			condition := appdb._held_condition(reference.child, 'r');
-			IF condition <> 'false' THEN
-				purgeable := purgeable || format(' AND NOT EXISTS (SELECT FROM %s r WHERE %s AND (%s))',
-												 reference.child, reference.condition, condition);
-			END IF;
+	FOR reference IN SELECT * FROM appdb._references(entity) r WHERE r.keeps AND r.child = entity LOOP
+		blocked := blocked || format('EXISTS (SELECT FROM %s r WHERE %s AND NOT (r.id OPERATOR(pg_catalog.=) ANY (SELECT x.id FROM candidate x)))',
+									 entity, reference.condition);
+		upwards := upwards || format('(%s)', reference.condition);
+		names := names || reference.columns || reference.to_columns;
+		IF reference.id_column IS NOT NULL THEN
+			parents := parents || format('g.%I', reference.id_column);
 		END IF;
 	END LOOP;
 
