@@ -1266,7 +1266,7 @@ CREATE FUNCTION appdb.cron_next(cron text, after timestamptz DEFAULT now(), time
 	LANGUAGE c STABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'appdb_cron_next';
 COMMENT ON FUNCTION appdb.cron_next(text, timestamptz, text) IS
-'When a cron schedule, read in a time zone, is due next after a time; null if never. Where clocks are put forward over a time, it runs then; a time that comes twice runs once; what runs every hour goes by what has passed.
+'When a cron schedule, read in a time zone, is due next after a time; null if never. Where clocks are put forward over a time, it runs then; a time that comes twice runs once, the first time; what runs every hour goes by what has passed.
 Errors: 22023 no schedule, no such time zone.';
 
 CREATE FUNCTION appdb.schedule(

@@ -10,7 +10,7 @@
  * One that runs every hour (hour is *) goes by what has passed: it misses none
  * and repeats none.  One that names hours goes by the clock on the wall: a
  * time that is left out runs when the clocks have jumped over it, one that
- * comes twice runs once.
+ * comes twice runs once, the first time.
  */
 #include "appdb.h"
 
@@ -42,8 +42,8 @@ static const char *const month_names[] = {
 };
 static const char *const weekday_names[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat", NULL};
 
-/* no schedule is looked for further ahead: 29 February may be eight years away */
-#define MAX_DAYS (366 * 9)
+/* no schedule is looked for further ahead: 29 February on some day of the week may be forty years away */
+#define MAX_DAYS (366 * 41)
 
 pg_noreturn static void
 bad_cron(const char *cron, const char *detail)
@@ -179,6 +179,26 @@ day_matches(const Cron *cron, int year, int month, int day)
 	return day_ok || weekday_ok;
 }
 
+/* When a clock on the wall shows a time: the first time, if it does so twice; after the jump, if it never does. */
+static bool
+wall_to_timestamp(struct pg_tm *at, pg_tz *tz, TimestampTz *result)
+{
+	int			zone = DetermineTimeZoneOffset(at, tz);
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			zone_before;
+	TimestampTz first;
+
+	if (tm2timestamp(at, 0, &zone, result) != 0)
+		return false;
+	/* of two times that is the second: look whether the clock of the day before has it, too */
+	if (timestamp2tm(*result - USECS_PER_DAY, &zone_before, &tm, &fsec, NULL, tz) == 0 && zone_before < zone &&
+		tm2timestamp(at, 0, &zone_before, &first) == 0 &&
+		timestamp2tm(first, &zone, &tm, &fsec, NULL, tz) == 0 && zone == zone_before)
+		*result = first;
+	return true;
+}
+
 /* The first time after "after" on a clock on the wall; false: none. */
 static bool
 next_by_wall(const Cron *cron, TimestampTz after, pg_tz *tz, TimestampTz *next)
@@ -208,15 +228,13 @@ next_by_wall(const Cron *cron, TimestampTz after, pg_tz *tz, TimestampTz *next)
 			for (int minute = 0; minute < 60; minute++)
 			{
 				struct pg_tm at = day;
-				int			zone;
 				TimestampTz t;
 
 				if (!HAS(cron->minutes, minute))
 					continue;
 				at.tm_hour = hour;
 				at.tm_min = minute;
-				zone = DetermineTimeZoneOffset(&at, tz);
-				if (tm2timestamp(&at, 0, &zone, &t) == 0 && t > after && (found < 0 || t < *next))
+				if (wall_to_timestamp(&at, tz, &t) && t > after && (found < 0 || t < *next))
 				{
 					if (found < 0)
 						found = hour;

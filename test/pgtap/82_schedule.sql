@@ -1,6 +1,6 @@
 -- Schedules, and what maintenance does.
 BEGIN;
-SELECT plan(69);
+SELECT plan(72);
 
 -- == cron ===================================================================
 
@@ -31,13 +31,16 @@ SELECT is(pg_temp.next('0 0 */10 * 1-5/2', '2026-01-01 00:00', n => 2), '2026-01
 SELECT is(pg_temp.next('0 0 13 * fri', '2026-01-01 00:00', n => 4), '2026-01-02 00:00, 2026-01-09 00:00, 2026-01-13 00:00, 2026-01-16 00:00', 'either day, where both are named');
 SELECT is(pg_temp.next('0 0 29 2 *', '2026-01-01 00:00'), '2028-02-29 00:00', 'leap years');
 SELECT is(pg_temp.next('0 0 29 2 *', '2096-03-01 00:00'), '2104-02-29 00:00', 'also where one is left out');
+SELECT is(pg_temp.next('0 0 29 2 */7', '2060-03-01 00:00'), '2088-02-29 00:00', 'on some day of the week');
 SELECT is(appdb.cron_next('0 0 31 2 *', now()), NULL, 'what never comes');
 SELECT is(pg_temp.next('@monthly', '2026-01-15 00:00', n => 2), '2026-02-01 00:00, 2026-03-01 00:00', 'names of schedules');
 SELECT is(pg_temp.next('0 0 1 1 *', '2026-12-31 23:59:59'), '2027-01-01 00:00', 'over the year');
 -- Berlin: 2026-03-29 02:00 is 03:00, 2026-10-25 03:00 is 02:00
 SELECT is(pg_temp.next('30 4 * * *', '2026-03-28 12:00', 'Europe/Berlin'), '2026-03-29 02:30', 'a time zone''s own time');
 SELECT is(pg_temp.next('30 2 * * *', '2026-03-28 12:00', 'Europe/Berlin', 2), '2026-03-29 01:30, 2026-03-30 00:30', 'a time that is left out comes after the jump');
-SELECT is(pg_temp.next('30 2 * * *', '2026-10-24 12:00', 'Europe/Berlin', 2), '2026-10-25 01:30, 2026-10-26 01:30', 'one that comes twice runs once');
+SELECT is(pg_temp.next('30 2 * * *', '2026-10-24 12:00', 'Europe/Berlin', 2), '2026-10-25 00:30, 2026-10-26 01:30', 'one that comes twice runs once, the first time');
+SELECT is(pg_temp.next('30 23 * * *', '2018-02-17 12:00', 'America/Sao_Paulo', 2), '2018-02-18 01:30, 2018-02-19 02:30', 'also before midnight');
+SELECT is(pg_temp.next('15,45 1-2 * * *', '2026-04-04 12:00', 'Australia/Lord_Howe', 4), '2026-04-04 14:15, 2026-04-04 14:45, 2026-04-04 15:45, 2026-04-04 16:15', 'and where half an hour does');
 SELECT is(pg_temp.next('0 * * * *', '2026-10-25 01:30', 'Europe/Berlin', 4), '2026-10-25 00:00, 2026-10-25 01:00, 2026-10-25 02:00, 2026-10-25 03:00', 'what runs every hour does so');
 SELECT is(pg_temp.next('0,20,30,40 2 * * *', '2026-10-03 12:00', 'Australia/Lord_Howe', 4), '2026-10-03 15:30, 2026-10-03 15:40, 2026-10-03 15:50, 2026-10-04 15:00', 'where half an hour is left out, what it had comes among the rest');
 SELECT is(pg_temp.next('0 * * * *', '2026-03-29 00:30', 'Europe/Berlin', 3), '2026-03-29 00:00, 2026-03-29 01:00, 2026-03-29 02:00', 'in spring too');
