@@ -287,6 +287,7 @@ BEGIN
 	FOR own IN
 		SELECT a.role, f AS signature
 		FROM app_data.access a JOIN pg_roles r ON r.rolname = a.role, unnest(appdb._grant_functions(a.level)) f
+		WHERE r.rolname <> current_user
 	LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', own.signature, own.role);
 	END LOOP;

@@ -377,6 +377,8 @@ BEGIN
 
 	FOR grantee IN
 		SELECT a.role, a.level FROM appdb._access() a JOIN pg_roles r ON r.rolname = a.role
+		-- the tables were given to one of these
+		WHERE r.oid <> (SELECT c.relowner FROM pg_class c WHERE c.oid = _sync_grants.entity)
 	LOOP
 		EXECUTE format('REVOKE ALL ON %s, appdb.%I FROM %I', entity, view, grantee.role);
 		PERFORM appdb._drop_service_policy(entity, grantee.role);
@@ -424,6 +426,15 @@ CREATE FUNCTION appdb._note_access(role pg_catalog.name, level pg_catalog.text) 
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._note_access(pg_catalog.name, pg_catalog.text) IS 'Internal: notes the access level of a role';
+
+-- A REVOKE takes back what the revoking role has granted, and what a superuser
+-- grants is granted by whom the function belongs to: so it takes one as each of
+-- those who have granted something.
+CREATE FUNCTION appdb._revoke_functions(role pg_catalog.name) RETURNS void
+	LANGUAGE c STRICT
+	SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'appdb__revoke_functions';
+COMMENT ON FUNCTION appdb._revoke_functions(pg_catalog.name) IS 'Internal: takes back the functions that a role was given, by whomever';
 
 CREATE FUNCTION appdb.grant_access(role pg_catalog.name, level pg_catalog.text)
 	RETURNS void
@@ -479,21 +490,22 @@ CREATE FUNCTION appdb.revoke_access(role pg_catalog.name)
 AS $$
 DECLARE
 	m record;
-	function text;
 	had bool;
 BEGIN
 	had := appdb._note_access(role, NULL);
-	IF NOT had OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = revoke_access.role) THEN
+	IF NOT had OR NOT EXISTS (SELECT FROM pg_roles r, pg_namespace n
+							  WHERE r.rolname = revoke_access.role AND n.nspname = 'app_data' AND r.oid <> n.nspowner) THEN
 		RETURN had;
 	END IF;
-	FOR m IN SELECT t.entity, t.view FROM appdb._managed_tables() t LOOP
+	FOR m IN
+		SELECT t.entity, t.view FROM appdb._managed_tables() t JOIN pg_class c ON c.oid = t.entity
+		WHERE pg_get_userbyid(c.relowner) <> role
+	LOOP
 		EXECUTE format('REVOKE ALL ON %s, appdb.%I FROM %I', m.entity, m.view, role);
 		PERFORM appdb._drop_service_policy(m.entity, role);
 	END LOOP;
 	EXECUTE format('REVOKE USAGE ON SCHEMA app_data FROM %I', role);
-	FOREACH function IN ARRAY appdb._grant_functions('service') LOOP
-		EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %I', function, role);
-	END LOOP;
+	PERFORM appdb._revoke_functions(role);
 	RETURN true;
 END
 $$;

@@ -295,6 +295,7 @@ BEGIN
 			   CASE WHEN r.oid IS NULL THEN format('SELECT appdb.revoke_access(%L);', a.role)
 					WHEN r.rolsuper THEN format('ALTER ROLE %I NOSUPERUSER;', a.role)
 					WHEN r.rolbypassrls THEN format('ALTER ROLE %I NOBYPASSRLS;', a.role)
+					WHEN r.oid = owner THEN format('SELECT appdb.revoke_access(%L);', a.role)
 					WHEN pg_has_role(r.oid, owner, 'USAGE') THEN format('REVOKE %s FROM %I;', owner::regrole, a.role)
 					ELSE format('REVOKE %I FROM %I;', v.role, a.role) END
 		FROM app_data.access a LEFT JOIN pg_roles r ON r.rolname = a.role
@@ -302,6 +303,10 @@ BEGIN
 						   WHERE s.level = 'service' AND a.level <> 'service' AND pg_has_role(r.oid, q.oid, 'MEMBER') ORDER BY s.role LIMIT 1) v ON true
 		WHERE r.oid IS NULL OR r.rolsuper OR (r.rolbypassrls AND a.level <> 'service') OR pg_has_role(r.oid, owner, 'USAGE') OR v.role IS NOT NULL
 		ORDER BY 2;
+	RETURN QUERY
+		SELECT 'error', format('role %s', f.role), 'it owned the tables before, and still has the rights of their owner in schema appdb: it can sign in as anybody',
+			   'SELECT appdb.install(); -- as a superuser'
+		FROM appdb._former_owners() f (role);
 	RETURN QUERY
 		SELECT 'warning', format('role %s', s.usename),
 			   format('%s client connections as it (%s): it is the owner of the tables or a superuser, for whom row security does not hold',
@@ -464,6 +469,13 @@ CREATE FUNCTION appdb._doctor(check_rows pg_catalog.bool)
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF NOT (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = 'app_data.schema_version'::regclass) THEN
+		RETURN QUERY SELECT 'error', 'schema app_data',
+			format('it belongs to role "%s", and its tables to role "%s": neither can work with them', current_user, pg_get_userbyid(c.relowner)),
+			format('ALTER SCHEMA app_data OWNER TO %s;', c.relowner::regrole)
+		FROM pg_class c WHERE c.oid = 'app_data.schema_version'::regclass;
+		RETURN;
+	END IF;
 	-- nothing more can be found out: the tables were given to another role, or restored without privileges
 	IF NOT has_schema_privilege('appdb', 'CREATE') OR NOT has_function_privilege('appdb._doctor_catalogs()', 'EXECUTE') THEN
 		RETURN QUERY SELECT 'error', 'schema appdb',

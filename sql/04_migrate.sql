@@ -28,9 +28,39 @@ AS $$
 		SELECT unnest(appdb._grant_functions('service')), true
 	) f (routine, grantable)
 	WHERE NOT EXISTS (SELECT FROM pg_proc p, aclexplode(p.proacl) a
-					  WHERE p.oid = f.routine::regprocedure AND a.privilege_type = 'EXECUTE' AND a.grantee = quote_ident($1)::regrole)
+					  WHERE p.oid = f.routine::regprocedure AND a.privilege_type = 'EXECUTE' AND a.grantee = quote_ident($1)::regrole
+						AND a.is_grantable >= f.grantable)
 $$;
 COMMENT ON FUNCTION appdb._owner_grants(pg_catalog.name) IS 'Internal: the statements that give the owner of the tables what it needs in schema appdb';
+
+-- Roles that were given that and own the tables no longer.  The extension's
+-- owner has given these functions with the grant option to nobody else.
+CREATE FUNCTION appdb._former_owners() RETURNS SETOF pg_catalog.name
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT r.rolname
+	FROM pg_proc p, pg_namespace n, aclexplode(p.proacl) a JOIN pg_roles r ON r.oid = a.grantee
+	WHERE p.oid = 'appdb.impersonate(uuid, boolean)'::regprocedure AND a.is_grantable AND a.grantor = p.proowner
+	  AND n.nspname = 'app_data' AND r.oid <> n.nspowner
+	ORDER BY r.rolname
+$$;
+COMMENT ON FUNCTION appdb._former_owners() IS 'Internal: roles with the rights of the owner of the tables in schema appdb who are not';
+
+-- The statements that take that back from them, with what they have handed on.
+CREATE FUNCTION appdb._former_owner_revokes() RETURNS SETOF pg_catalog.text
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('REVOKE ALL ON SCHEMA appdb FROM %I CASCADE', f.role) FROM appdb._former_owners() f (role)
+	UNION ALL
+	SELECT format('REVOKE ALL ON ROUTINE %s FROM %I CASCADE', p.oid::regprocedure, f.role)
+	FROM appdb._former_owners() f (role), pg_proc p
+	JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+	JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'appdb'
+	WHERE EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = quote_ident(f.role)::regrole AND a.grantor = p.proowner)
+$$;
+COMMENT ON FUNCTION appdb._former_owner_revokes() IS 'Internal: the statements that take back what a former owner of the tables was given';
 
 CREATE FUNCTION appdb.migrate() RETURNS pg_catalog.text
 	LANGUAGE c

@@ -43,6 +43,7 @@ PG_FUNCTION_INFO_V1(appdb_as_owner);
 PG_FUNCTION_INFO_V1(appdb_not_as_superuser);
 PG_FUNCTION_INFO_V1(appdb_explain_access);
 PG_FUNCTION_INFO_V1(appdb__calling_role);
+PG_FUNCTION_INFO_V1(appdb__revoke_functions);
 
 /*
  * Work with the rights of the owner of a table, as the actions of foreign keys
@@ -204,4 +205,45 @@ Datum
 appdb__calling_role(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_OID(appdb_as_owner_depth > 0 ? calling_role : GetUserId());
+}
+
+/*
+ * appdb._revoke_functions(role name) returns void
+ *		Takes the functions that appdb.grant_access() gives from a role, as each
+ *		of those who have granted one: the owner of the tables, one before, or,
+ *		where a superuser did, the owner of the extension.
+ */
+Datum
+appdb__revoke_functions(PG_FUNCTION_ARGS)
+{
+	Oid			argtype = NAMEOID;
+	Datum		arg = PG_GETARG_DATUM(0);
+	SPITupleTable *grants;
+	int			rc;
+
+	appdb_check_data_owner(GetUserId(), data_owner());
+	SPI_connect();
+	rc = SPI_execute_with_args("SELECT a.grantor, pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM %I', f, $1) "
+							   "FROM pg_catalog.unnest(appdb._grant_functions('service')) f "
+							   "JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) f::pg_catalog.regprocedure, "
+							   "pg_catalog.aclexplode(p.proacl) a JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee "
+							   "WHERE r.rolname OPERATOR(pg_catalog.=) $1",
+							   1, &argtype, &arg, NULL, true, 0);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
+	grants = SPI_tuptable;
+	for (uint64 i = 0; i < grants->numvals; i++)
+	{
+		bool		isnull;
+		Oid			userid;
+		int			sec_context;
+
+		GetUserIdAndSecContext(&userid, &sec_context);
+		SetUserIdAndSecContext(DatumGetObjectId(SPI_getbinval(grants->vals[i], grants->tupdesc, 1, &isnull)),
+							   sec_context | SECURITY_LOCAL_USERID_CHANGE);
+		appdb_run_sql(SPI_getvalue(grants->vals[i], grants->tupdesc, 2));
+		SetUserIdAndSecContext(userid, sec_context);
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
 }

@@ -173,31 +173,46 @@ extension_owner(Oid extoid)
 	return owner;
 }
 
-/*
- * What the owner of the tables needs in schema "appdb": its live views and
- * relation functions are made there, and a plain owner restores them there.
- * Dumps leave these grants out, as all that CREATE EXTENSION grants: it grants
- * them again when it attaches to the restored schema.
- */
+/* Run the statements that a query with a role's name for $1 gives. */
 static void
-grant_to_owner(Oid owner)
+run_statements(const char *query, Oid role)
 {
 	Oid			argtype = NAMEOID;
-	Datum		arg;
-	int			rc;
+	Datum		arg = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(role, false)));
 	SPITupleTable *statements;
+	int			save_nestlevel = NewGUCNestLevel();
+	int			rc;
 
-	if (superuser_arg(owner))
-		return;
-	arg = CStringGetDatum(GetUserNameFromId(owner, false));
-	arg = DirectFunctionCall1(namein, arg);
-	rc = SPI_execute_with_args("SELECT statement FROM appdb._owner_grants($1) statement",
-							   1, &argtype, &arg, NULL, false, 0);
+	/* the statements name types as they are called in there */
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	rc = SPI_execute_with_args(query, 1, &argtype, &arg, NULL, false, 0);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
 	statements = SPI_tuptable;
 	for (uint64 i = 0; i < statements->numvals; i++)
 		appdb_run_sql(SPI_getvalue(statements->vals[i], statements->tupdesc, 1));
+	AtEOXact_GUC(true, save_nestlevel);
+}
+
+/*
+ * What the owner of the tables needs in schema "appdb": its live views and
+ * relation functions are made there, and a plain owner restores them there.
+ * Dumps leave these grants out, as all that CREATE EXTENSION grants: it grants
+ * them again when it attaches to the restored schema.
+ *
+ * Who owned the tables before loses them: not in an extension's script, which
+ * would make what is left, also to others, what dumps leave out.
+ */
+static void
+grant_to_owner(Oid owner)
+{
+	if (!creating_extension &&
+		strcmp(appdb_text_of("SELECT pg_catalog.to_regprocedure('appdb._former_owner_revokes()') IS NOT NULL"), "t") == 0)
+		run_statements("SELECT statement FROM appdb._former_owner_revokes() statement", owner);
+	if (!superuser_arg(owner))
+		run_statements("SELECT statement FROM appdb._owner_grants($1) statement", owner);
 }
 
 /* Bring what is made of managed tables up to date.  The engine of 1.0 makes the relations of each by themselves. */

@@ -125,6 +125,48 @@ is "the new owner uses it" "$(as appdb_nobody -c "INSERT INTO appdb.users (name)
 	-c "SELECT (appdb.restore(entity, id)).rows FROM appdb.trash" -c "SELECT appdb.manage('app_data.users')" -c "SELECT object FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" \
 	"$(printf 'x\n1')"
 
+is "who owned them before has nothing any more" "$(as "$super" -c "SELECT count(*) FROM pg_proc AS p, aclexplode(p.proacl) AS a WHERE a.grantee = 'appdb_owner'::regrole" \
+	-c "SELECT has_schema_privilege('appdb_owner', 'appdb', 'CREATE')")" "$(printf '0\nf')"
+
+# the tables are given to the application's role, and to a superuser
+for level in app service; do
+	reset
+	as appdb_owner -c 'CREATE EXTENSION appdb' -c "SELECT appdb.grant_access('appdb_mallory', '$level'), appdb.grant_access('appdb_nobody', '$level')" >/dev/null
+	as "$super" -c 'REASSIGN OWNED BY appdb_owner TO appdb_nobody'
+	is "given to an application's role of level $level: install() helps" "$(as "$super" -c 'SELECT appdb.install()' \
+		-c "SELECT object, fix FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" "$(printf "attached\nrole appdb_nobody|SELECT appdb.revoke_access('appdb_nobody');")"
+	is "and so does what doctor() says" "$(as appdb_nobody -c "SELECT appdb.revoke_access('appdb_nobody')" -c "SELECT object FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" t
+	is "the new owner uses it" "$(as appdb_nobody -c "INSERT INTO appdb.users (name) VALUES ('x')" -c "DELETE FROM appdb.users RETURNING name" -c "SET client_min_messages = warning" -c "CALL appdb.purge('0')" -c 'SELECT count(*) FROM app_data.users')" \
+		"$(printf 'x\n0')"
+	is "others have what they had" "$(as appdb_mallory -c 'SELECT count(*) FROM appdb.users' -c "SELECT has_function_privilege('appdb.leave(uuid, uuid)', 'EXECUTE'), has_function_privilege('appdb.impersonate(uuid, boolean)', 'EXECUTE')")" \
+		"$(printf '0\nt|%s' "$([ $level = service ] && echo t || echo f)")"
+	is "which the new owner takes back" "$(as appdb_nobody -c "SELECT appdb.revoke_access('appdb_mallory')" \
+		-c "SELECT has_function_privilege('appdb_mallory', 'appdb.leave(uuid, uuid)', 'EXECUTE'), has_function_privilege('appdb_mallory', 'appdb.impersonate(uuid, boolean)', 'EXECUTE')")" "$(printf 't\nf|f')"
+	as appdb_nobody -c "SELECT appdb.grant_access('appdb_mallory', '$level')" >/dev/null
+	as "$super" -c "REASSIGN OWNED BY appdb_nobody TO \"$super\""
+	is "given to a superuser: doctor() names who still has rights" "$(as "$super" -c "SELECT object, fix FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" \
+		'role appdb_nobody|SELECT appdb.install(); -- as a superuser'
+	is "install() takes them" "$(as "$super" -c 'SELECT appdb.install()' -c "SELECT object FROM appdb.doctor() WHERE object NOT LIKE 'setting %'" \
+		-c "SELECT has_function_privilege('appdb_nobody', 'appdb.impersonate(uuid, boolean)', 'EXECUTE'), has_function_privilege('appdb_mallory', 'appdb.leave(uuid, uuid)', 'EXECUTE')")" "$(printf 'attached\nf|t')"
+done
+
+# the schema alone is given away
+reset
+as appdb_owner -c 'CREATE EXTENSION appdb'
+as "$super" -c 'ALTER SCHEMA app_data OWNER TO appdb_nobody'
+is "the schema alone is given away: doctor() says so" "$(as "$super" -c 'SELECT severity, object, fix FROM appdb.doctor()')" 'error|schema app_data|ALTER SCHEMA app_data OWNER TO appdb_owner;'
+
+# access that one has given another takes back
+reset
+as appdb_owner -c 'CREATE EXTENSION appdb'
+for roles in "$super appdb_owner" "appdb_owner $super" "$super $super" "appdb_owner appdb_owner"; do
+	for what in "revoke_access('appdb_nobody')" "grant_access('appdb_nobody', 'readonly')"; do
+		as "${roles% *}" -c "SELECT appdb.grant_access('appdb_nobody', 'service')" >/dev/null
+		is "${roles/ / gives, }: $what" "$(as "${roles#* }" -c "SELECT FROM appdb.$what" -c "SELECT count(*) FROM pg_proc AS p, aclexplode(p.proacl) AS a WHERE a.grantee = 'appdb_nobody'::regrole")" 0
+	done
+done
+like "others take nothing back" "$(as appdb_mallory -c "SELECT appdb._revoke_functions('appdb_owner')")" 'must have the privileges of the owner'
+
 # == what is in the way =====================================================
 
 reset
