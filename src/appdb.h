@@ -114,6 +114,7 @@ extern const AppdbLinks *appdb_get_links(Relation rel);
 /* guard.c: no live child of a deleted parent */
 extern Oid	appdb_id_index(Relation rel);
 extern HeapTuple appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted);
+extern void appdb_guard_lock_parents(Relation rel, HeapTuple tup);
 extern void appdb_guard_forget(void);
 
 /* reference.c: no reference to what the caller may not see */

@@ -358,6 +358,33 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 }
 
 /*
+ * Lock the parents of a row that is to be locked and brought back: from the top
+ * down, as whoever brings a parent back comes to the row.  Whether they are live
+ * is asked when it comes back.
+ */
+void
+appdb_guard_lock_parents(Relation rel, HeapTuple tup)
+{
+	int			nparents = appdb_get_links(rel)->nparents;
+
+	for (int i = 0; i < nparents; i++)
+	{
+		/* the links can be read anew when a parent is opened */
+		const AppdbLinks *links = appdb_get_links(rel);
+		AppdbLink	link;
+		Datum		deleted_at;
+		bool		isnull;
+
+		if (i >= links->nparents)
+			break;
+		link = links->parents[i];
+		if (refers(&link, RelationGetDescr(rel), NULL, tup))
+			(void) parent_is_live(&link, heap_getattr(tup, link.child_columns[link.key], RelationGetDescr(rel), &isnull),
+								  &deleted_at);
+	}
+}
+
+/*
  * Called for each changed row by the trigger for timestamps, which fires last
  * among the BEFORE triggers too.
  */

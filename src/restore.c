@@ -238,12 +238,29 @@ check_row_security(Relation rel, Datum *ids, int nids)
 }
 
 /*
- * Lock the rows, always in the same order, so that two restores do not
- * deadlock.  They must be there, and deleted.
+ * Lock the rows, always in the same order, and their parents before, so that
+ * two restores do not deadlock.  They must be there, and deleted.
  */
 static void
-lock_rows(Oid relid, Datum *ids, int nids)
+lock_rows(Relation rel, Datum *ids, int nids)
 {
+	Oid			relid = RelationGetRelid(rel);
+	SPITupleTable *rows;
+
+	select_rows(psprintf("SELECT c FROM %s c WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND deleted_at IS NOT NULL ORDER BY id",
+						 appdb_qualified_name(relid)),
+				UUIDARRAYOID, uuid_array(ids, nids));
+	rows = SPI_tuptable;
+	for (uint64 i = 0; i < rows->numvals; i++)
+	{
+		bool		isnull;
+		HeapTupleData tup = {0};
+
+		tup.t_data = DatumGetHeapTupleHeader(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
+		tup.t_len = HeapTupleHeaderGetDatumLength(tup.t_data);
+		appdb_guard_lock_parents(rel, &tup);
+	}
+
 	select_rows(psprintf("SELECT id::pg_catalog.uuid, deleted_at FROM %s WHERE id OPERATOR(pg_catalog.=) ANY ($1) "
 						 "ORDER BY id FOR UPDATE", appdb_qualified_name(relid)),
 				UUIDARRAYOID, uuid_array(ids, nids));
@@ -595,7 +612,7 @@ restore_rows(FunctionCallInfo fcinfo, Oid entity, Datum *ids, int nids)
 
 	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
 
-	lock_rows(relid, ids, nids);
+	lock_rows(rel, ids, nids);
 	restore_in_order(&restore, rel, ids, nids);
 
 	SetUserIdAndSecContext(userid, sec_context);
