@@ -18,6 +18,9 @@
  *
  * The worker acts with the rights of the tables' owner, batch by batch, each a
  * transaction.  Purging deleted rows, once an hour, is a session of the owner's.
+ *
+ * Where a subscription brings rows of app_data it rests: they are looked after
+ * where they come from, by the schedules and settings that hold there.
  */
 #include "appdb.h"
 
@@ -31,6 +34,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_subscription_rel.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
@@ -81,6 +85,7 @@ typedef struct DatabaseState
 {
 	Oid			oid;
 	int64		without;		/* when it was seen not to have the extension */
+	bool		subscribes;		/* to rows of app_data, as far as the log knows */
 	int64		not_before[NSTEPS];	/* when a step is due again, if not in the next round */
 	int			failures[NSTEPS];	/* how often it has failed in a row */
 	int64		purged;			/* when deleted rows were purged */
@@ -510,6 +515,30 @@ has_extension(void)
 	return result;
 }
 
+/* does a subscription bring rows of the tables?  Also while it is disabled: it may go on. */
+static bool
+subscribes(void)
+{
+	bool		result = false;
+	Oid			nsp;
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tup;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
+	rel = table_open(SubscriptionRelRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (!result && (tup = heap_getnext(scan, ForwardScanDirection)) != NULL)
+		result = get_rel_namespace(((Form_pg_subscription_rel) GETSTRUCT(tup))->srrelid) == nsp;
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	return result;
+}
+
 /*
  * The owner of the tables, whose session a purge is; before 17 a session
  * needs a role that can log in.
@@ -563,6 +592,16 @@ appdb_worker_main(Datum arg)
 		proc_exit(0);
 	}
 	state->without = 0;
+	if (subscribes())
+	{
+		if (!state->subscribes)
+			ereport(LOG,
+					(errmsg("maintenance of appdb rests in this database: a subscription brings rows of schema \"%s\"", APPDB_DATA_SCHEMA),
+					 errhint("It begins when the subscription is dropped.")));
+		state->subscribes = true;
+		proc_exit(0);
+	}
+	state->subscribes = false;
 
 	for (int i = 0; i < NSTEPS; i++)
 	{

@@ -33,7 +33,7 @@ if need_packages "ls $("$PG_CONFIG" --pkglibdir)/pg_cron.so" "postgresql-$PG_MAJ
 fi
 
 cluster_create worker
-cluster_configure "fsync = off" "shared_preload_libraries = 'appdb'" "appdb.worker = off" "appdb.worker_naptime = 1" "max_connections = 20"
+cluster_configure "fsync = off" "shared_preload_libraries = 'appdb'" "appdb.worker = off" "appdb.worker_naptime = 1" "max_connections = 20" "wal_level = logical"
 cluster_start
 
 q() {
@@ -219,6 +219,23 @@ is "DROP DATABASE" "$(DB=postgres q -c "DROP DATABASE two")" ""
 q -c "CREATE EXTENSION appdb" -c "INSERT INTO app_data.verifications (identifier, value, expires_at) VALUES ('a', 'b', now() - interval '2 d')"
 DB=owned q -c "INSERT INTO app_data.verifications (identifier, value, expires_at) VALUES ('a', 'b', now() - interval '2 d')"
 DB=owned until_true "SELECT count(*) = 0 FROM app_data.verifications" "the others are still served"
+
+# -- rows that a subscription brings: what they come from looks after them, with its own schedules and settings
+DB=postgres q -c "CREATE DATABASE fed"
+DB=fed q -c "CREATE EXTENSION appdb" -c "ALTER DATABASE fed SET appdb.retention = '0'"
+q -c "CREATE PUBLICATION fed FOR TABLE app_data.tasks" -c "SELECT pg_create_logical_replication_slot('fed', 'pgoutput')" >/dev/null
+DB=fed q -c "CREATE SUBSCRIPTION fed CONNECTION 'host=$CLUSTER user=postgres dbname=one' PUBLICATION fed WITH (create_slot = false, copy_data = false)"
+DB=fed until_true "SELECT position('a subscription brings rows of schema \"app_data\"' IN pg_read_file('$CLUSTER/log')) > 0" "the log says that the worker rests at a subscriber"
+DB=fed work_to_do
+fed=$(DB=fed q -f test/rows.sql | md5sum)
+for i in 1 2 3; do
+	DB=owned q -c "INSERT INTO app_data.verifications (identifier, value, expires_at) VALUES ('a', 'b', now() - interval '2 d')"
+	DB=owned until_true "SELECT count(*) = 0 FROM app_data.verifications" "others are served"
+done
+is "every row is as it came" "$(DB=fed q -f test/rows.sql | md5sum)" "$fed"
+is "the log says it once" "$(grep -c 'rests in this database' "$CLUSTER/log")" 1
+DB=fed q -c "DROP SUBSCRIPTION fed" >/dev/null
+DB=fed until_true "$done_work" "it begins when the subscription is dropped"
 
 # -- a standby
 primary=$CLUSTER
