@@ -605,6 +605,17 @@ BEGIN
 			HINT = 'Do not partition the parent, or do without the foreign key.';
 	END LOOP;
 
+	-- the engine writes microseconds there, whatever the column says; who loads a dump rounds them
+	FOR col IN
+		SELECT format_type(a.atttypid, a.atttypmod) AS type FROM pg_attribute a
+		WHERE a.attrelid = _manage_table.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped AND a.atttypmod BETWEEN 0 AND 5
+	LOOP
+		RAISE WARNING USING
+			MESSAGE = format('column "deleted_at" of table "%s" is of type %s', entity, col.type),
+			DETAIL = 'Its microseconds tell one deletion from another. When a dump is restored they are lost, and rows of several deletions can become those of one.',
+			HINT = format('SELECT appdb.unmanage(%L); ALTER TABLE %s ALTER COLUMN deleted_at TYPE timestamptz; then manage it again.', entity, entity);
+	END LOOP;
+
 	-- what is unique among deleted rows, too
 	FOR col IN
 		SELECT c.relname, i.indexrelid, pg_get_indexdef(i.indexrelid) AS definition

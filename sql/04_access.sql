@@ -103,7 +103,7 @@ CREATE FUNCTION appdb.has_file_permission(space_id pg_catalog.uuid, file_id pg_c
 	SUPPORT appdb._file_support
 	AS 'MODULE_PATHNAME', 'appdb_has_file_permission';
 COMMENT ON FUNCTION appdb.has_file_permission(pg_catalog.uuid, pg_catalog.uuid, pg_catalog.text) IS
-'Whether a row of file_permissions allows the user who is asking something with a file: one for this user, or one for everyone in a space where they are a member.
+'Whether a row of file_permissions allows the user who is asking something with a file: one for this user, or one for everyone in a space where they are a member (not an admin, who may do all of it anyway).
 space_id, file_id: the file; permission: read, write or manage, of which each allows what those before it do. What a role in the space allows besides is another question. Errors: 22023 for another permission.';
 
 CREATE FUNCTION appdb.my_files(permission pg_catalog.text) RETURNS pg_catalog.uuid[]

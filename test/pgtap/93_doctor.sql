@@ -97,6 +97,18 @@ ALTER VIEW appdb.notes RESET (security_invoker);
 SELECT pg_temp.finds('error | appdb.notes | it is not security_invoker: whoever may read it sees the rows of all tenants | ALTER VIEW appdb.notes SET (security_invoker = true);', 'a live view that goes around row security');
 ROLLBACK TO start;
 
+CREATE TABLE app_data.tools (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz(3));
+ALTER TABLE app_data.tools ENABLE ROW LEVEL SECURITY; CREATE POLICY readers ON app_data.tools FOR SELECT USING (true);
+SET LOCAL client_min_messages = error;
+SELECT appdb.manage('app_data.tools');
+SET LOCAL client_min_messages = warning;
+SELECT pg_temp.finds('warning | app_data.tools | column "deleted_at" is of type timestamp(3) with time zone: when a dump is restored, rows of several deletions can become those of one | SELECT appdb.unmanage(''app_data.tools''); ALTER TABLE app_data.tools ALTER COLUMN deleted_at TYPE timestamptz; SELECT appdb.manage(''app_data.tools'');  -- with the options that it has', 'a deleted_at that a restored dump rounds');
+SET LOCAL appdb.allow_drop = on;
+SELECT appdb.unmanage('app_data.tools'); ALTER TABLE app_data.tools ALTER COLUMN deleted_at TYPE timestamptz; SELECT appdb.manage('app_data.tools');
+RESET appdb.allow_drop;
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'and what it says to type helps');
+ROLLBACK TO start;
+
 ALTER TABLE app_data.notes DISABLE TRIGGER zz_appdb_guard;
 SELECT pg_temp.finds('error | app_data.notes | trigger "zz_appdb_guard" is disabled | ALTER TABLE app_data.notes ENABLE TRIGGER zz_appdb_guard;', 'a trigger that is disabled');
 ROLLBACK TO start;

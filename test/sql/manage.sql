@@ -25,9 +25,11 @@ ALTER TABLE public.articles ADD deleted_at date;
 SELECT appdb.unmanage('public.articles');
 ALTER TABLE public.articles ADD deleted_at date;
 SELECT appdb.manage('public.articles');
-ALTER TABLE public.articles ALTER deleted_at TYPE timestamptz, ALTER deleted_at SET NOT NULL;
+ALTER TABLE public.articles ALTER deleted_at TYPE timestamptz(3), ALTER deleted_at SET NOT NULL;
 SELECT appdb.manage('public.articles');
 ALTER TABLE public.articles ALTER COLUMN deleted_at DROP NOT NULL;
+SELECT appdb.manage('public.articles');
+SELECT appdb.unmanage('public.articles'); ALTER TABLE public.articles ALTER COLUMN deleted_at TYPE timestamptz;
 SELECT appdb.manage('public.articles');
 
 -- == arguments ===============================================================
