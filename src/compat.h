@@ -153,6 +153,21 @@
 #define compat_LockHeldByMe(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
+/* foreign keys with a period, which is their last column: 18 */
+#if PG_VERSION_NUM >= 180000
+#define compat_has_period(con) ((con)->conperiod)
+#else
+#define compat_has_period(con) false
+#endif
+
+/* columns of an expression that are generated when they are read (18) */
+#if PG_VERSION_NUM >= 180000
+#define compat_expand_generated_columns(expr, rel) \
+	((Expr *) expand_generated_columns_in_expr((Node *) (expr), rel, 1))
+#else
+#define compat_expand_generated_columns(expr, rel) (expr)
+#endif
+
 /* a lock that is not to be had is logged on request (18) */
 #if PG_VERSION_NUM >= 180000
 #define compat_ConditionalLockTuple(rel, tid, mode) ConditionalLockTuple(rel, tid, mode, false)

@@ -16,6 +16,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "rewrite/rewriteHandler.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -88,7 +89,8 @@ prepare(Relation rel, char command, MemoryContext context)
 				continue;
 			}
 			if (policy->qual != NULL)
-				state = ExecPrepareExpr(copyObject(policy->qual), policies->estate);
+				state = ExecPrepareExpr(compat_expand_generated_columns(copyObject(policy->qual), rel),
+										policies->estate);
 			if (policy->permissive)
 				policies->permissive = lappend(policies->permissive, state);
 			else
