@@ -35,6 +35,20 @@ GRANT SELECT ON appdb.managed TO PUBLIC;
 
 -- Raises unless the table follows the conventions; returns whether it has
 -- deleted_at.
+-- The pairs of columns that say which row a foreign key refers to.  The period
+-- of one that has a period (18) does not: where one refers to the id, that does.
+CREATE FUNCTION appdb._key_columns(key pg_catalog.pg_constraint,
+								   OUT child pg_catalog.int2, OUT parent pg_catalog.int2, OUT n pg_catalog.int8)
+	RETURNS SETOF pg_catalog.record
+	LANGUAGE sql STABLE ROWS 2
+AS $$
+	SELECT u.child, u.parent, u.n
+	FROM ROWS FROM (pg_catalog.unnest(key.conkey), pg_catalog.unnest(key.confkey)) WITH ORDINALITY AS u (child, parent, n)
+	WHERE u.n OPERATOR(pg_catalog.=) 1 OR u.n OPERATOR(pg_catalog.<) pg_catalog.cardinality(key.conkey)
+	   OR COALESCE(pg_catalog.to_jsonb(key) OPERATOR(pg_catalog.->>) 'conperiod', 'false') OPERATOR(pg_catalog.<>) 'true'
+$$;
+COMMENT ON FUNCTION appdb._key_columns(pg_catalog.pg_constraint) IS 'Internal: the columns by which a foreign key refers to a row';
+
 CREATE FUNCTION appdb._check_conventions(entity pg_catalog.regclass)
 	RETURNS pg_catalog.bool
 	LANGUAGE plpgsql STABLE

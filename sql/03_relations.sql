@@ -34,7 +34,7 @@ WITH m AS MATERIALIZED (
 		SELECT array_agg(a.attname ORDER BY u.n) AS columns,
 			   array_agg(f.attname ORDER BY u.n) AS to_columns,
 			   array_agg(a.attnum ORDER BY u.n) AS attnums
-		FROM unnest(c.conkey, c.confkey) WITH ORDINALITY u (child, parent, n)
+		FROM appdb._key_columns(c) u
 		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = u.child
 		JOIN pg_attribute f ON f.attrelid = c.confrelid AND f.attnum = u.parent) cols
 	JOIN pg_attribute k ON k.attrelid = c.conrelid

@@ -399,9 +399,9 @@ BEGIN
 		FROM pg_constraint c
 		JOIN appdb.managed child ON child.entity = c.conrelid
 		JOIN appdb.managed parent ON parent.entity = c.confrelid
-		CROSS JOIN LATERAL unnest(c.conkey, c.confkey) WITH ORDINALITY u (conkey, confkey, n)
-		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = u.conkey
-		JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = u.confkey
+		CROSS JOIN LATERAL appdb._key_columns(c) u
+		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = u.child
+		JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = u.parent
 		WHERE c.contype = 'f' AND c.conparentid = 0
 		  AND NOT EXISTS (SELECT FROM appdb._out_of_reach() r WHERE r.obstacle IN (child.entity, parent.entity))
 		GROUP BY c.oid, c.conname, c.confdeltype, child.entity, child.name, child.soft_delete, child.relations, parent.entity, parent.soft_delete

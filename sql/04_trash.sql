@@ -201,7 +201,7 @@ AS $$
 	SELECT f.confrelid, string_agg(format('c.%I OPERATOR(pg_catalog.=) p.%I', a.attname, p.attname), ' AND ')
 	FROM app_data.managed m
 	JOIN pg_constraint f ON f.conrelid = m.entity AND f.contype = 'f' AND f.conparentid = 0
-	CROSS JOIN LATERAL unnest(f.conkey, f.confkey) u (child, parent)
+	CROSS JOIN LATERAL appdb._key_columns(f) u
 	JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = u.child
 	JOIN pg_attribute p ON p.attrelid = f.confrelid AND p.attnum = u.parent
 	WHERE m.entity = _goes_with.entity
@@ -282,7 +282,7 @@ AS $$
 	FROM (SELECT DISTINCT d.objid FROM pg_depend d
 		  WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = entity AND d.classid = 'pg_constraint'::regclass) d
 	JOIN pg_constraint f ON f.oid = d.objid
-	CROSS JOIN LATERAL unnest(f.conkey, f.confkey) u (child, parent)
+	CROSS JOIN LATERAL appdb._key_columns(f) u
 	JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = u.child
 	JOIN pg_attribute p ON p.attrelid = f.confrelid AND p.attnum = u.parent
 	WHERE f.confrelid = entity AND f.contype = 'f' AND f.conparentid = 0

@@ -150,6 +150,9 @@ make_link(AppdbLink *link, HeapTuple tup, TupleDesc desc, Relation child, Relati
 	link->parent = RelationGetRelid(parent);
 	link->ncolumns = key_columns(tup, desc, Anum_pg_constraint_conkey, link->child_columns);
 	(void) key_columns(tup, desc, Anum_pg_constraint_confkey, link->parent_columns);
+	/* the last is a period, which is not the same in both: the id says which row */
+	if (compat_has_period(con))
+		link->ncolumns--;
 	link->child_deleted_at = attribute(child, "deleted_at", TIMESTAMPTZOID);
 
 	/* the key column is the one that refers to the parent's id */
