@@ -307,6 +307,14 @@ push_snapshot_of_now(void)
 		PushActiveSnapshot(GetLatestSnapshot());
 }
 
+static Rank
+rank_in(HTAB *table, const pg_uuid_t *id)
+{
+	Membership *entry = hash_search(table, id, HASH_FIND, NULL);
+
+	return entry ? entry->rank : RANK_NONE;
+}
+
 static void
 load_memberships(Memberships *memberships, const pg_uuid_t *user)
 {
@@ -369,6 +377,8 @@ load_memberships(Memberships *memberships, const pg_uuid_t *user)
 	memberships->files_context = NULL;
 	memberships->files_valid = false;
 	memset(&memberships->last, 0, sizeof(Membership));
+	/* a space can have the id 0 */
+	memberships->last.rank = rank_in(spaces, &memberships->last.id);
 	memberships->valid = true;
 	note_loading();
 }
@@ -418,14 +428,6 @@ get_memberships(bool accept)
 	}
 	current = found;
 	return found;
-}
-
-static Rank
-rank_in(HTAB *table, const pg_uuid_t *id)
-{
-	Membership *entry = hash_search(table, id, HASH_FIND, NULL);
-
-	return entry ? entry->rank : RANK_NONE;
 }
 
 static Rank

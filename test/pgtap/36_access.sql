@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(120);
+SELECT plan(121);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -380,6 +380,11 @@ SELECT is(public.conditions('SELECT count(*) FROM appdb.messages WHERE id = publ
 SELECT is((SELECT public.act(3, 'SELECT count(*) FROM appdb.messages')), '2', 'an author reads all of theirs, the index condition being one of two');
 SELECT is((SELECT public.act(5, 'SELECT count(*) FROM appdb.messages')), '1', 'another member what is not private');
 SELECT is((SELECT public.act(5, 'SELECT count(*) FROM appdb.message_files')), '1', 'nor the files of what is');
+
+-- == a space with the id 0 ==================================================
+
+INSERT INTO appdb.spaces (id, owner_id, name) VALUES ('00000000-0000-0000-0000-000000000000', public.u(5), 'Mine');
+SELECT is((SELECT public.act(5, $$SELECT appdb.is_member('00000000-0000-0000-0000-000000000000')$$)), 'true', 'it is a space like any other');
 
 SELECT * FROM finish();
 ROLLBACK;
