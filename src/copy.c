@@ -11,8 +11,8 @@
  * whoever gives the command, and the data comes from the client, the rows are
  * read as COPY does and then inserted by one INSERT ... SELECT through the
  * view, so that policies, privileges and triggers are those of an INSERT.
- * What an INSERT cannot do (a WHERE clause, FREEZE, ON_ERROR) and files of the
- * server are left to PostgreSQL, which refuses them.
+ * What an INSERT cannot do (a WHERE clause, FREEZE, ON_ERROR, DEFAULT) and files
+ * of the server are left to PostgreSQL, which refuses them.
  *
  * COPY ... TO from a view is what PostgreSQL's hint says: COPY (SELECT ...) TO.
  */
@@ -97,7 +97,8 @@ insert_will_do(CopyStmt *stmt)
 	{
 		const char *option = lfirst_node(DefElem, lc)->defname;
 
-		if (strcmp(option, "freeze") == 0 || strcmp(option, "on_error") == 0)
+		/* the view has no defaults: those are the table's */
+		if (strcmp(option, "freeze") == 0 || strcmp(option, "on_error") == 0 || strcmp(option, "default") == 0)
 			return false;
 	}
 	return true;

@@ -107,6 +107,7 @@ ROLLBACK;
 -- what an INSERT cannot do, or a client did not send
 \copy appdb.item (name, size) FROM /dev/null WHERE size < 5
 \copy appdb.item (name, size) FROM /dev/null (FREEZE)
+\copy appdb.item (name, size) FROM /dev/null (DEFAULT 'x')
 COPY appdb.item (name, size) FROM '/dev/null';
 SELECT count(*) FROM appdb.item;
 RESET ROLE;
