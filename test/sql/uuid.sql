@@ -221,6 +221,7 @@ SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
 SET max_parallel_workers_per_gather = 2;
+SET compute_query_id = off;
 EXPLAIN (VERBOSE, COSTS OFF) SELECT appdb.uuidv7() FROM uuid_rows;
 SELECT count(DISTINCT u), count(DISTINCT right(u::text, 12)) FROM (SELECT appdb.uuidv7() AS u FROM uuid_rows OFFSET 0) s;
 DROP TABLE uuid_rows;
