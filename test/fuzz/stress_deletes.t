@@ -289,18 +289,18 @@ sub expect_gone {
 				next unless $p == $row;
 				if ($fk->{action} eq 'CASCADE') { push @todo, $c unless $e->{gone}{ key($c) }++ }
 				elsif ($fk->{action} =~ /SET/) { $e->{set}{ key($c) }{ $fk->{key} } = undef }
-				elsif ($e->{gone}{ key($c) }) { $e->{may}{$_} = 1 for '23503', '23001' }
 			}
 		}
 	}
 	# in what is left something may refer to what is not
 	for my $fk (@fks) {
 		next if $fk->{deferred} && $in_transaction;
+		next if $fk->{action} =~ /SET|CASCADE/;
 		for my $c (values %{ $s->{ $fk->{child} } }) {
-			next if $e->{gone}{ key($c) };
 			my $p = parent_of($s, $fk, $c) or next;
 			next unless $e->{gone}{ key($p) };
-			next if $fk->{action} =~ /SET|CASCADE/;
+			# it is asked before or after another foreign key has removed the row
+			if ($e->{gone}{ key($c) }) { $e->{may}{$_} = 1 for '23503', '23001'; next }
 			# which another foreign key may have undone
 			if (exists $e->{set}{ key($c) } && exists $e->{set}{ key($c) }{ $fk->{key} }) { $e->{may}{23503} = 1; next }
 			$e->{must}{$_} = key($c) for '23503', '23001';
