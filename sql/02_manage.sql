@@ -635,7 +635,7 @@ BEGIN
 		SELECT c.relname, i.indexrelid, pg_get_indexdef(i.indexrelid) AS definition
 		FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 		WHERE i.indrelid = _manage_table.entity AND soft_delete AND i.indisunique AND NOT i.indisprimary
-		  AND COALESCE(pg_get_expr(i.indpred, i.indrelid), '') !~ '\mdeleted_at IS NULL'
+		  AND COALESCE(pg_get_expr(i.indpred, i.indrelid), '') !~ '[[:<:]]deleted_at IS NULL'
 		  AND NOT EXISTS (SELECT FROM pg_attribute a
 						  WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) AND a.attname IN ('id', 'deleted_at'))
 		ORDER BY c.relname

@@ -223,6 +223,12 @@ BEGIN
 						  WHERE a.attrelid = c.confrelid AND a.attnum = ANY (c.confkey) AND a.attname = 'id')
 		ORDER BY 2, c.conname;
 	RETURN QUERY
+		SELECT 'warning', m.entity::text,
+			   format('tables inherit from it (%s): a DELETE in its live view marks their rows, and nothing that refers to them', string_agg(format('"%s"', i.inhrelid::regclass), ', ' ORDER BY i.inhrelid::regclass::text)),
+			   'Make it a partitioned table, or manage tables that do not inherit.'
+		FROM appdb._managed_tables() m JOIN pg_inherits i ON i.inhparent = m.entity JOIN pg_class c ON c.oid = m.entity AND c.relkind = 'r'
+		GROUP BY m.entity ORDER BY 2;
+	RETURN QUERY
 		SELECT 'warning', i.indexrelid::regclass::text,
 			   format('the index is invalid: building it was not finished; it costs every write to "%s" and serves no query', i.indrelid::regclass),
 			   CASE WHEN i.indisunique THEN format('REINDEX INDEX CONCURRENTLY %s;  -- it is to be unique: remove duplicates first', i.indexrelid::regclass)

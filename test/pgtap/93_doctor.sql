@@ -179,6 +179,10 @@ ALTER TABLE app_data.notes ADD FOREIGN KEY (author_name) REFERENCES app_data.use
 SELECT pg_temp.finds('warning | app_data.notes | foreign key "notes_author_name_fkey" does not refer to the "id" of "app_data.users": soft deletes do not follow it | Refer to the id, alone or with other columns.', 'a foreign key that soft deletes do not follow');
 ROLLBACK TO start;
 
+CREATE TABLE public.old_notes () INHERITS (app_data.notes);
+SELECT pg_temp.finds('warning | app_data.notes | tables inherit from it ("public.old_notes"): a DELETE in its live view marks their rows, and nothing that refers to them | Make it a partitioned table, or manage tables that do not inherit.', 'a table that others inherit from');
+ROLLBACK TO start;
+
 -- a parent whose rows are deleted for good, beside others
 CREATE TABLE public.codes (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);
 CREATE TABLE public.uses (id uuid PRIMARY KEY, code_id uuid REFERENCES codes, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);

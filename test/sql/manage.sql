@@ -67,6 +67,9 @@ ALTER TABLE public.articles ADD code int UNIQUE, ADD UNIQUE (code, id);
 CREATE UNIQUE INDEX articles_live_code ON public.articles (code) WHERE code > 0 AND deleted_at IS NULL;
 CREATE UNIQUE INDEX articles_upper ON public.articles (upper(title)) WHERE title <> '';
 SELECT appdb.manage('public.articles');
+-- backslashes mean something else in older clients' sessions
+SET LOCAL standard_conforming_strings = off;
+SELECT appdb.manage('public.articles');
 ROLLBACK;
 
 -- == what is kept, and what follows the table ================================
