@@ -5,6 +5,8 @@ CREATE TABLE app_data.schema_version (
 	changed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 CREATE UNIQUE INDEX schema_version_one_row ON app_data.schema_version ((true));
+-- a publication of all tables refuses updates of those that have no identity
+ALTER TABLE app_data.schema_version REPLICA IDENTITY FULL;
 COMMENT ON TABLE app_data.schema_version IS 'Version of the tables in this schema (one row); appdb.version() is that of the engine';
 COMMENT ON COLUMN app_data.schema_version.version IS 'Version of appdb that the tables are at';
 COMMENT ON COLUMN app_data.schema_version.changed_at IS 'When they reached it';

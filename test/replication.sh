@@ -86,7 +86,7 @@ is "the subscriber can go on by itself" "$(sql -d subscriber -c 'ALTER SUBSCRIPT
 drop
 sql -d postgres -c 'CREATE DATABASE publisher' -c 'CREATE DATABASE subscriber' || exit 1
 sql -d publisher -c 'CREATE EXTENSION appdb' -f test/fixture.sql >/dev/null || exit 1
-sql -d subscriber -c 'CREATE EXTENSION appdb' -c 'SET appdb.allow_drop = on' -c 'TRUNCATE app_data.schema_version, app_data.managed' || exit 1
+sql -d subscriber -c 'CREATE EXTENSION appdb' -c 'SET appdb.allow_drop = on' -c 'TRUNCATE app_data.schema_version, app_data.managed, app_data.access' || exit 1
 sql -d publisher -c 'CREATE PUBLICATION appdb_test FOR TABLES IN SCHEMA app_data' -c "SELECT pg_create_logical_replication_slot('appdb_test', 'pgoutput')" >/dev/null || exit 1
 sql -d subscriber -c "CREATE SUBSCRIPTION appdb_test CONNECTION 'host=$PGHOST port=${PGPORT:-5432} user=${PGUSER:-postgres} dbname=publisher' PUBLICATION appdb_test WITH (create_slot = false, slot_name = 'appdb_test')" || exit 1
 for _ in $(seq 600); do
@@ -103,4 +103,14 @@ caught_up
 is "and what happens meanwhile" "$(all_rows subscriber)" "$(all_rows publisher)"
 is "the application goes on there" "$(sql -d subscriber -c 'DROP SUBSCRIPTION appdb_test' -c "SELECT sum(rows) > 1 FROM appdb.trash t, appdb.restore(t.entity, t.id) WHERE t.label = 'Shared'" \
 	-c "SELECT object FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" t
+
+# == an upgrade where all tables are published ==============================
+
+for f in sql/released/appdb--*.sql; do
+	version=${f##*/appdb--}
+	version=${version%.sql}
+	sql -d postgres -c 'DROP DATABASE publisher WITH (FORCE)' -c 'CREATE DATABASE publisher' || exit 1
+	sql -d publisher -c "CREATE EXTENSION appdb VERSION '$version'" -f test/fixture.sql -c 'CREATE PUBLICATION everything FOR ALL TABLES' >/dev/null || exit 1
+	is "an upgrade from $version" "$(sql -d publisher -c 'ALTER EXTENSION appdb UPDATE' -c 'CALL appdb.migrate_online()' -c 'SELECT version = appdb.version() FROM app_data.schema_version' | tail -n 1)" t
+done
 done_testing

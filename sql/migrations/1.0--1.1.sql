@@ -19,6 +19,9 @@ COMMENT ON COLUMN app_data.accounts.provider_id IS
 COMMENT ON COLUMN app_data.messages.parts IS
 	'The message in parts (text, tool calls, reasoning, files ...) as a JSON array, for clients that keep it so.';
 
+-- A publication of all tables refuses updates of those that have no identity.
+ALTER TABLE app_data.schema_version REPLICA IDENTITY FULL;
+
 -- == online
 
 CREATE INDEX CONCURRENTLY chats_search_idx
