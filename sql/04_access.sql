@@ -352,10 +352,10 @@ CREATE FUNCTION appdb._access(OUT role pg_catalog.name, OUT level pg_catalog.tex
 	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._access() IS 'Internal: the roles that appdb.grant_access() has given something';
 
--- Privileges on one table and its live view.  Secrets (tokens, passwords) are
--- the servers': a live view needs the privilege for all columns, so whole
--- tables are left out.
-CREATE FUNCTION appdb._sync_grants(entity pg_catalog.regclass)
+-- Privileges of a role on one table and its live view.  Secrets (tokens,
+-- passwords) are the servers': a live view needs the privilege for all columns,
+-- so whole tables are left out.
+CREATE FUNCTION appdb._grant_table(entity pg_catalog.regclass, role pg_catalog.name, level pg_catalog.text)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -364,42 +364,47 @@ AS $$
 DECLARE
 	name name;
 	view name;
-	grantee record;
 	own bool;
-	secret bool;
+BEGIN
+	SELECT c.relname, m.view, c.relnamespace = 'app_data'::regnamespace INTO name, view, own
+	FROM appdb._managed_tables() m JOIN pg_class c ON c.oid = m.entity WHERE m.entity = _grant_table.entity;
+
+	EXECUTE format('REVOKE ALL ON %s, appdb.%I FROM %I', entity, view, role);
+	PERFORM appdb._drop_service_policy(entity, role);
+	IF level = 'service' THEN
+		EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %s TO %I', entity, role);
+		EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON appdb.%I TO %I', view, role);
+		IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = entity AND a.attname = 'deleted_at' AND NOT a.attisdropped) THEN
+			EXECUTE format('GRANT DELETE ON %s TO %I', entity, role);
+		END IF;
+		EXECUTE format('CREATE POLICY %I ON %s TO %I USING (true) WITH CHECK (true)',
+					   appdb._service_policy(role), entity, role);
+		EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', appdb._service_policy(role), entity,
+					   'Made by appdb.grant_access()');
+	ELSIF NOT (own AND name IN ('sessions', 'accounts', 'verifications')) THEN
+		EXECUTE format('GRANT SELECT ON %s, appdb.%I TO %I', entity, view, role);
+		IF level = 'app' THEN
+			EXECUTE format('GRANT INSERT, UPDATE ON %s TO %I', entity, role);
+			EXECUTE format('GRANT INSERT, UPDATE, DELETE ON appdb.%I TO %I', view, role);
+		END IF;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION appdb._grant_table(pg_catalog.regclass, pg_catalog.name, pg_catalog.text) IS 'Internal: privileges of a role with access on a managed table and its live view';
+
+CREATE FUNCTION appdb._sync_grants(entity pg_catalog.regclass)
+	RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
 	IF to_regclass('app_data.access') IS NULL THEN
 		RETURN;
 	END IF;
-	SELECT c.relname, m.view, c.relnamespace = 'app_data'::regnamespace INTO name, view, own
-	FROM appdb._managed_tables() m JOIN pg_class c ON c.oid = m.entity WHERE m.entity = _sync_grants.entity;
-	secret := own AND name IN ('sessions', 'accounts', 'verifications');
-
-	FOR grantee IN
-		SELECT a.role, a.level FROM appdb._access() a JOIN pg_roles r ON r.rolname = a.role
-		-- the tables were given to one of these
-		WHERE r.oid <> (SELECT c.relowner FROM pg_class c WHERE c.oid = _sync_grants.entity)
-	LOOP
-		EXECUTE format('REVOKE ALL ON %s, appdb.%I FROM %I', entity, view, grantee.role);
-		PERFORM appdb._drop_service_policy(entity, grantee.role);
-		IF grantee.level = 'service' THEN
-			EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %s TO %I', entity, grantee.role);
-			EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON appdb.%I TO %I', view, grantee.role);
-			IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = _sync_grants.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped) THEN
-				EXECUTE format('GRANT DELETE ON %s TO %I', entity, grantee.role);
-			END IF;
-			EXECUTE format('CREATE POLICY %I ON %s TO %I USING (true) WITH CHECK (true)',
-						   appdb._service_policy(grantee.role), entity, grantee.role);
-			EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', appdb._service_policy(grantee.role), entity,
-						   'Made by appdb.grant_access()');
-		ELSIF NOT secret THEN
-			EXECUTE format('GRANT SELECT ON %s, appdb.%I TO %I', entity, view, grantee.role);
-			IF grantee.level = 'app' THEN
-				EXECUTE format('GRANT INSERT, UPDATE ON %s TO %I', entity, grantee.role);
-				EXECUTE format('GRANT INSERT, UPDATE, DELETE ON appdb.%I TO %I', view, grantee.role);
-			END IF;
-		END IF;
-	END LOOP;
+	PERFORM appdb._grant_table(entity, a.role, a.level)
+	FROM appdb._access() a JOIN pg_roles r ON r.rolname = a.role
+	-- the tables were given to one of these
+	WHERE r.oid <> (SELECT c.relowner FROM pg_class c WHERE c.oid = entity);
 END
 $$;
 COMMENT ON FUNCTION appdb._sync_grants(pg_catalog.regclass) IS 'Internal: privileges of roles with access on a managed table and its live view';
@@ -413,6 +418,8 @@ DECLARE
 	had bool;
 BEGIN
 	PERFORM appdb._defer_nothing();
+	-- one call at a time, nor beside appdb.manage(): two would grant on the same table
+	LOCK TABLE app_data.managed IN SHARE ROW EXCLUSIVE MODE;
 	DELETE FROM app_data.access a WHERE a.role = __note_access.role;
 	had := FOUND;
 	IF level IS NOT NULL THEN
@@ -467,9 +474,14 @@ BEGIN
 			HINT = 'Applications connect as a role of their own.';
 	END IF;
 
+	-- others' privileges stay as they are, and so nobody waits, but for a policy
+	IF level = 'service' THEN
+		PERFORM appdb._lock_tables();
+	END IF;
 	PERFORM appdb.revoke_access(role);
 	PERFORM appdb._note_access(role, level);
-	PERFORM appdb._sync_grants(m.entity) FROM appdb._managed_tables() m;
+	PERFORM appdb._grant_table(m.entity, role, level)
+	FROM appdb._managed_tables() m JOIN pg_class c ON c.oid = m.entity WHERE pg_get_userbyid(c.relowner) <> role;
 	EXECUTE format('GRANT USAGE ON SCHEMA app_data TO %I', role);
 	FOREACH function IN ARRAY appdb._grant_functions(level) LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', function, role);
@@ -479,7 +491,7 @@ $$;
 COMMENT ON FUNCTION appdb.grant_access(pg_catalog.name, pg_catalog.text) IS
 'Gives a database role what an application needs, on the built-in tables and those that are managed now or later; takes back what it had by another level.
 role: the role that the application connects as; level: app (reads and writes what the user who is asking may), readonly (reads that), service (acts for any user, sees all rows, signs users in).
-Errors: 22023 unknown level; 42704 no such role; 0LP01 a role with the rights of the tables'' owner. Only that owner may call it.';
+Errors: 22023 unknown level; 42704 no such role; 0LP01 a role with the rights of the tables'' owner; 55P03 to give or take level service, a lock was not to be had within lock_timeout (10 s if not set). Only that owner may call it.';
 REVOKE EXECUTE ON FUNCTION appdb.grant_access(pg_catalog.name, pg_catalog.text) FROM PUBLIC;
 
 CREATE FUNCTION appdb.revoke_access(role pg_catalog.name)
@@ -492,6 +504,10 @@ DECLARE
 	m record;
 	had bool;
 BEGIN
+	IF EXISTS (SELECT FROM pg_policy p JOIN pg_roles r ON p.polroles = ARRAY[r.oid]
+			   WHERE r.rolname = role AND starts_with(p.polname, 'appdb_service_')) THEN
+		PERFORM appdb._lock_tables();
+	END IF;
 	had := appdb._note_access(role, NULL);
 	IF NOT had OR NOT EXISTS (SELECT FROM pg_roles r, pg_namespace n
 							  WHERE r.rolname = revoke_access.role AND n.nspname = 'app_data' AND r.oid <> n.nspowner) THEN
