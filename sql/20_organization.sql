@@ -79,6 +79,10 @@ CREATE INDEX members_organization_id_idx
 	ON app_data.members (organization_id);
 CREATE INDEX members_user_id_idx
 	ON app_data.members (user_id);
+CREATE INDEX members_owners_idx
+	ON app_data.members (organization_id) WHERE role = 'owner';
+COMMENT ON INDEX app_data.members_owners_idx IS
+	'Says who else owns an organization, however many members it has.';
 
 COMMENT ON TABLE app_data.members IS
 	'Who belongs to which organization, and as what.';

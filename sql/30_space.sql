@@ -104,6 +104,10 @@ CREATE INDEX space_members_space_id_idx
 	ON app_data.space_members (space_id);
 CREATE INDEX space_members_user_id_idx
 	ON app_data.space_members (user_id);
+CREATE INDEX space_members_owners_idx
+	ON app_data.space_members (space_id) WHERE role = 'owner';
+COMMENT ON INDEX app_data.space_members_owners_idx IS
+	'Says who else owns a space, however many members it has.';
 
 COMMENT ON TABLE app_data.space_members IS
 	'Who may be in which space, and as what.';
@@ -161,6 +165,10 @@ CREATE INDEX invitations_email_idx
 	ON app_data.invitations (email);
 COMMENT ON INDEX app_data.invitations_email_idx IS
 	'Finds the invitations that wait for an address.';
+CREATE INDEX invitations_lower_email_idx
+	ON app_data.invitations (lower(email));
+COMMENT ON INDEX app_data.invitations_lower_email_idx IS
+	'Finds what is open for somebody who is removed, or invited again, whatever the case.';
 
 COMMENT ON TABLE app_data.invitations IS
 	'Invitations by e-mail to an organization or a space.';

@@ -18,8 +18,10 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(appdb_tenant_now);
@@ -32,20 +34,26 @@ static const char *const lock_organization =
 static const char *const lock_space =
 "SELECT FROM app_data.spaces s WHERE s.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE";
 
-/* seats: what the largest subscription that is paid for gives */
+/*
+ * Owners and members are counted as far as anybody asks: none, one, or more,
+ * and whether the seats are taken; none of what is deleted.  seats: what the
+ * largest subscription that is paid for gives.
+ */
 static const char *const ask_organization =
-"SELECT o.deleted_at IS NULL, "
-"(SELECT pg_catalog.count(*) FROM app_data.members m WHERE m.organization_id OPERATOR(pg_catalog.=) o.id"
-" AND m.deleted_at IS NULL AND m.role OPERATOR(pg_catalog.=) 'owner'), "
-"(SELECT pg_catalog.count(*) FROM app_data.members m WHERE m.organization_id OPERATOR(pg_catalog.=) o.id"
-" AND m.deleted_at IS NULL), "
-"(SELECT CASE WHEN pg_catalog.bool_and(s.seats IS NOT NULL) THEN pg_catalog.max(s.seats) END::pg_catalog.int8"
-" FROM app_data.subscriptions s WHERE s.organization_id OPERATOR(pg_catalog.=) o.id AND s.deleted_at IS NULL"
-" AND s.status OPERATOR(pg_catalog.=) ANY ('{active,trialing,past_due}')), "
+"SELECT o.live, "
+"CASE WHEN o.live THEN (SELECT pg_catalog.count(*) FROM (SELECT FROM app_data.members m WHERE m.organization_id OPERATOR(pg_catalog.=) o.id"
+" AND m.deleted_at IS NULL AND m.role OPERATOR(pg_catalog.=) 'owner' LIMIT 2) m) ELSE 0 END, "
+"CASE WHEN o.live THEN (SELECT pg_catalog.count(*) FROM (SELECT FROM app_data.members m WHERE m.organization_id OPERATOR(pg_catalog.=) o.id"
+" AND m.deleted_at IS NULL LIMIT GREATEST(o.seats, 2)) m) ELSE 0 END, "
+"o.seats, "
 "(SELECT m.role::pg_catalog.text FROM app_data.members m WHERE m.organization_id OPERATOR(pg_catalog.=) o.id"
 " AND m.user_id OPERATOR(pg_catalog.=) $2 AND m.deleted_at IS NULL), "
 "NULL::pg_catalog.uuid "
-"FROM app_data.organizations o WHERE o.id OPERATOR(pg_catalog.=) $1";
+"FROM (SELECT o.id, o.deleted_at IS NULL AS live, "
+"(SELECT CASE WHEN pg_catalog.bool_and(s.seats IS NOT NULL) THEN pg_catalog.max(s.seats) END::pg_catalog.int8"
+" FROM app_data.subscriptions s WHERE s.organization_id OPERATOR(pg_catalog.=) o.id AND s.deleted_at IS NULL"
+" AND s.status OPERATOR(pg_catalog.=) ANY ('{active,trialing,past_due}')) AS seats "
+"FROM app_data.organizations o WHERE o.id OPERATOR(pg_catalog.=) $1 OFFSET 0) o";
 
 /*
  * A space goes with its organization, or with the person whose it is, also
@@ -54,13 +62,11 @@ static const char *const ask_organization =
  * admin of its organization.
  */
 static const char *const ask_space =
-"SELECT s.deleted_at IS NULL"
-" AND NOT EXISTS (SELECT FROM app_data.organizations o WHERE o.id OPERATOR(pg_catalog.=) s.organization_id AND o.deleted_at IS NOT NULL)"
-" AND NOT EXISTS (SELECT FROM app_data.users u WHERE u.id OPERATOR(pg_catalog.=) s.owner_id AND u.deleted_at IS NOT NULL), "
-"(SELECT pg_catalog.count(*) FROM app_data.space_members m WHERE m.space_id OPERATOR(pg_catalog.=) s.id"
-" AND m.deleted_at IS NULL AND m.role OPERATOR(pg_catalog.=) 'owner'), "
-"(SELECT pg_catalog.count(*) FROM app_data.space_members m WHERE m.space_id OPERATOR(pg_catalog.=) s.id"
-" AND m.deleted_at IS NULL), "
+"SELECT s.live, "
+"CASE WHEN s.live THEN (SELECT pg_catalog.count(*) FROM (SELECT FROM app_data.space_members m WHERE m.space_id OPERATOR(pg_catalog.=) s.id"
+" AND m.deleted_at IS NULL AND m.role OPERATOR(pg_catalog.=) 'owner' LIMIT 2) m) ELSE 0 END, "
+"CASE WHEN s.live THEN (SELECT pg_catalog.count(*) FROM (SELECT FROM app_data.space_members m WHERE m.space_id OPERATOR(pg_catalog.=) s.id"
+" AND m.deleted_at IS NULL LIMIT 2) m) ELSE 0 END, "
 "NULL::pg_catalog.int8, "
 "(SELECT r.role FROM ("
 "SELECT m.role::pg_catalog.text FROM app_data.space_members m WHERE m.space_id OPERATOR(pg_catalog.=) s.id"
@@ -70,19 +76,29 @@ static const char *const ask_space =
 " UNION ALL SELECT 'owner' WHERE s.owner_id OPERATOR(pg_catalog.=) $2) r (role)"
 " ORDER BY appdb._role_rank(r.role) DESC LIMIT 1), "
 "s.owner_id::pg_catalog.uuid "
-"FROM app_data.spaces s WHERE s.id OPERATOR(pg_catalog.=) $1";
+"FROM (SELECT s.id, s.organization_id, s.owner_id, s.deleted_at IS NULL"
+" AND NOT EXISTS (SELECT FROM app_data.organizations o WHERE o.id OPERATOR(pg_catalog.=) s.organization_id AND o.deleted_at IS NOT NULL)"
+" AND NOT EXISTS (SELECT FROM app_data.users u WHERE u.id OPERATOR(pg_catalog.=) s.owner_id AND u.deleted_at IS NOT NULL) AS live "
+"FROM app_data.spaces s WHERE s.id OPERATOR(pg_catalog.=) $1 OFFSET 0) s";
 
 static void
-execute_now(const char *sql, Datum *values, const char *nulls)
+execute_now(SPIPlanPtr *plan, const char *sql, Datum *values, const char *nulls)
 {
 	Oid			types[2] = {UUIDOID, UUIDOID};
-	SPIPlanPtr	plan = SPI_prepare(sql, 2, types);
 	int			rc;
 
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	/* asked for each membership that changes: planned once */
+	if (*plan == NULL)
+	{
+		SPIPlanPtr	new = SPI_prepare_cursor(sql, 2, types, CURSOR_OPT_GENERIC_PLAN);
+
+		if (new == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(new);
+		*plan = new;
+	}
 	CommandCounterIncrement();
-	rc = SPI_execute_snapshot(plan, values, nulls, GetLatestSnapshot(), InvalidSnapshot, false, true, 0);
+	rc = SPI_execute_snapshot(*plan, values, nulls, GetLatestSnapshot(), InvalidSnapshot, false, true, 0);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(rc));
 }
@@ -95,6 +111,7 @@ execute_now(const char *sql, Datum *values, const char *nulls)
 Datum
 appdb_tenant_now(PG_FUNCTION_ARGS)
 {
+	static SPIPlanPtr plans[2][2] = {{NULL, NULL}, {NULL, NULL}};
 	bool		space = PG_ARGISNULL(0);
 	Datum		args[2] = {0, 0};
 	char		nulls[3] = "  ";
@@ -102,6 +119,7 @@ appdb_tenant_now(PG_FUNCTION_ARGS)
 	Datum		values[6];
 	bool		isnull[6];
 	Datum		result;
+	int			nestlevel;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != lengthof(values))
 		elog(ERROR, "appdb._tenant_now() is declared with another result");
@@ -117,10 +135,14 @@ appdb_tenant_now(PG_FUNCTION_ARGS)
 	else
 		args[1] = PG_GETARG_DATUM(2);
 
+	/* whatever is known of the tables: there is an index for all of it, and few rows are read */
+	nestlevel = NewGUCNestLevel();
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("enable_bitmapscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	if (PG_GETARG_BOOL(3))
-		execute_now(space ? lock_space : lock_organization, args, nulls);
-	execute_now(space ? ask_space : ask_organization, args, nulls);
+		execute_now(&plans[space][0], space ? lock_space : lock_organization, args, nulls);
+	execute_now(&plans[space][1], space ? ask_space : ask_organization, args, nulls);
 	if (SPI_processed > 0)
 	{
 		for (int i = 0; i < (int) lengthof(values); i++)
@@ -128,6 +150,7 @@ appdb_tenant_now(PG_FUNCTION_ARGS)
 	}
 	result = SPI_datumTransfer(HeapTupleGetDatum(heap_form_tuple(desc, values, isnull)), false, -1);
 	SPI_finish();
+	AtEOXact_GUC(false, nestlevel);
 	PG_RETURN_DATUM(result);
 }
 

@@ -1,4 +1,4 @@
--- The tables of 1.1: full-text search, and the messages of a chat by its id alone.
+-- The tables of 1.1: full-text search, the messages of a chat by its id alone, and memberships where there are many.
 SET LOCAL lock_timeout = '10s';
 
 -- ASCII alone can be said in every encoding.  A live view takes the comments
@@ -53,3 +53,15 @@ CREATE INDEX CONCURRENTLY messages_chat_id_id_idx
 	ON app_data.messages (chat_id, id);
 COMMENT ON INDEX app_data.messages_chat_id_id_idx IS
 	'Serves the messages of a chat, newest first, where a query does not say its space.';
+CREATE INDEX CONCURRENTLY members_owners_idx
+	ON app_data.members (organization_id) WHERE role = 'owner';
+COMMENT ON INDEX app_data.members_owners_idx IS
+	'Says who else owns an organization, however many members it has.';
+CREATE INDEX CONCURRENTLY space_members_owners_idx
+	ON app_data.space_members (space_id) WHERE role = 'owner';
+COMMENT ON INDEX app_data.space_members_owners_idx IS
+	'Says who else owns a space, however many members it has.';
+CREATE INDEX CONCURRENTLY invitations_lower_email_idx
+	ON app_data.invitations (lower(email));
+COMMENT ON INDEX app_data.invitations_lower_email_idx IS
+	'Finds what is open for somebody who is removed, or invited again, whatever the case.';

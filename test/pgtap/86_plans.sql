@@ -1,6 +1,6 @@
 -- The statements that follow foreign keys are planned once in a session: they have to notice what changes meanwhile.
 BEGIN;
-SELECT plan(20);
+SELECT plan(27);
 
 CREATE SCHEMA garden;
 CREATE TABLE garden.trees (id uuid PRIMARY KEY, plot uuid NOT NULL DEFAULT '00000000-0000-4000-8000-000000000001', created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz, UNIQUE (plot, id));
@@ -120,6 +120,45 @@ UPDATE appdb.fences SET plot_id = pg_temp.tree(9) WHERE plot_id <> pg_temp.tree(
 DELETE FROM appdb.plots WHERE n IN (10, 11);
 DELETE FROM appdb.plots WHERE n = 9;
 SELECT is(pg_temp.fences(), 1::bigint, 'parents whose children have left, and the one that they went to');
+
+-- == who belongs to what: not by how many others do, and on tables that are not analyzed ==
+
+CREATE FUNCTION pg_temp.member(n int) RETURNS uuid LANGUAGE sql AS $$SELECT ('00000000-0000-4000-8001-' || lpad(n::text, 12, '0'))::uuid$$;
+INSERT INTO appdb.users (id, name, email) SELECT pg_temp.member(n), 'Member ' || n, 'member' || n || '@example.org' FROM generate_series(1, 2010) AS n;
+INSERT INTO appdb.organizations (id, name, slug) VALUES (pg_temp.member(1), 'Large', 'large');
+INSERT INTO appdb.members (organization_id, user_id, role)
+SELECT pg_temp.member(1), pg_temp.member(n), CASE n WHEN 1 THEN 'owner' ELSE 'member' END::app_data.organization_role FROM generate_series(1, 2000) AS n;
+INSERT INTO appdb.spaces (id, organization_id, name) VALUES (pg_temp.member(1), pg_temp.member(1), 'Large');
+INSERT INTO appdb.space_members (space_id, user_id, role)
+SELECT pg_temp.member(1), pg_temp.member(n), CASE n WHEN 1 THEN 'owner' ELSE 'viewer' END::app_data.space_role FROM generate_series(1, 2000) AS n;
+INSERT INTO appdb.invitations (space_id, email, role, expires_at)
+SELECT pg_temp.member(1), 'guest' || n || '@example.org', 'viewer', now() + '1 day' FROM generate_series(1, 2000) AS n;
+
+-- how many rows are read for one, after another like it
+CREATE FUNCTION pg_temp.few(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	before bigint;
+	n bigint;
+BEGIN
+	FOR i IN 1..2 LOOP
+		SELECT sum(t.seq_tup_read + t.idx_tup_fetch) INTO before FROM pg_stat_xact_user_tables t WHERE t.schemaname = 'app_data' AND t.relname ~ '^(space_members|members|invitations)$';
+		EXECUTE replace(statement, '@n@', quote_literal(pg_temp.member(2000 - i)));
+		SELECT sum(t.seq_tup_read + t.idx_tup_fetch) INTO n FROM pg_stat_xact_user_tables t WHERE t.schemaname = 'app_data' AND t.relname ~ '^(space_members|members|invitations)$';
+	END LOOP;
+	RETURN CASE WHEN n - before < 100 THEN 'few' ELSE n - before || ' rows' END;
+END
+$$;
+SELECT appdb.impersonate(pg_temp.member(2001)) AS me, appdb.is_member(pg_temp.member(1)) \gset
+SELECT pg_stat_get_xact_numscans('app_data.space_members_user_id_idx'::regclass) AS scans \gset
+SELECT appdb.knows_user(pg_temp.member(1)) AS known \gset
+SELECT is(pg_stat_get_xact_numscans('app_data.space_members_user_id_idx'::regclass) - :scans, 1::bigint, 'who knows whom is looked up by user');
+SELECT appdb.impersonate(pg_temp.member(1)) AS me \gset
+SELECT is(pg_temp.few($$SELECT appdb.change_role(@n@, 'editor', space_id => pg_temp.member(1))$$), 'few', 'another role');
+SELECT is(pg_temp.few($$SELECT appdb.invite(gen_random_uuid() || '@example.org', 'viewer', space_id => pg_temp.member(1))$$), 'few', 'an invitation');
+SELECT is(pg_temp.few('SELECT appdb.remove_member(@n@, space_id => pg_temp.member(1))'), 'few', 'a member who leaves a space');
+SELECT is(pg_temp.few('INSERT INTO appdb.space_members (space_id, user_id) VALUES (pg_temp.member(1), @n@)'), 'few', 'one who comes');
+SELECT is(pg_temp.few('SELECT appdb.remove_member(@n@, organization_id => pg_temp.member(1))'), 'few', 'a member who leaves an organization');
+SELECT is(pg_temp.few('INSERT INTO appdb.members (organization_id, user_id) VALUES (pg_temp.member(1), @n@)'), 'few', 'one who comes');
 
 SELECT * FROM finish();
 ROLLBACK;
