@@ -7,6 +7,10 @@ CREATE SCHEMA appdb;
 COMMENT ON SCHEMA appdb IS 'The application''s data as it is used: live views, relation functions and the engine';
 GRANT USAGE ON SCHEMA appdb TO PUBLIC;
 
+-- Here everybody may execute what is not revoked, also where the defaults for
+-- what a superuser makes were altered.  Until the end of this script.
+ALTER DEFAULT PRIVILEGES IN SCHEMA appdb GRANT EXECUTE ON FUNCTIONS TO PUBLIC;
+
 CREATE FUNCTION appdb.version() RETURNS pg_catalog.text
 	LANGUAGE c STABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'appdb_version';

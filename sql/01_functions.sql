@@ -263,6 +263,9 @@ BEGIN
 		CREATE OR REPLACE FUNCTION appdb.path(appdb.folders) RETURNS text
 			LANGUAGE sql STABLE PARALLEL SAFE
 			AS 'SELECT appdb.folder_path($1.id)';
+		IF NOT has_function_privilege('public', 'appdb.path(appdb.folders)', 'EXECUTE') THEN
+			GRANT EXECUTE ON FUNCTION appdb.path(appdb.folders) TO PUBLIC;
+		END IF;
 		COMMENT ON FUNCTION appdb.path(appdb.folders) IS
 			'The names of the folder and of all above it, from the top, with slashes between';
 	END IF;

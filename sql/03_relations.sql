@@ -204,6 +204,10 @@ BEGIN
 		END IF;
 		EXECUTE format('CREATE FUNCTION %s RETURNS SETOF appdb.%I LANGUAGE sql STABLE PARALLEL SAFE ROWS %s AS %L',
 					   signature, rel."to", CASE rel.kind WHEN 'one' THEN 1 ELSE 1000 END, body);
+		-- where the defaults for what the owner makes were altered
+		IF NOT has_function_privilege('public', signature, 'EXECUTE') THEN
+			EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', signature);
+		END IF;
 		EXECUTE format('COMMENT ON FUNCTION %s IS %L', signature,
 			CASE rel.kind
 				WHEN 'one' THEN format('The live row of appdb.%I that %s refers to (to-one)', rel."to", array_to_string(rel.columns, ', '))

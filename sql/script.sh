@@ -138,6 +138,8 @@ cat <<SQL
 COMMENT ON FUNCTION appdb.migrations_sql() IS
 	'The statements that bring tables of a version to the next one: at once, and beside load; appdb.migrate() and appdb.migrate_online() execute them';
 
+ALTER DEFAULT PRIVILEGES IN SCHEMA appdb REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+
 SQL
 if [ -z "$from" ]; then
 	cat <<'SQL'

@@ -66,7 +66,7 @@ function emit(    sql, name) {
 		guarded("SELECT FROM pg_catalog.pg_event_trigger e WHERE e.evtname = '" name "'", sql)
 	} else if (sql ~ /^(GRANT|REVOKE) /)
 		privileges(sql)
-	else if (sql ~ /^(COMMENT ON|ALTER EVENT TRIGGER|SET LOCAL|DO) /)
+	else if (sql ~ /^(COMMENT ON|ALTER EVENT TRIGGER|ALTER DEFAULT PRIVILEGES|SET LOCAL|DO) /)
 		print sql
 	else if (sql !~ /^CREATE SCHEMA appdb;$/)
 		fail("cannot be in an upgrade script")

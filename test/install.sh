@@ -167,6 +167,18 @@ for roles in "$super appdb_owner" "appdb_owner $super" "$super $super" "appdb_ow
 done
 like "others take nothing back" "$(as appdb_mallory -c "SELECT appdb._revoke_functions('appdb_owner')")" 'must have the privileges of the owner'
 
+# what everybody may execute does not hang on default privileges
+for who in appdb_owner "$super"; do
+	reset
+	as "$who" -c 'ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC'
+	is "default privileges of $who: installed" "$(as appdb_owner -c 'CREATE EXTENSION appdb' -c "SELECT FROM appdb.grant_access('appdb_nobody', 'app')" \
+		-c "INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-000000000001', 'x')" -c "INSERT INTO appdb.spaces (owner_id, name) SELECT id, 'x' FROM appdb.users" \
+		-c "INSERT INTO appdb.folders (space_id, name) SELECT id, 'y' FROM appdb.spaces" -c "SELECT defaclnamespace FROM pg_default_acl WHERE defaclnamespace <> 0")" ''
+	is "and used by an application" "$(as "$super" -c BEGIN -c "SELECT FROM appdb.impersonate('00000000-0000-4000-8000-000000000001')" -c 'SET LOCAL ROLE appdb_nobody' \
+		-c 'SELECT s.name, appdb.path(f) FROM appdb.spaces AS s, appdb.folders(s) AS f')" 'x|y'
+	is "not what is the owner's to do" "$(as "$super" -c "SELECT has_function_privilege('appdb_nobody', 'appdb.impersonate(uuid, boolean)', 'EXECUTE'), has_function_privilege('appdb_nobody', 'appdb.install()', 'EXECUTE')")" 'f|f'
+done
+
 # == what is in the way =====================================================
 
 reset
