@@ -72,7 +72,7 @@ Only the owner of schema app_data may. Errors: 55P03 a lock was not to be had wi
 REVOKE EXECUTE ON FUNCTION appdb.migrate() FROM PUBLIC;
 
 -- Locks all tables and views, before anything is done to them.  While one lock is waited for, others are held, and applications that wait for
--- these may have the one: so it is waited for less long than it takes them to find that they wait in a circle, then all locks are let go for a while.
+-- these may have the one: so all are waited for less long than it takes them to find that they wait in a circle, then all locks are let go for a while.
 -- An application's transaction is thus delayed, and never aborted.  Upgrade scripts begin with this (script.sh), as superuser: so it asks the
 -- catalogs, nothing that belongs to somebody else.  LOCK TABLE would lock what a view reads, too, the catalogs among it: a view keeps its owner instead.
 CREATE FUNCTION appdb._lock_tables() RETURNS pg_catalog.void
@@ -83,13 +83,13 @@ DECLARE
 	before text := current_setting('lock_timeout');
 	timeout text := CASE before WHEN '0' THEN '10s' ELSE before END;
 	deadline timestamptz := clock_timestamp() + timeout::interval;
-	a_while text := ceil(least(100, extract(epoch FROM current_setting('deadlock_timeout')::interval) * 500)) || 'ms';
+	began timestamptz;
 	relation regclass;
 	statement text;
 BEGIN
 	LOOP
 		BEGIN
-			PERFORM set_config('lock_timeout', a_while, true);
+			began := clock_timestamp();
 			FOR relation, statement IN
 				SELECT c.oid, format(CASE c.relkind WHEN 'v' THEN 'ALTER VIEW %s OWNER TO %I' ELSE 'LOCK TABLE %s IN ACCESS EXCLUSIVE MODE' END,
 									 c.oid::regclass, pg_get_userbyid(c.relowner))
@@ -100,6 +100,9 @@ BEGIN
 								  WHERE t.tgrelid = c.oid AND p.pronamespace = 'appdb'::regnamespace))
 				ORDER BY c.relkind = 'v' DESC, c.oid::regclass::text
 			LOOP
+				-- for all of them together, and none for more than 100 ms
+				PERFORM set_config('lock_timeout', ceil(greatest(1, least(100,
+					extract(epoch FROM began + current_setting('deadlock_timeout')::interval / 2 - clock_timestamp()) * 1000))) || 'ms', true);
 				EXECUTE statement;
 			END LOOP;
 			PERFORM set_config('lock_timeout', before, true);

@@ -1178,8 +1178,10 @@ BEGIN
 		progress = 0, progress_message = NULL, expires_at = NULL, max_attempts = greatest(t.max_attempts, t.attempts + 1), waits_for = waits
 	WHERE t.id = _retry.id;
 	IF task.finished_at IS NOT NULL THEN
-		-- what waits for others besides, waits for this one once more
-		UPDATE app_data.tasks AS t SET waits_for = t.waits_for + 1 WHERE t.depends_on @> ARRAY[_retry.id] AND t.waits_for > 0 AND t.finished_at IS NULL;
+		-- what waits for others besides, waits for this one once more, unless that was ended by hand, and so it waits still
+		UPDATE app_data.tasks AS t SET waits_for = least(t.waits_for + 1, (SELECT count(DISTINCT d) FROM unnest(t.depends_on) AS d
+			WHERE NOT EXISTS (SELECT FROM app_data.tasks AS p WHERE p.id = d AND p.status = 'completed')))
+		WHERE t.depends_on @> ARRAY[_retry.id] AND t.waits_for > 0 AND t.finished_at IS NULL;
 		IF FOUND THEN
 			UPDATE app_data.tasks AS t SET has_dependents = true WHERE t.id = _retry.id;
 		END IF;

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(259);
+SELECT plan(260);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -370,6 +370,11 @@ SELECT results_eq($$SELECT status::text, count(*), max(substr(last_error, 42)) F
 UPDATE appdb.tasks SET status = 'completed' WHERE id = :'p8';
 SELECT is(appdb._maintain('leases', 10), 1::bigint, 'where it is completed by hand');
 SELECT is(pg_temp.kinds('dep7', 10), 'child7', 'maintenance lets begin what waits for it');
+SELECT m[1] AS p11 FROM appdb.enqueue_many('[{"kind": "p11", "queue": "dep11"}, {"kind": "p12", "queue": "dep11"}, {"kind": "child11", "queue": "dep11", "depends_on": [0, 1]}]') AS m \gset
+UPDATE appdb.tasks SET status = 'canceled' WHERE id = :'p11';
+SELECT appdb.retry(:'p11');
+SELECT string_agg(appdb.complete(id, ticket)::text, '') AS done FROM appdb.claim('{dep11}', 'w', 10) \gset
+SELECT is(pg_temp.kinds('dep11', 10), 'child11', 'what was called off by hand, and is tried again, is waited for once');
 SELECT appdb.enqueue('ring1', queue => 'ring', dedupe_key => 'r') AS r1 \gset
 SELECT appdb.enqueue('ring2', queue => 'ring', depends_on => ARRAY[appdb.enqueue('ring3', queue => 'ring', depends_on => ARRAY[:'r1'::uuid])]) AS r2 \gset
 SELECT throws_ok(format('SELECT appdb.enqueue(%L, dedupe_key => %L, on_duplicate => %L, depends_on => ARRAY[%L]::uuid[])', 'ring1', 'r', 'replace', v), '23514', 'task "ring1" cannot depend on itself', 'none waits for itself')
