@@ -609,6 +609,7 @@ restore_rows(FunctionCallInfo fcinfo, Oid entity, Datum *ids, int nids)
 
 	SPI_connect();
 	check_row_security(rel, ids, nids);
+	PreventCommandIfReadOnly("appdb.restore()");
 
 	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
 
