@@ -813,8 +813,16 @@ link_statement(const AppdbLink *link, int kind)
 				   link->mode == APPDB_RESTRICT ? "," : " FROM", kind);
 	appendStringInfoString(&sql, " WHERE");
 	append_children(&sql, link, kind);
-	if (restore)
+
+	/*
+	 * By what is known of the table, hardly a row has just this deleted_at: so
+	 * few that the ids might as well be gone through for each.  Of many
+	 * parents, all children may have it.
+	 */
+	if (restore && (kind & APPDB_PLAN_FEW) != 0)
 		appendStringInfoString(&sql, " AND c.deleted_at OPERATOR(pg_catalog.=) $2");
+	else if (restore)
+		appendStringInfoString(&sql, " AND CASE WHEN c.deleted_at OPERATOR(pg_catalog.=) $2 THEN true END");
 	else if (link->child_deleted_at != InvalidAttrNumber && link->mode != APPDB_PURGE)
 		appendStringInfoString(&sql, " AND c.deleted_at IS NULL");
 	return sql.data;
