@@ -254,8 +254,8 @@ CREATE VIEW public.callable AS
 	SELECT p.oid::regprocedure AS f FROM pg_proc p
 	WHERE p.pronamespace IN ('appdb'::regnamespace, 'app_data'::regnamespace) AND has_function_privilege('regress_app', p.oid, 'EXECUTE')
 	  AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype)
-	  -- what takes any value, or one that no statement can give
-	  AND NOT p.proargtypes::oid[] && ARRAY['"any"'::regtype, 'internal'::regtype, 'record'::regtype]::oid[];
+	  -- what takes any value, one that no statement can give, or a row of a catalog
+	  AND NOT p.proargtypes::oid[] && ARRAY['"any"'::regtype, 'internal'::regtype, 'record'::regtype, 'pg_constraint'::regtype]::oid[];
 CREATE TABLE public.tried (f regprocedure, calls int);
 
 CREATE FUNCTION public.try_functions(pattern text DEFAULT '') RETURNS void LANGUAGE plpgsql AS $$
