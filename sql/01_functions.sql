@@ -280,10 +280,10 @@ BEGIN
 			'A task that is finished is not in the queue, and says when it was';
 		CREATE OR REPLACE TRIGGER appdb_task_restored
 			BEFORE UPDATE OF deleted_at ON app_data.tasks
-			FOR EACH ROW WHEN (NEW.deleted_at IS NULL AND OLD.deleted_at IS NOT NULL AND NEW.parked)
+			FOR EACH ROW WHEN (NEW.deleted_at IS NULL AND OLD.deleted_at IS NOT NULL AND (NEW.parked OR NEW.group_slot IS NOT NULL))
 			EXECUTE FUNCTION appdb.task_restored();
 		COMMENT ON TRIGGER appdb_task_restored ON app_data.tasks IS
-			'A deleted task that claims had taken out of the queue is in it again when it is restored';
+			'A deleted task that claims had taken out of the queue is in it again when it is restored; one whose place in its group has been taken waits for another';
 	END IF;
 
 	-- what roles were given of the functions; manage() sees to tables and views

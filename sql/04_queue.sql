@@ -340,13 +340,18 @@ CREATE FUNCTION appdb.task_restored() RETURNS trigger
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 BEGIN
+	IF EXISTS (SELECT FROM app_data.tasks AS t WHERE t.group_key = NEW.group_key AND t.group_slot = NEW.group_slot AND t.deleted_at IS NULL) THEN
+		-- its worker, if it had one, counts as silent
+		NEW.group_slot := NULL;
+		NEW.locked_until := CASE WHEN NEW.status = 'running' THEN least(NEW.locked_until, clock_timestamp()) END;
+	END IF;
 	NEW.parked := false;
 	NEW.queued := NEW.finished_at IS NULL AND (NEW.status = 'running' OR NEW.run_at <= clock_timestamp() AND NEW.waits_for = 0);
 	RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION appdb.task_restored() IS
-	'Trigger function: a deleted task that claims had taken out of the queue is in it again when it is restored';
+	'Trigger function: a deleted task that claims had taken out of the queue is in it again when it is restored; one whose place in its group has been taken waits for another';
 
 -- == what workers call ======================================================
 

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(260);
+SELECT plan(268);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -402,6 +402,21 @@ SELECT is(appdb._maintain('leases', 10), 0::bigint, 'as long as they are deleted
 SELECT count(r) AS done FROM deleted AS d, appdb.restore('appdb.tasks', d.id) AS r \gset
 SELECT is((SELECT count(*) FROM deleted AS d JOIN appdb.tasks AS t USING (id, status, queued, parked, attempts) WHERE t.locked_until IS NOT DISTINCT FROM d.locked_until), 32::bigint, 'they are restored as they were');
 SELECT is((SELECT count(*) FROM appdb.claim('{deleted}', 'w', 100)), 29::bigint, 'and done');
+-- a place in a group is there for others meanwhile
+SELECT count(appdb.enqueue('d' || n, queue => 'd' || g, group_key => 'd' || g)) AS done FROM generate_series(1, 2) AS g, generate_series(1, 2) AS n \gset
+SELECT string_agg(appdb.fail(id, ticket, 'no', '1 h')::text, ' ') AS done FROM appdb.claim('{d1}', 'w') \gset
+SELECT is(pg_temp.kinds('d2'), 'd1', 'one failed, and keeps its place; one is running');
+SELECT array_agg(id) AS d FROM appdb.tasks WHERE kind = 'd1' \gset
+DELETE FROM appdb.tasks WHERE kind = 'd1';
+SELECT is((SELECT string_agg(restored::text, ' ') FROM appdb.restore('appdb.tasks', :'d'::uuid[])), 'app_data.tasks', 'where nobody has taken it');
+SELECT is((SELECT string_agg(pg_temp.state(id), ', ' ORDER BY id) FROM appdb.tasks WHERE kind = 'd1'), 'pending f f 1, running t f 1', 'they have it again');
+DELETE FROM appdb.tasks WHERE kind = 'd1';
+SELECT is((SELECT string_agg(kind, ' ') FROM appdb.claim('{d1,d2}', 'w', 10)), 'd2 d2', 'where the next of the group has');
+SELECT is((SELECT sum(rows) FROM appdb.restore('appdb.tasks', :'d'::uuid[])), 2::numeric, 'they come back all the same');
+SELECT is((SELECT string_agg(pg_temp.state(id), ', ' ORDER BY id) FROM appdb.tasks WHERE kind = 'd1'), 'pending f f, running t f', 'without it');
+SELECT is((SELECT count(*) FROM appdb.claim('{d1,d2}', 'w', 10)), 0::bigint, 'and wait');
+SELECT count(appdb.complete(id, ticket)) AS done FROM appdb.tasks WHERE kind = 'd2' \gset
+SELECT is((SELECT string_agg(kind || queue || attempt, ' ') FROM appdb.claim('{d1,d2}', 'w', 10)), 'd1d22', 'until there is one: that of the worker has been lost');
 
 -- == complete_many ==========================================================
 
