@@ -723,6 +723,7 @@ unlink_statement(const AppdbLink *link, int kind)
 	initStringInfo(&sql);
 	if ((kind & APPDB_PLAN_RESTORE) != 0)
 	{
+		/* by what is known of the table, hardly a row may have forgotten its parent: see link_statement() */
 		appendStringInfo(&sql,
 						 "WITH l AS (DELETE FROM app_data.unlinked u "
 						 "WHERE u.deleted_at OPERATOR(pg_catalog.=) $2 "
@@ -731,7 +732,7 @@ unlink_statement(const AppdbLink *link, int kind)
 						 "AND u.parent_id OPERATOR(pg_catalog.=) ANY ($1) "
 						 "RETURNING u.child_id, u.parent_id) "
 						 "UPDATE %s c SET %s = l.parent_id FROM l%s%s "
-						 "WHERE c.id OPERATOR(pg_catalog.=) l.child_id AND c.%s IS NULL",
+						 "WHERE c.id OPERATOR(pg_catalog.=) l.child_id AND CASE WHEN c.%s IS NULL THEN true END",
 						 child_literal, column_literal, child, column,
 						 link->ncolumns > 1 ? " JOIN " : "",
 						 link->ncolumns > 1 ? psprintf("%s p ON p.id OPERATOR(pg_catalog.=) l.parent_id",
