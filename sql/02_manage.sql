@@ -9,6 +9,20 @@ CREATE FUNCTION appdb._managed_tables(
 	AS 'MODULE_PATHNAME', 'appdb__managed_tables';
 COMMENT ON FUNCTION appdb._managed_tables() IS 'Internal: the rows of app_data.managed whose tables exist';
 
+-- Who owns app_data.managed may have written there what they like.  So a superuser
+-- works only on tables that are theirs, or that somebody with rights on the table has managed.
+CREATE FUNCTION appdb._is_managed(entity pg_catalog.regclass) RETURNS pg_catalog.bool
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.nspname = 'app_data' AND n.nspowner = c.relowner WHERE c.oid = entity)
+		OR EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+				   WHERE t.tgrelid = entity AND p.pronamespace = 'appdb'::regnamespace);
+END
+$$;
+COMMENT ON FUNCTION appdb._is_managed(pg_catalog.regclass) IS 'Internal: whether a row of app_data.managed is to be believed, by a superuser';
+
 CREATE VIEW appdb.managed WITH (security_invoker = true) AS
 	SELECT m.entity,
 		   c.oid::pg_catalog.regclass AS live_view,
@@ -700,7 +714,7 @@ DECLARE
 	live_view name;
 BEGIN
 	SELECT m.view INTO live_view FROM appdb._managed_tables() m WHERE m.entity = _follow.entity;
-	IF NOT FOUND
+	IF NOT FOUND OR NOT appdb._is_managed(entity)
 		OR ARRAY(SELECT a.attname FROM pg_attribute a
 				 WHERE a.attrelid = entity AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
 		 = ARRAY(SELECT a.attname FROM pg_attribute a
@@ -754,6 +768,7 @@ AS $$
 DECLARE
 	managed record;
 	trg record;
+	grantee name;
 BEGIN
 	LOCK TABLE app_data.managed IN SHARE ROW EXCLUSIVE MODE;
 	SELECT * INTO managed FROM appdb._managed_tables() m WHERE m.entity = _unmanage.entity;
@@ -764,6 +779,14 @@ BEGIN
 			HINT = 'appdb.managed lists the tables that are.';
 	END IF;
 
+	-- what is not managed, appdb.revoke_access() does not know
+	FOR grantee IN
+		SELECT a.role FROM appdb._access() a JOIN pg_roles r ON r.rolname = a.role
+		WHERE r.oid <> (SELECT c.relowner FROM pg_class c WHERE c.oid = entity)
+	LOOP
+		EXECUTE format('REVOKE ALL ON %s FROM %I', entity, grantee);
+		PERFORM appdb._drop_service_policy(entity, grantee);
+	END LOOP;
 	PERFORM appdb._forget_managed(entity);
 	PERFORM appdb._sync_relations(entity, managed.view);
 	IF to_regclass(format('appdb.%I', managed.view)) IS NOT NULL THEN
@@ -790,7 +813,7 @@ CREATE FUNCTION appdb.unmanage(entity pg_catalog.regclass)
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_unmanage';
 COMMENT ON FUNCTION appdb.unmanage(pg_catalog.regclass) IS
-'Takes the conventions off a table: drops its live view, relation functions and the engine''s triggers. Rows, columns and defaults stay.
+'Takes the conventions off a table: drops its live view, relation functions and the engine''s triggers, and takes from roles what appdb.grant_access() gave on it. Rows, columns and defaults stay.
 entity: the base table. Only its owner may.';
 
 REVOKE EXECUTE ON FUNCTION

@@ -483,7 +483,7 @@ BEGIN
 	PERFORM appdb.revoke_access(role);
 	PERFORM appdb._note_access(role, level);
 	PERFORM appdb._grant_table(m.entity, role, level)
-	FROM appdb._managed_tables() m JOIN pg_class c ON c.oid = m.entity WHERE pg_get_userbyid(c.relowner) <> role;
+	FROM appdb._managed_tables() m JOIN pg_class c ON c.oid = m.entity WHERE pg_get_userbyid(c.relowner) <> role AND appdb._is_managed(m.entity);
 	EXECUTE format('GRANT USAGE ON SCHEMA app_data TO %I', role);
 	FOREACH function IN ARRAY appdb._grant_functions(level) LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', function, role);
@@ -511,13 +511,15 @@ BEGIN
 		PERFORM appdb._lock_tables();
 	END IF;
 	had := appdb._note_access(role, NULL);
-	IF NOT had OR NOT EXISTS (SELECT FROM pg_roles r, pg_namespace n
-							  WHERE r.rolname = revoke_access.role AND n.nspname = 'app_data' AND r.oid <> n.nspowner) THEN
+	IF NOT EXISTS (SELECT FROM pg_roles r, pg_namespace n
+				   WHERE r.rolname = revoke_access.role AND n.nspname = 'app_data' AND r.oid <> n.nspowner
+					 -- one that had another name has what all levels give, and is not noted
+					 AND (had OR EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.grantee = r.oid))) THEN
 		RETURN had;
 	END IF;
 	FOR m IN
 		SELECT t.entity, t.view FROM appdb._managed_tables() t JOIN pg_class c ON c.oid = t.entity
-		WHERE pg_get_userbyid(c.relowner) <> role
+		WHERE pg_get_userbyid(c.relowner) <> role AND appdb._is_managed(t.entity)
 	LOOP
 		EXECUTE format('REVOKE ALL ON %s, appdb.%I FROM %I', m.entity, m.view, role);
 		PERFORM appdb._drop_service_policy(m.entity, role);

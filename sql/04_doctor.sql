@@ -318,6 +318,15 @@ BEGIN
 		WHERE r.oid IS NULL OR r.rolsuper OR (r.rolbypassrls AND a.level <> 'service') OR pg_has_role(r.oid, owner, 'USAGE') OR v.role IS NOT NULL
 		ORDER BY 2;
 	RETURN QUERY
+		SELECT DISTINCT 'error', format('role %s', r.rolname), 'it sees all rows, and has not access level service: it had another name when it was given that',
+			   format('SELECT appdb.grant_access(%L, ''service''); -- or appdb.revoke_access(%1$L)', r.rolname)
+		FROM appdb._managed_tables() m
+		JOIN pg_policy p ON p.polrelid = m.entity AND starts_with(p.polname, 'appdb_service_')
+		JOIN pg_roles r ON p.polroles = ARRAY[r.oid]
+		WHERE r.oid <> owner AND has_table_privilege(r.oid, m.entity, 'SELECT')
+		  AND NOT EXISTS (SELECT FROM app_data.access a WHERE a.role = r.rolname AND a.level = 'service')
+		ORDER BY 2;
+	RETURN QUERY
 		SELECT 'error', format('role %s', f.role), 'it owned the tables before, and still has the rights of their owner in schema appdb: it can sign in as anybody',
 			   'SELECT appdb.install(); -- as a superuser'
 		FROM appdb._former_owners() f (role);

@@ -34,7 +34,7 @@ $$;
 COMMENT ON FUNCTION appdb._owner_grants(pg_catalog.name) IS 'Internal: the statements that give the owner of the tables what it needs in schema appdb';
 
 -- Roles that were given that and own the tables no longer.  The extension's
--- owner has given these functions with the grant option to nobody else.
+-- owner may have given others the grant option, and not what is the owner's to do.
 CREATE FUNCTION appdb._former_owners() RETURNS SETOF pg_catalog.name
 	LANGUAGE sql STABLE
 	SET search_path = pg_catalog, pg_temp
@@ -43,6 +43,7 @@ AS $$
 	FROM pg_proc p, pg_namespace n, aclexplode(p.proacl) a JOIN pg_roles r ON r.oid = a.grantee
 	WHERE p.oid = 'appdb.impersonate(uuid, boolean)'::regprocedure AND a.is_grantable AND a.grantor = p.proowner
 	  AND n.nspname = 'app_data' AND r.oid <> n.nspowner
+	  AND EXISTS (SELECT FROM pg_proc i, aclexplode(i.proacl) g WHERE i.oid = 'appdb.install()'::regprocedure AND g.grantee = r.oid)
 	ORDER BY r.rolname
 $$;
 COMMENT ON FUNCTION appdb._former_owners() IS 'Internal: roles with the rights of the owner of the tables in schema appdb who are not';

@@ -179,6 +179,16 @@ for who in appdb_owner "$super"; do
 	is "not what is the owner's to do" "$(as "$super" -c "SELECT has_function_privilege('appdb_nobody', 'appdb.impersonate(uuid, boolean)', 'EXECUTE'), has_function_privilege('appdb_nobody', 'appdb.install()', 'EXECUTE')")" 'f|f'
 done
 
+reset
+as appdb_owner -c 'ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC' -c "CREATE EXTENSION appdb VERSION '1.0'" -c 'SET client_min_messages = warning' -c 'ALTER EXTENSION appdb UPDATE'
+is "an upgrade opens the relation functions that 1.0 made" "$(as "$super" -c "SELECT count(*) > 80, count(*) FILTER (WHERE NOT has_function_privilege('appdb_nobody', function, 'EXECUTE')) FROM appdb.relations")" 't|0'
+
+# a superuser may hand on more
+reset
+as appdb_owner -c 'CREATE EXTENSION appdb'
+is "who may grant a function, by a superuser's will, is no former owner" "$(as "$super" -c 'GRANT EXECUTE ON FUNCTION appdb.impersonate(uuid, boolean) TO appdb_nobody WITH GRANT OPTION' \
+	-c "SELECT object FROM appdb.doctor() WHERE object NOT LIKE 'setting %'" -c 'SELECT appdb.install()' -c "SELECT has_function_privilege('appdb_nobody', 'appdb.impersonate(uuid, boolean)', 'EXECUTE WITH GRANT OPTION')")" "$(printf 'attached\nt')"
+
 # == what is in the way =====================================================
 
 reset
@@ -344,6 +354,27 @@ is "manages a table of their own" "$(as "$super" -c 'SET client_min_messages = w
 	-c 'SET appdb.allow_drop = on' -c 'DROP TABLE own CASCADE' -c "SELECT count(*) FROM app_data.managed WHERE view = 'own'")" "$(printf '\nm\nt\n\n\n0')"
 is "what was planted ran, as its owner" "$(as "$super" -c "SELECT count(DISTINCT what), min(who), max(who) FROM evil.log")" '3|appdb_owner|appdb_owner'
 no_gain "a superuser's own table"
+
+# tables of a superuser, noted as managed by who owns the tables
+reset
+as appdb_owner -c 'CREATE EXTENSION appdb' -c 'CREATE VIEW appdb.theirs AS SELECT 1 AS id' -c 'CREATE VIEW appdb.authid AS SELECT 1 AS id' \
+	-c "INSERT INTO app_data.managed (entity, view) VALUES ('pg_authid', 'authid')"
+as "$super" -c 'CREATE TABLE public.theirs (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz)'
+as appdb_owner -c "INSERT INTO app_data.managed (entity, view) VALUES ('public.theirs', 'theirs')"
+for level in app readonly service; do
+	is "level $level: nothing is granted on them" "$(as "$super" -c "SELECT FROM appdb.grant_access('appdb_nobody', '$level')" \
+		-c "SELECT has_table_privilege('appdb_nobody', 'pg_authid', 'SELECT'), has_any_column_privilege('appdb_nobody', 'public.theirs', 'SELECT, UPDATE')" \
+		-c "SELECT has_table_privilege('appdb_nobody', 'app_data.users', 'SELECT')")" "$(printf 'f|f\nt')"
+done
+is "nor when they are altered" "$(as "$super" -c 'ALTER TABLE public.theirs ADD COLUMN x int' -c "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'public.theirs'::regclass" \
+	-c "SELECT has_any_column_privilege('appdb_nobody', 'public.theirs', 'SELECT, UPDATE')")" "$(printf '0\nf')"
+is "nor is anything taken" "$(as "$super" -c 'GRANT SELECT ON public.theirs TO appdb_nobody' -c "SELECT appdb.revoke_access('appdb_nobody')" \
+	-c "SELECT has_table_privilege('appdb_nobody', 'public.theirs', 'SELECT')")" "$(printf 't\nt')"
+as appdb_owner -c "DELETE FROM app_data.managed WHERE view IN ('theirs', 'authid')" -c 'DROP VIEW appdb.theirs, appdb.authid'
+is "but on those that the superuser manages" "$(as "$super" -c 'SET client_min_messages = warning' -c "SELECT appdb.manage('public.theirs')" -c "SELECT FROM appdb.grant_access('appdb_nobody', 'readonly')" \
+	-c "SELECT has_table_privilege('appdb_nobody', 'public.theirs', 'SELECT'), has_table_privilege('appdb_nobody', 'appdb.theirs', 'SELECT')" \
+	-c 'ALTER TABLE public.theirs ADD COLUMN y int' -c "SELECT FROM appdb.revoke_access('appdb_nobody')" -c "SELECT has_table_privilege('appdb_nobody', 'public.theirs', 'SELECT')" \
+	-c "SELECT count(*) FROM pg_attribute WHERE attrelid = 'appdb.theirs'::regclass AND attname = 'y'")" "$(printf '\nt|t\nf\n1')"
 
 # in a database of another encoding, which has no character but ASCII's in common with ours
 reset

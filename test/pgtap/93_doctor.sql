@@ -239,6 +239,12 @@ REVOKE doctor_web FROM doctor_server;
 GRANT doctor_server TO doctor_web;
 SELECT pg_temp.finds('error | role doctor_web | it is a member of role doctor_server, which has access level service: it can see all rows | REVOKE doctor_server FROM doctor_web;', 'but not the other way round');
 ROLLBACK TO start;
+CREATE ROLE doctor_server;
+SELECT appdb.grant_access('doctor_server', 'service');
+ALTER ROLE doctor_server RENAME TO "doctor_Server";
+SELECT results_eq('SELECT * FROM pg_temp.found(false)', ARRAY['error | role doctor_Server | it sees all rows, and has not access level service: it had another name when it was given that | SELECT appdb.grant_access(''doctor_Server'', ''service''); -- or appdb.revoke_access(''doctor_Server'')',
+	'warning | role doctor_server | it has access level service, and does not exist | SELECT appdb.revoke_access(''doctor_server'');'], 'a role that was renamed');
+ROLLBACK TO start;
 INSERT INTO app_data.access VALUES ('doctor_gone', 'app');
 SELECT pg_temp.finds('warning | role doctor_gone | it has access level app, and does not exist | SELECT appdb.revoke_access(''doctor_gone'');', 'a role that is gone');
 ROLLBACK TO start;

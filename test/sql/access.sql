@@ -380,6 +380,58 @@ SELECT appdb.revoke_access('regress_service_with_quite_a_long_name_for_a_service
 DROP ROLE regress_service_with_quite_a_long_name_for_a_service_role_one, regress_service_with_quite_a_long_name_for_a_service_role_two;
 SELECT appdb.grant_access(NULL, 'app');
 
+-- == under another name, and of what is managed no longer ===================
+-- it has what a role has that was given the level just now
+CREATE ROLE regress_other;
+CREATE FUNCTION pg_temp.privileges(role name) RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT format('%s %s', c.oid::regclass, a.privilege_type) FROM pg_class c, aclexplode(c.relacl) a WHERE a.grantee = role::regrole
+	UNION ALL SELECT format('%s %s', p.oid::regprocedure, a.privilege_type) FROM pg_proc p, aclexplode(p.proacl) a WHERE a.grantee = role::regrole
+	UNION ALL SELECT format('%s %s', n.nspname, a.privilege_type) FROM pg_namespace n, aclexplode(n.nspacl) a WHERE a.grantee = role::regrole
+	UNION ALL SELECT format('%s policy', p.polrelid::regclass) FROM pg_policy p WHERE role::regrole = ANY (p.polroles)
+$$;
+CREATE FUNCTION pg_temp.differ() RETURNS SETOF text LANGUAGE sql AS $$
+	(SELECT pg_temp.privileges('regress_access') EXCEPT SELECT pg_temp.privileges('regress_other'))
+	UNION ALL (SELECT pg_temp.privileges('regress_other') EXCEPT SELECT pg_temp.privileges('regress_access'))
+$$;
+DO $$
+DECLARE
+	level text;
+	lower text;
+BEGIN
+	FOREACH level IN ARRAY '{app,readonly,service}'::text[] LOOP
+		FOREACH lower IN ARRAY '{app,readonly,service,NULL}'::text[] LOOP
+			CREATE ROLE regress_access_before;
+			PERFORM appdb.grant_access('regress_access_before', level);
+			ALTER ROLE regress_access_before RENAME TO regress_access;
+			IF lower IS NOT NULL THEN
+				PERFORM appdb.grant_access('regress_other', lower);
+				PERFORM appdb.grant_access('regress_access', lower);
+			ELSIF NOT appdb.revoke_access('regress_access') THEN
+				RAISE WARNING 'it had nothing';
+			END IF;
+			IF EXISTS (SELECT FROM pg_temp.differ()) THEN
+				RAISE WARNING 'renamed with %, now %: %', level, lower, (SELECT count(*) FROM pg_temp.differ());
+			END IF;
+			PERFORM appdb.revoke_access('regress_access'), appdb.revoke_access('regress_access_before');
+			PERFORM appdb.revoke_access('regress_other');
+			DROP ROLE regress_access;
+		END LOOP;
+	END LOOP;
+END
+$$;
+DROP ROLE regress_other;
+BEGIN;
+CREATE TABLE app_data.leaving (id uuid PRIMARY KEY DEFAULT appdb.uuidv7(), created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz);
+ALTER TABLE app_data.leaving ENABLE ROW LEVEL SECURITY;
+SELECT appdb.manage('app_data.leaving');
+SELECT a.grantee::regrole, string_agg(a.privilege_type, ' ' ORDER BY a.privilege_type) FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = 'app_data.leaving'::regclass AND a.grantee <> c.relowner GROUP BY 1 ORDER BY 1::text;
+SELECT polname FROM pg_policy WHERE polrelid = 'app_data.leaving'::regclass;
+SET LOCAL appdb.allow_drop = on;
+SELECT appdb.unmanage('app_data.leaving');
+SELECT a.grantee::regrole FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = 'app_data.leaving'::regclass AND a.grantee <> c.relowner;
+SELECT polname FROM pg_policy WHERE polrelid = 'app_data.leaving'::regclass;
+ROLLBACK;
+
 -- == taken back =============================================================
 SELECT appdb.revoke_access('regress_app'), appdb.revoke_access('regress_app');
 SELECT count(*) FROM pg_class c, aclexplode(c.relacl) a WHERE a.grantee = 'regress_app'::regrole;
