@@ -286,7 +286,12 @@ BEGIN
 			'A deleted task that claims had taken out of the queue is in it again when it is restored; one whose place in its group has been taken waits for another';
 	END IF;
 
-	-- what roles were given of the functions; manage() sees to tables and views
+	-- what roles were given of the schema and the functions; manage() sees to tables and views
+	FOR own IN
+		SELECT r.rolname AS role FROM app_data.access a JOIN pg_roles r ON r.rolname = a.role WHERE r.rolname <> current_user
+	LOOP
+		EXECUTE format('GRANT USAGE ON SCHEMA app_data TO %I', own.role);
+	END LOOP;
 	FOR own IN
 		SELECT a.role, f AS signature
 		FROM app_data.access a JOIN pg_roles r ON r.rolname = a.role, unnest(appdb._grant_functions(a.level)) f

@@ -183,6 +183,20 @@ reset
 as appdb_owner -c 'ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC' -c "CREATE EXTENSION appdb VERSION '1.0'" -c 'SET client_min_messages = warning' -c 'ALTER EXTENSION appdb UPDATE'
 is "an upgrade opens the relation functions that 1.0 made" "$(as "$super" -c "SELECT count(*) > 80, count(*) FILTER (WHERE NOT has_function_privilege('appdb_nobody', function, 'EXECUTE')) FROM appdb.relations")" 't|0'
 
+# nothing of it was restored
+for level in app readonly service; do
+	reset
+	as appdb_owner -c 'CREATE EXTENSION appdb' -c "SELECT FROM appdb.grant_access('appdb_nobody', '$level')" -c "SELECT FROM appdb.grant_access('appdb_mallory', '$level')"
+	as "$super" -c 'DROP OWNED BY appdb_nobody'
+	is "install() gives level $level again" "$(as appdb_owner -c 'SELECT appdb.install()' -c "
+		WITH acl (what, grantee) AS (
+			SELECT (c.oid::regclass, a.privilege_type)::text, a.grantee FROM pg_class AS c, aclexplode(c.relacl) AS a
+			UNION ALL SELECT (p.oid::regprocedure, a.privilege_type)::text, a.grantee FROM pg_proc AS p, aclexplode(p.proacl) AS a
+			UNION ALL SELECT (n.nspname, a.privilege_type)::text, a.grantee FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
+			UNION ALL SELECT p.polrelid::regclass::text, r FROM pg_policy AS p, unnest(p.polroles) AS r)
+		SELECT what FROM acl WHERE grantee IN ('appdb_nobody'::regrole, 'appdb_mallory'::regrole) GROUP BY what HAVING count(*) <> 2")" attached
+done
+
 # a superuser may hand on more
 reset
 as appdb_owner -c 'CREATE EXTENSION appdb'
