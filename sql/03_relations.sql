@@ -183,10 +183,6 @@ BEGIN
 		body := appdb._relation_body(rel);
 		SELECT p.prosrc INTO fn FROM pg_proc p WHERE p.oid = to_regprocedure(signature);
 		IF FOUND AND fn.prosrc = body THEN
-			-- made by 1.0
-			IF NOT has_function_privilege('public', signature, 'EXECUTE') THEN
-				EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', signature);
-			END IF;
 			CONTINUE;
 		ELSIF FOUND AND starts_with(fn.prosrc, '/* appdb relation */') THEN
 			-- through a view that has another name now

@@ -22,6 +22,20 @@ COMMENT ON COLUMN app_data.messages.parts IS
 -- A publication of all tables refuses updates of those that have no identity.
 ALTER TABLE app_data.schema_version REPLICA IDENTITY FULL;
 
+-- Relation functions that were made where the owner's default privileges keep functions from PUBLIC.
+DO $$
+DECLARE
+	fn regprocedure;
+BEGIN
+	FOR fn IN
+		SELECT p.oid FROM pg_proc p JOIN pg_default_acl d ON d.defaclrole = p.proowner AND d.defaclnamespace = 0 AND d.defaclobjtype = 'f'
+		WHERE p.pronamespace = 'appdb'::regnamespace AND pg_get_userbyid(p.proowner) = current_user
+		  AND starts_with(p.prosrc, '/* appdb relation */') AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
+	LOOP
+		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', fn);
+	END LOOP;
+END $$;
+
 -- == online
 
 CREATE INDEX CONCURRENTLY chats_search_idx
