@@ -364,8 +364,7 @@ CREATE OR REPLACE VIEW appdb.message_files WITH (security_invoker) AS SELECT m.*
 SAVEPOINT s;
 DELETE FROM appdb.message_files;
 ROLLBACK TO s;
-COPY appdb.message_files FROM STDIN;
-\.
+COPY appdb.message_files FROM '/dev/null';
 ROLLBACK;
 
 -- == names that differ at their end =========================================
