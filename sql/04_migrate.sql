@@ -92,9 +92,9 @@ BEGIN
 		BEGIN
 			began := clock_timestamp();
 			FOR relation, statement IN
-				SELECT c.oid, format(CASE c.relkind WHEN 'v' THEN 'ALTER VIEW %s OWNER TO %I' ELSE 'LOCK TABLE %s IN ACCESS EXCLUSIVE MODE' END,
-									 c.oid::regclass, pg_get_userbyid(c.relowner))
-				FROM pg_class c
+				SELECT c.oid, format(CASE c.relkind WHEN 'v' THEN 'ALTER VIEW %I.%I OWNER TO %I' ELSE 'LOCK TABLE %I.%I IN ACCESS EXCLUSIVE MODE' END,
+									 n.nspname, c.relname, pg_get_userbyid(c.relowner))
+				FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 				WHERE c.relkind IN ('r', 'p', 'v') AND pg_has_role(c.relowner, 'USAGE')
 				  AND (c.relnamespace IN ('appdb'::regnamespace, to_regnamespace('app_data'))
 					   OR EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
@@ -108,7 +108,8 @@ BEGIN
 			END LOOP;
 			PERFORM set_config('lock_timeout', before, true);
 			RETURN;
-		EXCEPTION WHEN lock_not_available THEN
+		-- or it was dropped meanwhile
+		EXCEPTION WHEN lock_not_available OR undefined_table THEN
 			IF clock_timestamp() >= deadline THEN
 				RAISE EXCEPTION USING
 					ERRCODE = 'lock_not_available',
