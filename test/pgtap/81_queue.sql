@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(268);
+SELECT plan(270);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -591,6 +591,13 @@ SELECT throws_ok(format('SELECT appdb.enqueue_many(%L)', format('[{"kind": "one"
 FROM (VALUES ('priority', '"high"', NULL), ('priority', '1.5', NULL), ('max_attempts', '99999999999', NULL), ('run_at', '"soon"', NULL), ('expires_at', '[]', NULL), ('space_id', '7', NULL), ('user_id', '{}', NULL),
 	('backoff', 'true', NULL), ('group_limit', '"x"', NULL), ('depends_on', '["x"]', '"x"'), ('depends_on', '[0, {}]', '{}'), ('depends_on', '[0.5]', NULL)) AS v (member, value, part);
 SELECT is(appdb.enqueue_many('[{"kind": "texts", "queue": "texts", "priority": "7", "max_attempts": null, "backoff": "PT1M"}, {"kind": "texts", "queue": "texts", "depends_on": [0.0]}]') IS NOT NULL, true, 'as text, too');
+
+-- == what is over, and is much ===============================================
+
+INSERT INTO app_data.verifications (identifier, value, expires_at) SELECT n::text, 'x', now() - interval '2 days' FROM generate_series(1, 20000) AS n;
+SELECT pg_stat_get_xact_tuples_returned('app_data.verifications'::regclass) AS before \gset
+SELECT is(appdb._maintain('verifications', 100), 100::bigint, 'a batch of what has expired');
+SELECT cmp_ok(pg_stat_get_xact_tuples_returned('app_data.verifications'::regclass) - :before, '<', 1000::bigint, 'is found without reading all of it');
 
 -- == columns of other types =================================================
 
