@@ -70,6 +70,9 @@ typedef struct Deletion
 	struct Deletion *whole;		/* the statement that this is a part of */
 	bool		queued;			/* follow its foreign keys later, in a cascade */
 	TimestampTz stamp;
+	Oid			role;
+	bool		has_user;		/* when it was given its stamp: what the */
+	pg_uuid_t	user;			/* statement returns may be sign_out() */
 	TimestampTz restoring;		/* stamp of rows that come back, or 0 */
 	uint64		nrows;
 	MemoryContext context;		/* of all this */
@@ -188,6 +191,20 @@ new_stamp(void)
 	return last_stamp;
 }
 
+/* Unless an operation has its stamp already, its first row is about to be deleted. */
+static void
+give_stamp(Deletion *deletion)
+{
+	const pg_uuid_t *user = appdb_user_id();
+
+	if (deletion->stamp != 0)
+		return;
+	deletion->stamp = new_stamp();
+	deletion->has_user = (user != NULL);
+	if (user != NULL)
+		deletion->user = *user;
+}
+
 /*
  * A statement that may delete rows of a table begins.
  */
@@ -219,6 +236,7 @@ begin_deletion(Oid relid)
 	deletion->outer = deletions;
 	deletion->subid = GetCurrentSubTransactionId();
 	deletion->relid = relid;
+	deletion->role = GetUserId();
 	deletion->query = running_query;
 	deletion->queued = queued;
 	deletion->stamp = cascades ? cascades->stamp : 0;
@@ -300,8 +318,8 @@ appdb_deletion_part(Oid relid)
 
 	while (deletion != NULL && deletion->relid != relid)
 		deletion = deletion->outer;
-	if (deletion != NULL && deletion->stamp == 0)
-		deletion->stamp = new_stamp();
+	if (deletion != NULL)
+		give_stamp(deletion);
 	next_whole = deletion;
 }
 
@@ -406,8 +424,7 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id, bool nam
 	}
 	if (!appdb_may_delete(rel, oldtup, &deletion->policies, deletion->context))
 		return 0;
-	if (deletion->stamp == 0)
-		deletion->stamp = new_stamp();
+	give_stamp(deletion);
 	deletion->nrows++;
 
 	if (appdb_get_links(rel)->nchildren > 0)
@@ -588,18 +605,17 @@ note_deletion(const Deletion *deletion, uint64 nrows)
 {
 	static const char *const names[] = {"id", "deleted_at", "entity", "role", "rows", "user_id"};
 	static const Oid types[] = {UUIDOID, TIMESTAMPTZOID, REGCLASSOID, NAMEOID, INT8OID, UUIDOID};
-	const pg_uuid_t *user_id = appdb_user_id();
 	Datum		values[lengthof(names)];
 	NameData	role;
 
-	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
+	namestrcpy(&role, GetUserNameFromId(deletion->role, false));
 	values[0] = DirectFunctionCall1(appdb_uuidv7, (Datum) 0);
 	values[1] = TimestampTzGetDatum(deletion->stamp);
 	values[2] = ObjectIdGetDatum(deletion->relid);
 	values[3] = NameGetDatum(&role);
 	values[4] = Int64GetDatum((int64) nrows);
-	values[5] = UUIDPGetDatum(user_id);
-	insert_note("deletions", user_id != NULL ? lengthof(names) : lengthof(names) - 1, names, types, values);
+	values[5] = UUIDPGetDatum(&deletion->user);
+	insert_note("deletions", deletion->has_user ? lengthof(names) : lengthof(names) - 1, names, types, values);
 }
 
 /*

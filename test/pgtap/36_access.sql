@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(121);
+SELECT plan(125);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -385,6 +385,16 @@ SELECT is((SELECT public.act(5, 'SELECT count(*) FROM appdb.message_files')), '1
 
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES ('00000000-0000-0000-0000-000000000000', public.u(5), 'Mine');
 SELECT is((SELECT public.act(5, $$SELECT appdb.is_member('00000000-0000-0000-0000-000000000000')$$)), 'true', 'it is a space like any other');
+
+-- == signed out by what a statement returns =================================
+
+INSERT INTO appdb.users (id, name) VALUES (public.u(8), 'Sam');
+INSERT INTO appdb.organizations (id, name, slug) VALUES (public.u(14), 'G', 'g');
+INSERT INTO appdb.members (organization_id, user_id, role) VALUES (public.u(14), public.u(8), 'owner');
+SELECT matches((SELECT public.act(8, 'DELETE FROM appdb.members WHERE user_id = public.u(8) RETURNING appdb.sign_out_everywhere()')), '^23514 .* would have no owner', 'an organization keeps its owner');
+SELECT matches((SELECT public.act(5, 'DELETE FROM appdb.space_members WHERE user_id = public.u(5) RETURNING appdb.sign_out_everywhere()')), '^0$', 'others leave');
+SELECT is((SELECT public.act(3, 'DELETE FROM appdb.notes WHERE id = public.u(61) RETURNING appdb.sign_out_everywhere()', true)), '0', 'a row is deleted');
+SELECT is((SELECT t.deleted_by FROM appdb.trash AS t WHERE t.id = public.u(61)), public.u(3), 'and who has done it is noted all the same');
 
 SELECT * FROM finish();
 ROLLBACK;
