@@ -76,6 +76,18 @@ BEGIN
 		GROUP BY r.obstacle, r.belongs_to, o.relnamespace, m.entity, m.live_view
 		ORDER BY 2;
 
+	-- what appdb.manage() makes anew; that of others' tables see above
+	RETURN QUERY
+		SELECT 'error', o.identity, format('it belongs to role "%s": appdb.manage() and upgrades fail', pg_get_userbyid(o.belongs_to)),
+			   format('ALTER %s %s OWNER TO %s;', o.kind, o.identity, owner::regrole)
+		FROM (SELECT 'VIEW', m.live_view::text, c.relowner FROM appdb.managed m JOIN pg_class c ON c.oid = m.live_view
+			  UNION ALL
+			  SELECT 'FUNCTION', p.oid::regprocedure::text, p.proowner FROM pg_proc p
+			  WHERE p.pronamespace = 'appdb'::regnamespace AND starts_with(p.prosrc, '/* appdb relation */')) o (kind, identity, belongs_to)
+		WHERE NOT pg_has_role(o.belongs_to, 'USAGE')
+		  AND o.belongs_to NOT IN (SELECT c.relowner FROM appdb._managed_tables() m JOIN pg_class c ON c.oid = m.entity)
+		ORDER BY o.identity;
+
 	-- user data that would go with the extension
 	RETURN QUERY
 		SELECT 'error', i.identity,
@@ -497,6 +509,17 @@ BEGIN
 			format('it belongs to role "%s", and its tables to role "%s": neither can work with them', current_user, pg_get_userbyid(c.relowner)),
 			format('ALTER SCHEMA app_data OWNER TO %s;', c.relowner::regrole)
 		FROM pg_class c WHERE c.oid = 'app_data.schema_version'::regclass;
+		RETURN;
+	END IF;
+	-- nor without what is read here by name; as a superuser restores a single table
+	RETURN QUERY
+		SELECT 'error', c.oid::regclass::text, format('it belongs to role "%s": most functions fail', pg_get_userbyid(c.relowner)),
+			format('ALTER TABLE %s OWNER TO %I;', c.oid::regclass, current_user)
+		FROM pg_class c
+		WHERE c.relnamespace = 'app_data'::regnamespace AND NOT pg_has_role(c.relowner, 'USAGE')
+		  AND c.relname IN ('managed', 'pending', 'access', 'deletions', 'unlinked', 'legal_holds', 'organizations', 'members', 'spaces', 'space_members', 'tasks')
+		ORDER BY 2;
+	IF FOUND THEN
 		RETURN;
 	END IF;
 	-- nothing more can be found out: the tables were given to another role, or restored without privileges

@@ -156,6 +156,16 @@ as appdb_owner -c 'CREATE EXTENSION appdb'
 as "$super" -c 'ALTER SCHEMA app_data OWNER TO appdb_nobody'
 is "the schema alone is given away: doctor() says so" "$(as "$super" -c 'SELECT severity, object, fix FROM appdb.doctor()')" 'error|schema app_data|ALTER SCHEMA app_data OWNER TO appdb_owner;'
 
+# one thing alone is, as where a superuser restores it
+for what in 'TABLE app_data.spaces' 'TABLE app_data.managed' 'VIEW appdb.notes' 'FUNCTION appdb.notes(appdb.spaces)'; do
+	reset
+	as appdb_owner -c 'CREATE EXTENSION appdb'
+	as "$super" -c "ALTER $what OWNER TO \"$super\""
+	is "$what is given away: doctor() says so" "$(as "$super" -c "SELECT severity, object, fix FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" "error|${what#* }|ALTER $what OWNER TO appdb_owner;"
+	as "$super" -c "ALTER $what OWNER TO appdb_owner"
+	is "that helps" "$(as appdb_owner -c 'SET client_min_messages = warning' -c 'SELECT appdb.install()' -c "SELECT object FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" attached
+done
+
 # access that one has given another takes back
 reset
 as appdb_owner -c 'CREATE EXTENSION appdb'
