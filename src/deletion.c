@@ -1276,17 +1276,28 @@ appdb_ExecutorRun(QueryDesc *queryDesc, ScanDirection direction, uint64 count
 }
 
 /*
- * The triggers after the statement fire in here.
+ * The triggers after the statement fire in here, and parts of it that nothing
+ * reads from are executed.
  */
 static void
 appdb_ExecutorFinish(QueryDesc *queryDesc)
 {
+	QueryDesc  *outer = running_query;
 	Deletion  **place;
 
-	if (prev_ExecutorFinish_hook)
-		prev_ExecutorFinish_hook(queryDesc);
-	else
-		standard_ExecutorFinish(queryDesc);
+	running_query = queryDesc;
+	PG_TRY();
+	{
+		if (prev_ExecutorFinish_hook)
+			prev_ExecutorFinish_hook(queryDesc);
+		else
+			standard_ExecutorFinish(queryDesc);
+	}
+	PG_FINALLY();
+	{
+		running_query = outer;
+	}
+	PG_END_TRY();
 
 	for (;;)
 	{

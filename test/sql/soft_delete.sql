@@ -429,6 +429,11 @@ SELECT (SELECT n FROM changed) AS changed, (SELECT n FROM gone) AS gone;
 WITH gone AS (DELETE FROM appdb.sd_a WHERE n = 3 RETURNING n), changed AS (UPDATE appdb.sd_a SET n = 20 WHERE n = 3 RETURNING n)
 SELECT (SELECT n FROM gone) AS gone, (SELECT n FROM changed) AS changed;
 SELECT n FROM appdb.sd_a WHERE n IN (1, 2, 3, 20);
+-- parts that nothing reads from, which are executed after the others, the last first
+CALL sd.fill();
+WITH changed AS (UPDATE appdb.sd_a SET n = 20 WHERE n = 2), gone AS (DELETE FROM appdb.sd_a WHERE n = 1) SELECT 1 AS done;
+WITH gone AS (DELETE FROM appdb.sd_a WHERE n = 3), changed AS (UPDATE appdb.sd_a SET n = 20 WHERE n = 4) SELECT 1 AS done;
+SELECT * FROM sd.states();
 -- one that fails half-way
 CALL sd.fill();
 DO $$
