@@ -338,6 +338,27 @@ has_mark(PlannedStmt *stmt)
 	return false;
 }
 
+/*
+ * Where a security_barrier view is on a view with an INSTEAD OF trigger,
+ * PostgreSQL loses the condition of the first when it pulls up the second: the
+ * DELETE takes rows that are none of the view's.
+ */
+static void
+keep_barrier(Query *query)
+{
+	ListCell   *lc;
+
+	if (query->commandType == CMD_SELECT || query->commandType == CMD_INSERT)
+		return;
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_SUBQUERY && rte->securityQuals != NIL)
+			rte->security_barrier = true;
+	}
+}
+
 static PlannedStmt *
 appdb_planner(Query *parse, const char *query_string, int cursorOptions,
 			  ParamListInfo boundParams)
@@ -346,6 +367,7 @@ appdb_planner(Query *parse, const char *query_string, int cursorOptions,
 	bool		mark = was_delete(parse);
 	ListCell   *lc;
 
+	keep_barrier(parse);
 	if (parse->hasModifyingCTE)
 	{
 		foreach(lc, parse->cteList)
@@ -353,7 +375,10 @@ appdb_planner(Query *parse, const char *query_string, int cursorOptions,
 			Query	   *cte = (Query *) lfirst_node(CommonTableExpr, lc)->ctequery;
 
 			if (IsA(cte, Query))
+			{
 				(void) was_delete(cte);
+				keep_barrier(cte);
+			}
 		}
 	}
 

@@ -463,6 +463,17 @@ DELETE FROM appdb.sd_a WHERE n = 2 RETURNING n;
 DROP TRIGGER keep ON appdb.sd_a;
 SELECT * FROM sd.states();
 
+-- a view on a live view keeps its condition, also one that is a barrier, where PostgreSQL loses it
+CALL sd.fill();
+BEGIN;
+CREATE VIEW sd.over WITH (security_barrier) AS SELECT * FROM appdb.sd_a WHERE n > 3;
+CREATE VIEW sd.over_over AS SELECT id, n AS m FROM sd.over WHERE n < 6;
+DELETE FROM sd.over WHERE n = 1 RETURNING n;
+WITH gone AS (DELETE FROM sd.over_over WHERE m IN (2, 4, 6) RETURNING m) SELECT m FROM gone;
+DELETE FROM sd.over RETURNING n;
+SELECT n FROM appdb.sd_a ORDER BY n;
+ROLLBACK;
+
 -- nor does its check option hold for what is deleted
 BEGIN;
 CALL sd.fill();
