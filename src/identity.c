@@ -446,7 +446,7 @@ appdb_query_as(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("appdb.query_as() cannot run this query"),
-				 errdetail("%s.", SPI_result_code_string(rc))));
+				 errhint("Send COPY, and what begins or ends transactions, by itself.")));
 	if (SPI_tuptable != NULL)
 	{
 		SPITupleTable *rows = SPI_tuptable;
