@@ -776,7 +776,8 @@ BEGIN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_object',
 			MESSAGE = format('table "%s" is not managed', entity),
-			HINT = 'appdb.managed lists the tables that are.';
+			HINT = coalesce((SELECT format('It is the live view of %s.', m.entity) FROM appdb._managed_tables() m
+							 WHERE to_regclass(format('appdb.%I', m.view)) = _unmanage.entity), 'appdb.managed lists the tables that are.');
 	END IF;
 
 	-- what is not managed, appdb.revoke_access() does not know

@@ -453,20 +453,22 @@ AS $$
 DECLARE
 	function text;
 BEGIN
-	IF level IS NULL OR level NOT IN ('app', 'readonly', 'service') THEN
+	IF role IS NULL OR level IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'role and level must not be null';
+	ELSIF level NOT IN ('app', 'readonly', 'service') THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('unknown access level "%s"', level),
 			HINT = 'Levels are app, readonly and service.';
-	ELSIF role IS NULL THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'null_value_not_allowed',
-			MESSAGE = 'role must not be null';
 	ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_object',
 			MESSAGE = format('role "%s" does not exist', role),
-			HINT = format('CREATE ROLE %I LOGIN;', role);
+			-- PUBLIC, and names that no role can have
+			HINT = CASE WHEN role ~ '^(public|none|pg_.*)?$' THEN 'A level is given to one role: CREATE ROLE web LOGIN;'
+				ELSE format('CREATE ROLE %I LOGIN;', role) END;
 	ELSIF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'app_data'::regnamespace AND c.relkind IN ('r', 'p')
 				  AND pg_has_role(role, c.relowner, 'USAGE')) THEN
 		RAISE EXCEPTION USING

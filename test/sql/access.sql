@@ -378,6 +378,8 @@ SELECT polroles::regrole[] FROM pg_policy WHERE polrelid = 'app_data.chats'::reg
 SELECT appdb.revoke_access('regress_service_with_quite_a_long_name_for_a_service_role_one');
 DROP ROLE regress_service_with_quite_a_long_name_for_a_service_role_one, regress_service_with_quite_a_long_name_for_a_service_role_two;
 SELECT appdb.grant_access(NULL, 'app');
+SELECT appdb.grant_access('regress_web', NULL);
+SELECT appdb.grant_access('public', 'app');
 
 -- == under another name, and of what is managed no longer ===================
 -- it has what a role has that was given the level just now

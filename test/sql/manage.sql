@@ -109,6 +109,7 @@ DROP ROLE regress_appdb_other;
 SELECT appdb.unmanage(NULL);
 SET appdb.allow_drop = on;
 SELECT appdb.unmanage('app_data.schema_version');
+SELECT appdb.unmanage('appdb.users');
 RESET appdb.allow_drop;
 SELECT appdb.unmanage('public.articles');
 SELECT appdb.unmanage('public.articles');
