@@ -381,8 +381,8 @@ BEGIN
 	RETURN NEXT '|---|---|---|---|';
 	RETURN QUERY
 		SELECT format('| `%s` | %s | %s | %s |', s.name, pg_temp.code(s.boot_val || coalesce(' ' || s.unit, '')),
-			CASE s.context WHEN 'user' THEN 'everyone, in a session' WHEN 'superuser' THEN 'superusers, in a session'
-				ELSE s.context END,
+			CASE WHEN s.name IN ('appdb.session_id', 'appdb.user_id') THEN 'nobody' WHEN s.context = 'user' THEN 'everyone, in a session'
+				WHEN s.context = 'superuser' THEN 'superusers, in a session' ELSE 'the configuration file' END,
 			pg_temp.cell(concat_ws(' ', s.short_desc, s.extra_desc)))
 		FROM pg_settings AS s WHERE s.name LIKE 'appdb.%' ORDER BY s.name COLLATE "C";
 	RETURN NEXT '';
