@@ -728,7 +728,7 @@ BEGIN
 		AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = entity AND a.attname = 'deleted_at' AND NOT a.attisdropped)
 	THEN
 		RAISE EXCEPTION USING
-			ERRCODE = 'invalid_table_definition',
+			ERRCODE = 'dependent_objects_still_exist',
 			MESSAGE = format('refusing to rename column "deleted_at" of table "%s"', entity),
 			DETAIL = 'Its deleted rows would be live again.',
 			HINT = 'If this is really meant: SET appdb.allow_drop = on;';

@@ -55,7 +55,8 @@ is_protected_table(Oid relid)
 /*
  * After ALTER TABLE: has it dropped the primary key?  pg_restore --clean does
  * so first; where it is then not let drop the table, it would load rows that
- * are there already a second time.
+ * are there already a second time.  Or what tells deleted rows from live ones?
+ * The live view has gone with that.
  */
 void
 appdb_check_key_kept(Node *parsetree)
@@ -65,6 +66,7 @@ appdb_check_key_kept(Node *parsetree)
 	AlterTableStmt *stmt = (AlterTableStmt *) parsetree;
 	ListCell   *lc;
 	bool		drops = false;
+	bool		revives = false;
 	Oid			relid;
 	Oid			constraint;
 	bool		kept;
@@ -72,12 +74,20 @@ appdb_check_key_kept(Node *parsetree)
 	if (appdb_allow_drop || !IsA(parsetree, AlterTableStmt))
 		return;
 	foreach(lc, stmt->cmds)
-		drops |= lfirst_node(AlterTableCmd, lc)->subtype == AT_DropConstraint;
-	if (!drops)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		drops |= cmd->subtype == AT_DropConstraint;
+		revives |= cmd->subtype == AT_DropColumn && strcmp(cmd->name, "deleted_at") == 0;
+	}
+	if (!drops && !revives)
 		return;
 	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 	if (!OidIsValid(relid) || !is_protected_table(relid))
 		return;
+	if (revives && appdb_is_managed(relid) && !OidIsValid(appdb_live_view(relid)))
+		refuse(psprintf("drop column \"deleted_at\" of table \"%s\"", appdb_table_name(relid)),
+			   "Its deleted rows would be live again.");
 	(void) get_primary_key_attnos(relid, true, &constraint);
 	kept = OidIsValid(constraint) || !appdb_is_managed(relid);
 	for (int i = 0; i < (int) lengthof(own) && kept && !OidIsValid(constraint); i++)

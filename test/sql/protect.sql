@@ -42,6 +42,10 @@ ALTER TABLE app_data.schema_version ADD CONSTRAINT any_value CHECK (true);
 ALTER TABLE app_data.schema_version DROP CONSTRAINT any_value;
 -- nor what tells deleted rows from live ones
 ALTER TABLE regress_mine.things RENAME COLUMN deleted_at TO gone_at;
+ALTER TABLE regress_mine.things DROP COLUMN deleted_at CASCADE;
+ALTER TABLE regress_mine.things DROP COLUMN deleted_at CASCADE, ADD COLUMN deleted_at timestamptz;
+ALTER TABLE regress_mine.things DROP COLUMN IF EXISTS deleted_at_all CASCADE;
+ALTER TABLE app_data.sessions DROP COLUMN IF EXISTS deleted_at CASCADE;
 
 -- what is not protected
 DROP TABLE IF EXISTS app_data.nowhere;
