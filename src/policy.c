@@ -12,6 +12,9 @@
 #include "appdb.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tupconvert.h"
+#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -33,6 +36,7 @@ struct AppdbPolicies
 	Oid			relid;
 	Oid			userid;
 	EState	   *estate;
+	TupleConversionMap *map;	/* from a partition's rows, or NULL */
 	TupleTableSlot *slot;
 	List	   *permissive;		/* of ExprState; NULL stands for true */
 	List	   *restrictive;
@@ -52,15 +56,21 @@ applies_to(ArrayType *roles, Oid userid)
 	return false;
 }
 
+/*
+ * For a row of a partition, the policies are those of the whole table: it is
+ * that which is managed, and which statements name.
+ */
 static AppdbPolicies *
-prepare(Relation rel, char command, MemoryContext context)
+prepare(Relation row_rel, char command, MemoryContext context)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	AppdbPolicies *policies = palloc0(sizeof(AppdbPolicies));
+	Relation	rel = !row_rel->rd_rel->relispartition ? row_rel :
+		table_open(llast_oid(get_partition_ancestors(RelationGetRelid(row_rel))), AccessShareLock);
 	Oid			userid = GetUserId();
 	ListCell   *lc;
 
-	policies->relid = RelationGetRelid(rel);
+	policies->relid = RelationGetRelid(row_rel);
 	policies->userid = userid;
 	policies->enabled = check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED;
 	if (policies->enabled)
@@ -69,6 +79,9 @@ prepare(Relation rel, char command, MemoryContext context)
 		MemoryContextSwitchTo(policies->estate->es_query_cxt);
 		policies->slot = ExecInitExtraTupleSlot(policies->estate, CreateTupleDescCopyConstr(RelationGetDescr(rel)),
 												&TTSOpsHeapTuple);
+		if (rel != row_rel)
+			policies->map = convert_tuples_by_name(CreateTupleDescCopy(RelationGetDescr(row_rel)),
+												   policies->slot->tts_tupleDescriptor);
 		foreach(lc, rel->rd_rsdesc->policies)
 		{
 			RowSecurityPolicy *policy = lfirst(lc);
@@ -97,6 +110,8 @@ prepare(Relation rel, char command, MemoryContext context)
 				policies->restrictive = lappend(policies->restrictive, state);
 		}
 	}
+	if (rel != row_rel)
+		table_close(rel, NoLock);
 	MemoryContextSwitchTo(oldcontext);
 	return policies;
 }
@@ -123,7 +138,9 @@ allow(AppdbPolicies *policies, HeapTuple tuple)
 	bool		result = false;
 	ListCell   *lc;
 
-	ExecForceStoreHeapTuple(tuple, policies->slot, false);
+	if (policies->map != NULL)
+		tuple = execute_attr_map_tuple(tuple, policies->map);
+	ExecForceStoreHeapTuple(tuple, policies->slot, policies->map != NULL);
 	foreach(lc, policies->permissive)
 	{
 		if (holds(policies, lfirst(lc)))

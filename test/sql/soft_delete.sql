@@ -523,6 +523,28 @@ SELECT d.rows FROM app_data.deletions d JOIN (SELECT DISTINCT p.deleted_at FROM 
 DELETE FROM appdb.sd_a WHERE n <= 5;
 SELECT * FROM sd.state('part');
 INSERT INTO appdb.sd_part (id, n, a_id) SELECT '00000000-0000-7000-8000-000000000001', 11, id FROM sd.a WHERE n = 1;
+-- the policies are those of the whole table
+CREATE ROLE regress_sd;
+GRANT USAGE ON SCHEMA appdb, sd TO regress_sd;
+GRANT SELECT, UPDATE ON sd.part TO regress_sd;
+GRANT SELECT, DELETE ON appdb.sd_part TO regress_sd;
+ALTER TABLE sd.part ENABLE ROW LEVEL SECURITY;
+CREATE POLICY everything ON sd.part USING (true);
+CREATE POLICY deletes ON sd.part AS RESTRICTIVE FOR DELETE USING (n <> 7);
+BEGIN;
+INSERT INTO appdb.sd_part (n, a_id) SELECT 7 + i % 2, a.id FROM sd.a, generate_series(1, 4) i WHERE a.n = 10;
+UPDATE sd.part SET deleted_at = now() WHERE n = 7 AND id IN (SELECT min(id::text)::uuid FROM sd.part WHERE n = 7 GROUP BY tableoid);
+SET LOCAL ROLE regress_sd;
+DELETE FROM appdb.sd_part WHERE n >= 7;
+SELECT DISTINCT n FROM appdb.sd_part WHERE n >= 7;
+UPDATE sd.part SET deleted_at = NULL WHERE n = 7 AND deleted_at IS NOT NULL;
+\echo :ROW_COUNT
+ROLLBACK;
+DROP OWNED BY regress_sd;
+DROP ROLE regress_sd;
+DROP POLICY everything ON sd.part;
+DROP POLICY deletes ON sd.part;
+ALTER TABLE sd.part DISABLE ROW LEVEL SECURITY;
 -- which can be no parent
 CREATE TABLE sd.of_part (LIKE sd.a, part_id uuid REFERENCES sd.part, PRIMARY KEY (id));
 SELECT appdb.manage('sd.of_part', view => 'sd_of_part') \gset
