@@ -311,6 +311,21 @@ BEGIN
 		FROM pg_namespace n, aclexplode(n.nspacl) g
 		WHERE n.nspname IN ('app_data', 'appdb') AND g.grantee = 0 AND g.privilege_type = 'CREATE'
 		ORDER BY 2;
+	-- a function of a row is nothing that a call with literals could mean
+	RETURN QUERY
+		SELECT 'warning', o.identity, 'it has the name of one of the engine''s functions: calls with plain literals can mean it, also those of superusers',
+			   format('DROP %s %s;  -- or give it another name', o.kind, o.identity)
+		FROM (SELECT p.proname, CASE p.prokind WHEN 'p' THEN 'PROCEDURE' WHEN 'a' THEN 'AGGREGATE' ELSE 'FUNCTION' END, p.oid::regprocedure::text, p.proowner
+			  FROM pg_proc p
+			  WHERE p.pronamespace = 'appdb'::regnamespace
+				AND NOT (p.pronargs = 1 AND EXISTS (SELECT FROM pg_type t WHERE t.oid = p.proargtypes[0] AND t.typrelid <> 0))
+			  UNION ALL
+			  SELECT t.typname, 'TYPE', t.oid::regtype::text, t.typowner
+			  FROM pg_type t WHERE t.typnamespace = 'appdb'::regnamespace AND t.typrelid = 0) o (name, kind, identity, belongs_to)
+		JOIN pg_roles r ON r.oid = o.belongs_to AND NOT r.rolsuper
+		WHERE EXISTS (SELECT FROM pg_proc p JOIN pg_roles s ON s.oid = p.proowner AND s.rolsuper
+					  WHERE p.pronamespace = 'appdb'::regnamespace AND p.proname = o.name)
+		ORDER BY o.identity;
 	RETURN QUERY
 		SELECT CASE WHEN r.oid IS NULL THEN 'warning' ELSE 'error' END, format('role %s', a.role),
 			   CASE WHEN r.oid IS NULL THEN format('it has access level %s, and does not exist', a.level)

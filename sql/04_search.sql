@@ -274,7 +274,7 @@ BEGIN
 	answer := appdb._search(words, language, wanted, "limit", after_rank, after_id);
 	rows := answer -> 'rows';
 	FOR other IN SELECT * FROM jsonb_array_elements_text(answer -> 'others') LOOP
-		FOR hit IN EXECUTE appdb._search_query(other, format('appdb.%I', other), 'appdb.chats', 'true', language)
+		FOR hit IN EXECUTE appdb._search_query(other::name, format('appdb.%I', other), 'appdb.chats', 'true', language)
 			USING words, words, "limit", after_rank, after_id
 		LOOP
 			rows := rows || jsonb_build_array(to_jsonb(hit));

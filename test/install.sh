@@ -380,6 +380,14 @@ is "manages a table of their own" "$(as "$super" -c 'SET client_min_messages = w
 is "what was planted ran, as its owner" "$(as "$super" -c "SELECT count(DISTINCT what), min(who), max(who) FROM evil.log")" '3|appdb_owner|appdb_owner'
 no_gain "a superuser's own table"
 
+# what a call with literals would mean instead of the engine's
+reset
+as appdb_owner -c 'CREATE EXTENSION appdb' -c "CREATE FUNCTION appdb.grant_access(text, text) RETURNS text LANGUAGE sql RETURN 'planted'" -c 'CREATE DOMAIN appdb.revoke_access AS text' \
+	-c "CREATE FUNCTION appdb.search(appdb.notes) RETURNS text LANGUAGE sql RETURN 'of a row'" -c "CREATE FUNCTION appdb.mine(text) RETURNS text LANGUAGE sql RETURN 'mine'" >/dev/null
+is "doctor() says what has the name of one of the engine's functions" "$(as "$super" -c "SELECT severity, object, fix FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" \
+	"$(printf 'warning|appdb.grant_access(text,text)|DROP FUNCTION appdb.grant_access(text,text);  -- or give it another name\nwarning|appdb.revoke_access|DROP TYPE appdb.revoke_access;  -- or give it another name')"
+is "a call with types means the engine's" "$(as "$super" -c "SELECT appdb.grant_access('appdb_nobody'::name, 'app'::text)" -c "SELECT appdb.revoke_access('appdb_nobody'::name)")" "$(printf '\nt')"
+
 # tables of a superuser, noted as managed by who owns the tables
 reset
 as appdb_owner -c 'CREATE EXTENSION appdb' -c 'CREATE VIEW appdb.theirs AS SELECT 1 AS id' -c 'CREATE VIEW appdb.authid AS SELECT 1 AS id' \
