@@ -25,7 +25,7 @@ AS $$
 			'appdb.purge(interval, integer)', 'appdb.maintain(integer, boolean)']), false
 		UNION ALL
 		-- what appdb.grant_access() hands on
-		SELECT unnest(appdb._grant_functions('service')), true
+		SELECT unnest(appdb._grant_functions('service'::text)), true
 	) f (routine, grantable)
 	WHERE NOT EXISTS (SELECT FROM pg_proc p, aclexplode(p.proacl) a
 					  WHERE p.oid = f.routine::regprocedure AND a.privilege_type = 'EXECUTE' AND a.grantee = quote_ident($1)::regrole

@@ -1546,7 +1546,7 @@ BEGIN
 			MESSAGE = 'batch must be at least 1',
 			HINT = 'It is the number of rows that one transaction changes.';
 	END IF;
-	PERFORM appdb._check_toplevel('appdb.maintain()');
+	PERFORM appdb._check_toplevel('appdb.maintain()'::pg_catalog.text);
 	PERFORM appdb._see_all_rows();
 	FOREACH step IN ARRAY ARRAY['schedules', 'leases', 'tasks', 'sessions', 'verifications', 'invitations'] LOOP
 		LOOP

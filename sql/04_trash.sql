@@ -868,7 +868,7 @@ BEGIN
 	-- nothing is older
 	cutoff := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) LEAST(older_than, '1000 years'::pg_catalog.interval);
 
-	PERFORM appdb._check_toplevel('appdb.purge()');
+	PERFORM appdb._check_toplevel('appdb.purge()'::pg_catalog.text);
 	PERFORM appdb._see_all_rows();
 	PERFORM appdb._purge_begin(cutoff);
 	COMMIT;

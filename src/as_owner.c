@@ -224,7 +224,7 @@ appdb__revoke_functions(PG_FUNCTION_ARGS)
 	appdb_check_data_owner(GetUserId(), data_owner());
 	SPI_connect();
 	rc = SPI_execute_with_args("SELECT a.grantor, pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM %I', f, $1) "
-							   "FROM pg_catalog.unnest(appdb._grant_functions('service')) f "
+							   "FROM pg_catalog.unnest(appdb._grant_functions('service'::pg_catalog.text)) f "
 							   "JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) f::pg_catalog.regprocedure, "
 							   "pg_catalog.aclexplode(p.proacl) a JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee "
 							   "WHERE r.rolname OPERATOR(pg_catalog.=) $1",

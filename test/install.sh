@@ -388,6 +388,29 @@ is "doctor() says what has the name of one of the engine's functions" "$(as "$su
 	"$(printf 'warning|appdb.grant_access(text,text)|DROP FUNCTION appdb.grant_access(text,text);  -- or give it another name\nwarning|appdb.revoke_access|DROP TYPE appdb.revoke_access;  -- or give it another name')"
 is "a call with types means the engine's" "$(as "$super" -c "SELECT appdb.grant_access('appdb_nobody'::name, 'app'::text)" -c "SELECT appdb.revoke_access('appdb_nobody'::name)")" "$(printf '\nt')"
 
+# a type of a function's name: a call with one plain literal, also of the engine's own, would be one of its values
+reset
+plant appdb_owner
+as appdb_owner >/dev/null <<-'SQL'
+	CREATE EXTENSION appdb;
+	INSERT INTO appdb.organizations (id, name, slug) VALUES ('00000000-0000-4000-8000-000000000011', 'x', 'x');
+	DO $$
+	DECLARE
+		f name;
+	BEGIN
+		FOR f IN SELECT DISTINCT p.proname FROM pg_proc AS p WHERE p.pronamespace = 'appdb'::regnamespace AND pg_get_userbyid(p.proowner) <> current_user
+				 AND NOT EXISTS (SELECT FROM pg_type AS t WHERE t.typnamespace = p.pronamespace AND t.typname = p.proname) LOOP
+			EXECUTE format('CREATE DOMAIN appdb.%I AS text CHECK (evil.run(%L))', f, f);
+		END LOOP;
+	END
+	$$;
+SQL
+is "types of the names of functions: a superuser is not taken in" "$(as "$super" -c 'SET client_min_messages = warning' -c 'CALL appdb.maintain()' -c "CALL appdb.purge('0'::interval)" -c 'SELECT appdb.install()' \
+	-c "SELECT FROM appdb.grant_access('appdb_nobody', 'service')" -c "SELECT appdb.revoke_access('appdb_nobody'::name)" -c "SELECT FROM appdb.hold('00000000-0000-4000-8000-000000000011', 'x')" \
+	-c "SELECT appdb.release('00000000-0000-4000-8000-000000000011'::uuid)" -c 'ALTER TABLE app_data.notes ADD COLUMN x int' -c "SELECT FROM appdb.manage('app_data.notes'::regclass)" -c 'SELECT appdb.migrate()' \
+	-c 'SELECT count(*) > 100 FROM appdb.doctor()')" "$(printf 'attached\nt\nt\ncurrent\nt')"
+no_gain "types of the names of functions"
+
 # tables of a superuser, noted as managed by who owns the tables
 reset
 as appdb_owner -c 'CREATE EXTENSION appdb' -c 'CREATE VIEW appdb.theirs AS SELECT 1 AS id' -c 'CREATE VIEW appdb.authid AS SELECT 1 AS id' \
