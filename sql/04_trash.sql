@@ -31,7 +31,7 @@ COMMENT ON FUNCTION appdb.restore(pg_catalog.regclass, pg_catalog.text) IS
 
 CREATE FUNCTION appdb._deleted_with(entity pg_catalog.regclass, id pg_catalog.uuid, deleted_at pg_catalog.timestamptz)
 	RETURNS pg_catalog.int8
-	LANGUAGE c STABLE STRICT
+	LANGUAGE c STABLE STRICT COST 1000
 	AS 'MODULE_PATHNAME', 'appdb__deleted_with';
 COMMENT ON FUNCTION appdb._deleted_with(pg_catalog.regclass, pg_catalog.uuid, pg_catalog.timestamptz) IS 'Internal: how many rows were deleted with a row, below it';
 
@@ -125,16 +125,18 @@ CREATE FUNCTION appdb.retention() RETURNS pg_catalog.interval
 COMMENT ON FUNCTION appdb.retention() IS 'How long deleted rows are kept: the setting appdb.retention';
 
 -- Is a row under a legal hold?  (The work is done as the owner of the tables,
--- for rows that the caller may see.)
+-- for rows that the caller may see.)  Like _deleted_with() it is asked of the
+-- rows that are shown, and not of all that are sorted: neither is VOLATILE, and
+-- both have their cost.
 CREATE FUNCTION appdb._held(entity pg_catalog.regclass, id pg_catalog.uuid)
 	RETURNS pg_catalog.bool
-	LANGUAGE c VOLATILE STRICT
+	LANGUAGE c STABLE STRICT COST 10000
 	AS 'MODULE_PATHNAME', 'appdb__held';
 COMMENT ON FUNCTION appdb._held(pg_catalog.regclass, pg_catalog.uuid) IS 'Internal: whether a row that the caller may see is under a legal hold';
 
 CREATE FUNCTION appdb.__held(entity pg_catalog.regclass, id pg_catalog.uuid)
 	RETURNS pg_catalog.bool
-	LANGUAGE plpgsql VOLATILE
+	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 	SET jit = off
 AS $$

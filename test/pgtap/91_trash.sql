@@ -1,6 +1,6 @@
 -- appdb.trash: what it shows, and to whom.
 BEGIN;
-SELECT plan(33);
+SELECT plan(35);
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
 
@@ -129,6 +129,11 @@ SELECT lives_ok($$SELECT appdb.manage('public."Odd table"', view => 'Odd ones', 
 INSERT INTO appdb."Odd ones" ("the label", space_id) SELECT ARRAY[i], pg_temp.id(11) FROM generate_series(1, 2500) i;
 DELETE FROM appdb."Odd ones";
 SELECT is((SELECT count(*) || ' ' || min(label) || ' ' || count(DISTINCT id) FROM appdb.trash WHERE entity = '"Odd table"'::regclass), '2500 {1000} 2500', 'with label of any type, and many rows');
+-- a page of it
+SET LOCAL track_functions = 'all';
+SELECT is((SELECT count(*) FROM (SELECT * FROM appdb.trash ORDER BY deleted_at DESC, id LIMIT 10) t WHERE t.purge_at IS NOT NULL AND t.rows_with_it = 0 AND t.restorable), 10::bigint, 'a page of it');
+SELECT is(ARRAY[pg_stat_get_xact_function_calls('appdb._held(regclass, uuid)'::regprocedure), pg_stat_get_xact_function_calls('appdb._deleted_with(regclass, uuid, timestamptz)'::regprocedure)],
+	ARRAY[10::bigint, 10], 'no more is found out than it shows');
 ROLLBACK TO start;
 
 SELECT is_empty('SELECT * FROM appdb.trash', 'nothing, at last');
