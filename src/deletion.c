@@ -51,6 +51,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "partitioning/partdesc.h"
 #include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -66,6 +67,7 @@ typedef struct Deletion
 	struct Deletion *outer;
 	SubTransactionId subid;
 	Oid			relid;			/* the table that the statement names */
+	Oid			partition;		/* the partition of it that the last row was of, if any */
 	QueryDesc  *query;			/* the statement, if known */
 	struct Deletion *whole;		/* the statement that this is a part of */
 	bool		queued;			/* follow its foreign keys later, in a cascade */
@@ -269,21 +271,26 @@ appdb_deletion_begin(Relation rel)
 static Deletion *
 find_deletion(Relation rel)
 {
+	Oid			relid = RelationGetRelid(rel);
 	Deletion   *deletion;
 	List	   *ancestors = NIL;
 
 	for (deletion = deletions; deletion != NULL; deletion = deletion->outer)
 	{
-		if (deletion->relid == RelationGetRelid(rel))
+		if (deletion->relid == relid)
 			return deletion;
 	}
 	if (!rel->rd_rel->relispartition)
 		return NULL;
-	ancestors = get_partition_ancestors(RelationGetRelid(rel));
-	for (deletion = deletions; deletion != NULL; deletion = deletion->outer)
+	for (deletion = deletions; deletion != NULL && deletion->partition != relid; deletion = deletion->outer)
 	{
+		if (ancestors == NIL)
+			ancestors = get_partition_ancestors(relid);
 		if (list_member_oid(ancestors, deletion->relid))
+		{
+			deletion->partition = relid;
 			break;
+		}
 	}
 	list_free(ancestors);
 	return deletion;
@@ -898,6 +905,26 @@ refuse_left(const AppdbLink *link, Datum *values, int kind, BlockNumber size)
 			 errhint("To keep the row, give it another parent there, or raise an error, which keeps its parent, too.")));
 }
 
+/* The size of a table with its partitions. */
+static BlockNumber
+number_of_blocks(Relation rel)
+{
+	PartitionDesc partitions;
+	BlockNumber size = 0;
+
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return RELKIND_HAS_STORAGE(rel->rd_rel->relkind) ? RelationGetNumberOfBlocks(rel) : 0;
+	partitions = RelationGetPartitionDesc(rel, true);
+	for (int i = 0; i < partitions->nparts; i++)
+	{
+		Relation	partition = table_open(partitions->oids[i], AccessShareLock);
+
+		size += number_of_blocks(partition);
+		table_close(partition, NoLock);
+	}
+	return size;
+}
+
 /*
  * Follow a foreign key from deleted rows, or from rows that have come back, as
  * the owner of the child table.
@@ -921,16 +948,16 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 	/* the lock that the statement takes: from here on names stay */
 	child = table_open(link->child, link->mode == APPDB_RESTRICT ? AccessShareLock : RowExclusiveLock);
 	owner = child->rd_rel->relowner;
-	if (child->rd_rel->relkind == RELKIND_RELATION && ARR_DIMS(ids)[0] <= FEW_IDS)
+	if (ARR_DIMS(ids)[0] <= FEW_IDS)
 	{
 		kind |= APPDB_PLAN_FEW;
-		if (!restore && ARR_DIMS(ids)[0] <= PROBED_IDS &&
+		if (child->rd_rel->relkind == RELKIND_RELATION && !restore && ARR_DIMS(ids)[0] <= PROBED_IDS &&
 			!appdb_may_have_children(link, child, (pg_uuid_t *) ARR_DATA_PTR(ids), ARR_DIMS(ids)[0]))
 		{
 			table_close(child, NoLock);
 			return;
 		}
-		size = RelationGetNumberOfBlocks(child);
+		size = number_of_blocks(child);
 	}
 	check = !restore && link->mode != APPDB_RESTRICT && may_leave_children(link, child);
 	table_close(child, NoLock);

@@ -1,6 +1,6 @@
 -- The statements that follow foreign keys are planned once in a session: they have to notice what changes meanwhile.
 BEGIN;
-SELECT plan(27);
+SELECT plan(33);
 
 CREATE SCHEMA garden;
 CREATE TABLE garden.trees (id uuid PRIMARY KEY, plot uuid NOT NULL DEFAULT '00000000-0000-4000-8000-000000000001', created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz, UNIQUE (plot, id));
@@ -120,6 +120,32 @@ UPDATE appdb.fences SET plot_id = pg_temp.tree(9) WHERE plot_id <> pg_temp.tree(
 DELETE FROM appdb.plots WHERE n IN (10, 11);
 DELETE FROM appdb.plots WHERE n = 9;
 SELECT is(pg_temp.fences(), 1::bigint, 'parents whose children have left, and the one that they went to');
+
+-- == partitions =============================================================
+
+SET LOCAL client_min_messages = error;
+CREATE TABLE park.rings (id uuid PRIMARY KEY, plot_id uuid REFERENCES park.plots (id), created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz) PARTITION BY HASH (id);
+CREATE TABLE park.rings_even PARTITION OF park.rings FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE INDEX ON park.rings (plot_id);
+SELECT appdb.manage('park.rings');
+RESET client_min_messages;
+INSERT INTO appdb.plots (id, n) SELECT pg_temp.tree(n), n FROM generate_series(21, 23) AS n;
+INSERT INTO park.rings (id, plot_id) SELECT u.id, pg_temp.tree(21 + n % 3) FROM (SELECT pg_temp.tree(n) AS id, n FROM generate_series(1, 2000) AS n) u WHERE satisfies_hash_partition('park.rings'::regclass, 2, 0, u.id) LIMIT 600;
+CREATE FUNCTION pg_temp.rings() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM appdb.rings';
+SELECT pg_temp.rings() AS rings \gset
+
+DELETE FROM appdb.plots WHERE n = 21;
+SELECT cmp_ok(pg_temp.rings(), '<', :rings::bigint, 'children in partitions go');
+SELECT is((SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'CachedPlan' AND ident LIKE 'UPDATE %rings%'), 1::bigint, 'by a plan that is kept');
+CREATE TABLE park.rings_odd PARTITION OF park.rings FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO park.rings (id, plot_id) SELECT pg_temp.tree(n), pg_temp.tree(22) FROM generate_series(3001, 3600) AS n;
+DELETE FROM appdb.plots WHERE n = 22;
+SELECT is((SELECT count(DISTINCT tableoid) FROM park.rings WHERE plot_id = pg_temp.tree(22) AND deleted_at IS NOT NULL), 2::bigint, 'also those in a new partition');
+SELECT is((SELECT count(*) FROM appdb.rings WHERE plot_id = pg_temp.tree(22)), 0::bigint, 'all of them');
+SELECT pg_stat_get_xact_numscans('pg_inherits_relid_seqno_index'::regclass) AS scans \gset
+UPDATE park.rings SET deleted_at = now() WHERE deleted_at IS NULL;
+SELECT is(pg_temp.rings(), 0::bigint, 'rows in partitions are deleted');
+SELECT cmp_ok(pg_stat_get_xact_numscans('pg_inherits_relid_seqno_index'::regclass) - :scans, '<', 50::bigint, 'without asking of each row what its partition is of');
 
 -- == who belongs to what: not by how many others do, and on tables that are not analyzed ==
 
