@@ -992,13 +992,17 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 		int64		count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 
 		if (count > 0)
+		{
+			child = table_open(link->child, NoLock);
 			ereport(ERROR,
 					(errcode(ERRCODE_RESTRICT_VIOLATION),
 					 errmsg("cannot delete from table \"%s\": rows of table \"%s\" refer to it",
 							get_rel_name(link->parent), get_rel_name(link->child)),
 					 errdetail("%lld live rows refer to it by column \"%s\".", (long long) count,
 							   get_attname(link->child, link->child_columns[link->key], false)),
-					 errhint("Delete those first, or give them another parent.")));
+					 errhint("Delete those first, or give them another parent."),
+					 errtableconstraint(child, get_constraint_name(link->constraint))));
+		}
 	}
 }
 

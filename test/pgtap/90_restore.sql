@@ -1,6 +1,6 @@
 -- restore: what comes back, what does not, and who may.
 BEGIN;
-SELECT plan(122);
+SELECT plan(123);
 SET client_min_messages = warning;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -211,6 +211,17 @@ INSERT INTO appdb.secrets (note_id) VALUES (pg_temp.id(61));
 SAVEPOINT tags;
 
 SELECT throws_ok($$DELETE FROM appdb.users WHERE name = 'Ann'$$, '23001', NULL, 'restrict refuses');
+CREATE FUNCTION pg_temp.refused() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	t text;
+	c text;
+BEGIN
+	DELETE FROM appdb.users WHERE name = 'Ann';
+EXCEPTION WHEN restrict_violation THEN
+	GET STACKED DIAGNOSTICS t = TABLE_NAME, c = CONSTRAINT_NAME;
+	RETURN t || ' ' || c;
+END $$;
+SELECT is(pg_temp.refused(), 'taggings taggings_keeper_id_fkey', 'and says by which constraint, as a foreign key does');
 DELETE FROM appdb.chats WHERE title = 'Other';
 SELECT is((SELECT chat_id FROM appdb.taggings), NULL, 'set null');
 SELECT is(pg_temp.restored('appdb.chats', 22), 'app_data.chats 1', 'is undone');
