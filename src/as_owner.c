@@ -60,6 +60,25 @@ appdb_become(Oid owner, Oid *userid, int *sec_context)
 						   (superuser_arg(*userid) && !superuser_arg(owner) ? SECURITY_RESTRICTED_OPERATION : 0));
 }
 
+/*
+ * The same for what a superuser may call who does not trust that role: nor does
+ * its code leave settings behind.  The result is for appdb_end_as().
+ */
+int
+appdb_begin_as(Oid owner, Oid *userid, int *sec_context)
+{
+	appdb_become(owner, userid, sec_context);
+	return InSecurityRestrictedOperation() ? NewGUCNestLevel() : 0;
+}
+
+void
+appdb_end_as(Oid userid, int sec_context, int nestlevel)
+{
+	if (nestlevel > 0)
+		AtEOXact_GUC(false, nestlevel);
+	SetUserIdAndSecContext(userid, sec_context);
+}
+
 /* The function that does the work of another: its name with an underscore. */
 static Oid
 worker_function(Oid function)
@@ -94,7 +113,7 @@ work_as(FunctionCallInfo fcinfo, Oid owner)
 	Oid			save_userid;
 	int			save_sec_context;
 	bool		save_called_by_owner = appdb_called_by_owner;
-	volatile int nestlevel = 0;
+	int			nestlevel;
 	Datum		result = (Datum) 0;
 
 	if (worker == NULL)
@@ -116,10 +135,7 @@ work_as(FunctionCallInfo fcinfo, Oid owner)
 		return result;
 	}
 
-	appdb_become(owner, &save_userid, &save_sec_context);
-	/* nor does it leave settings behind */
-	if (InSecurityRestrictedOperation())
-		nestlevel = NewGUCNestLevel();
+	nestlevel = appdb_begin_as(owner, &save_userid, &save_sec_context);
 	if (appdb_as_owner_depth++ == 0)
 		calling_role = save_userid;
 	appdb_called_by_owner = has_privs_of_role(save_userid, owner);
@@ -133,9 +149,7 @@ work_as(FunctionCallInfo fcinfo, Oid owner)
 		appdb_called_by_owner = save_called_by_owner;
 	}
 	PG_END_TRY();
-	if (nestlevel > 0)
-		AtEOXact_GUC(false, nestlevel);
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	appdb_end_as(save_userid, save_sec_context, nestlevel);
 
 	fcinfo->isnull = call->isnull;
 	return result;

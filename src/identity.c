@@ -258,7 +258,7 @@ appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 	Oid			owner;
 	Oid			save_userid;
 	int			save_sec_context;
-	int			nestlevel = 0;
+	int			nestlevel;
 	int			rc;
 
 	if (!HeapTupleIsValid(tup))
@@ -269,10 +269,7 @@ appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 	owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
 	ReleaseSysCache(tup);
 
-	appdb_become(owner, &save_userid, &save_sec_context);
-	/* as for appdb_as_owner(): code of the owner's leaves no settings to a superuser */
-	if (InSecurityRestrictedOperation())
-		nestlevel = NewGUCNestLevel();
+	nestlevel = appdb_begin_as(owner, &save_userid, &save_sec_context);
 	if (*plan == NULL)
 	{
 		SPIPlanPtr	new = SPI_prepare(sql, nargs, types);
@@ -285,9 +282,7 @@ appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 	rc = SPI_execute_plan(*plan, values, nulls, read_only, 0);
 	if (rc < 0)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(rc));
-	if (nestlevel > 0)
-		AtEOXact_GUC(false, nestlevel);
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	appdb_end_as(save_userid, save_sec_context, nestlevel);
 }
 
 /*

@@ -302,7 +302,8 @@ appdb_run_as_owner(Oid userid, appdb_body body, void *arg)
 		creating_extension = save_creating;
 	}
 	PG_END_TRY();
-	AtEOXact_GUC(true, save_nestlevel);
+	/* nor does that role's code leave settings behind */
+	AtEOXact_GUC(false, save_nestlevel);
 }
 
 /* A notice for whoever called, also from within an extension's script, which keeps them back. */

@@ -216,6 +216,7 @@ show_table(ReturnSetInfo *rsinfo, Oid relid, const char *label)
 	int			ncolumns = 2;
 	Oid			userid;
 	int			sec_context;
+	int			nestlevel;
 	Portal		portal;
 	MemoryContext context;
 
@@ -226,7 +227,9 @@ show_table(ReturnSetInfo *rsinfo, Oid relid, const char *label)
 	columns[1] = get_attnum(relid, "deleted_at");
 	if (label != NULL && get_attnum(relid, label) != InvalidAttrNumber)
 		columns[ncolumns++] = get_attnum(relid, label);
-	if (columns[0] == InvalidAttrNumber || get_atttype(relid, columns[0]) != UUIDOID ||
+	/* what a view does, it would do as the caller */
+	if ((rel->rd_rel->relkind != RELKIND_RELATION && rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE) ||
+		columns[0] == InvalidAttrNumber || get_atttype(relid, columns[0]) != UUIDOID ||
 		columns[1] == InvalidAttrNumber || get_atttype(relid, columns[1]) != TIMESTAMPTZOID ||
 		!may_read(rel, columns, ncolumns))
 	{
@@ -235,19 +238,19 @@ show_table(ReturnSetInfo *rsinfo, Oid relid, const char *label)
 	}
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "appdb trash", ALLOCSET_DEFAULT_SIZES);
-	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+	nestlevel = appdb_begin_as(rel->rd_rel->relowner, &userid, &sec_context);
 	portal = SPI_cursor_open_with_args(NULL,
 									   roots_statement(rel, OidIsValid(notes) &&
 													   pg_class_aclcheck(notes, rel->rd_rel->relowner, ACL_SELECT) == ACLCHECK_OK),
 									   0, NULL, NULL, NULL, true, 0);
-	SetUserIdAndSecContext(userid, sec_context);
+	appdb_end_as(userid, sec_context, nestlevel);
 	for (;;)
 	{
 		MemoryContext oldcontext;
 
-		appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+		nestlevel = appdb_begin_as(rel->rd_rel->relowner, &userid, &sec_context);
 		SPI_cursor_fetch(portal, true, CHUNK);
-		SetUserIdAndSecContext(userid, sec_context);
+		appdb_end_as(userid, sec_context, nestlevel);
 		if (SPI_processed == 0)
 			break;
 		oldcontext = MemoryContextSwitchTo(context);
@@ -317,6 +320,7 @@ find_children(const AppdbLink *link, const Level *level, Datum deleted_at)
 	StringInfoData sql;
 	Oid			userid;
 	int			sec_context;
+	int			nestlevel;
 	int			rc;
 
 	initStringInfo(&sql);
@@ -325,9 +329,9 @@ find_children(const AppdbLink *link, const Level *level, Datum deleted_at)
 	appendStringInfoString(&sql, " AND p.id OPERATOR(pg_catalog.=) ANY ($1) AND c.deleted_at OPERATOR(pg_catalog.=) $2");
 	values[0] = PointerGetDatum(construct_array(level->ids, level->nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	values[1] = deleted_at;
-	appdb_become(table_owner(link->child), &userid, &sec_context);
+	nestlevel = appdb_begin_as(table_owner(link->child), &userid, &sec_context);
 	rc = SPI_execute_with_args(sql.data, 2, types, values, NULL, true, 0);
-	SetUserIdAndSecContext(userid, sec_context);
+	appdb_end_as(userid, sec_context, nestlevel);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
 }
