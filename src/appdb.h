@@ -184,6 +184,7 @@ extern void appdb_note_unlinked(const AppdbLink *link, TimestampTz deleted_at,
 extern void appdb_restore_begin(AppdbRestore *restore);
 extern void appdb_restore_end(AppdbRestore *restore);
 extern void appdb_deletion_init(void);
+extern Oid	appdb_whole_table(Oid relid);
 extern void appdb_deletion_begin(Relation rel);
 extern void appdb_deletion_part(Oid relid);
 extern void appdb_deletion_end(Relation rel);

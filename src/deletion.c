@@ -264,6 +264,17 @@ appdb_deletion_begin(Relation rel)
 	begin_deletion(RelationGetRelid(rel));
 }
 
+/* The table that a table is a partition of at last; itself, where it is none. */
+Oid
+appdb_whole_table(Oid relid)
+{
+	List	   *ancestors = get_rel_relispartition(relid) ? get_partition_ancestors(relid) : NIL;
+	Oid			whole = ancestors == NIL ? relid : llast_oid(ancestors);
+
+	list_free(ancestors);
+	return whole;
+}
+
 /*
  * The statement that deletes a row of "rel": the innermost that names its
  * table, or one that its table is a partition of.
@@ -408,9 +419,7 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id, bool nam
 	/* the triggers before the statement have fired for another part of it */
 	if (unlikely(deletion == NULL) && named)
 	{
-		begin_deletion(rel->rd_rel->relispartition ?
-					   llast_oid(get_partition_ancestors(RelationGetRelid(rel))) :
-					   RelationGetRelid(rel));
+		begin_deletion(appdb_whole_table(RelationGetRelid(rel)));
 		deletion = deletions;
 	}
 	if (unlikely(deletion == NULL))
@@ -659,14 +668,11 @@ appdb_note_unlinked(const AppdbLink *link, TimestampTz deleted_at,
 	static const Oid types[] = {TIMESTAMPTZOID, REGCLASSOID, NAMEOID, UUIDOID, UUIDOID};
 	Datum		values[lengthof(names)];
 	NameData	column;
-	Oid			child = link->child;
 
-	/* deletes and restores name the table that the row's is a partition of */
-	if (get_rel_relispartition(child))
-		child = llast_oid(get_partition_ancestors(child));
 	namestrcpy(&column, get_attname(link->child, link->child_columns[link->key], false));
 	values[0] = TimestampTzGetDatum(deleted_at);
-	values[1] = ObjectIdGetDatum(child);
+	/* deletes and restores name the table that the row's is a partition of */
+	values[1] = ObjectIdGetDatum(appdb_whole_table(link->child));
 	values[2] = NameGetDatum(&column);
 	values[3] = UUIDPGetDatum(child_id);
 	values[4] = UUIDPGetDatum(parent_id);

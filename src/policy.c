@@ -14,7 +14,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tupconvert.h"
-#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -36,7 +35,8 @@ struct AppdbPolicies
 	Oid			relid;
 	Oid			userid;
 	EState	   *estate;
-	TupleConversionMap *map;	/* from a partition's rows, or NULL */
+	Oid			partition;		/* that the last row was of, or InvalidOid */
+	TupleConversionMap *map;	/* from its rows, or NULL */
 	TupleTableSlot *slot;
 	List	   *permissive;		/* of ExprState; NULL stands for true */
 	List	   *restrictive;
@@ -56,21 +56,15 @@ applies_to(ArrayType *roles, Oid userid)
 	return false;
 }
 
-/*
- * For a row of a partition, the policies are those of the whole table: it is
- * that which is managed, and which statements name.
- */
 static AppdbPolicies *
-prepare(Relation row_rel, char command, MemoryContext context)
+prepare(Relation rel, char command, MemoryContext context)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	AppdbPolicies *policies = palloc0(sizeof(AppdbPolicies));
-	Relation	rel = !row_rel->rd_rel->relispartition ? row_rel :
-		table_open(llast_oid(get_partition_ancestors(RelationGetRelid(row_rel))), AccessShareLock);
 	Oid			userid = GetUserId();
 	ListCell   *lc;
 
-	policies->relid = RelationGetRelid(row_rel);
+	policies->relid = RelationGetRelid(rel);
 	policies->userid = userid;
 	policies->enabled = check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED;
 	if (policies->enabled)
@@ -79,9 +73,6 @@ prepare(Relation row_rel, char command, MemoryContext context)
 		MemoryContextSwitchTo(policies->estate->es_query_cxt);
 		policies->slot = ExecInitExtraTupleSlot(policies->estate, CreateTupleDescCopyConstr(RelationGetDescr(rel)),
 												&TTSOpsHeapTuple);
-		if (rel != row_rel)
-			policies->map = convert_tuples_by_name(CreateTupleDescCopy(RelationGetDescr(row_rel)),
-												   policies->slot->tts_tupleDescriptor);
 		foreach(lc, rel->rd_rsdesc->policies)
 		{
 			RowSecurityPolicy *policy = lfirst(lc);
@@ -110,8 +101,6 @@ prepare(Relation row_rel, char command, MemoryContext context)
 				policies->restrictive = lappend(policies->restrictive, state);
 		}
 	}
-	if (rel != row_rel)
-		table_close(rel, NoLock);
 	MemoryContextSwitchTo(oldcontext);
 	return policies;
 }
@@ -156,13 +145,60 @@ allow(AppdbPolicies *policies, HeapTuple tuple)
 	return result;
 }
 
-/* *policies is kept for further rows of the statement, in "context". */
+/* Rows of this partition come next, or of none. */
+static void
+set_partition(AppdbPolicies *policies, Relation rel, Oid partition)
+{
+	MemoryContext oldcontext;
+
+	policies->partition = partition;
+	if (!policies->enabled)
+		return;
+	oldcontext = MemoryContextSwitchTo(policies->estate->es_query_cxt);
+	if (policies->map != NULL)
+	{
+		FreeTupleDesc(policies->map->indesc);
+		free_conversion_map(policies->map);
+		policies->map = NULL;
+	}
+	if (OidIsValid(partition))
+	{
+		TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(rel));
+
+		policies->map = convert_tuples_by_name(desc, policies->slot->tts_tupleDescriptor);
+		if (policies->map == NULL)
+			FreeTupleDesc(desc);
+	}
+	MemoryContextSwitchTo(oldcontext);
+}
+
+/*
+ * *policies is kept for further rows of the statement, in "context".  For a
+ * row of a partition, the policies are those of the whole table: it is that
+ * which is managed, and which statements name.  Rows of several partitions can
+ * come in turn.
+ */
 static AppdbPolicies *
 refresh(AppdbPolicies **policies, Relation rel, char command, MemoryContext context)
 {
-	if (*policies == NULL || (*policies)->relid != RelationGetRelid(rel) ||
-		(*policies)->userid != GetUserId())
-		*policies = prepare(rel, command, context);
+	Oid			partition = rel->rd_rel->relispartition ? RelationGetRelid(rel) : InvalidOid;
+	Oid			whole = RelationGetRelid(rel);
+
+	if (OidIsValid(partition))
+	{
+		if (*policies != NULL && (*policies)->partition == partition && (*policies)->userid == GetUserId())
+			return *policies;
+		whole = appdb_whole_table(partition);
+	}
+	if (*policies == NULL || (*policies)->relid != whole || (*policies)->userid != GetUserId())
+	{
+		Relation	whole_rel = table_open(whole, AccessShareLock);
+
+		*policies = prepare(whole_rel, command, context);
+		table_close(whole_rel, NoLock);
+	}
+	if ((*policies)->partition != partition)
+		set_partition(*policies, rel, partition);
 	return *policies;
 }
 

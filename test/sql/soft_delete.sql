@@ -540,6 +540,22 @@ SELECT DISTINCT n FROM appdb.sd_part WHERE n >= 7;
 UPDATE sd.part SET deleted_at = NULL WHERE n = 7 AND deleted_at IS NOT NULL;
 \echo :ROW_COUNT
 ROLLBACK;
+-- made ready once, also where rows of two partitions come in turn
+BEGIN;
+GRANT pg_read_all_stats TO regress_sd;
+INSERT INTO appdb.sd_part (n, a_id) SELECT 6 + i % 3, a.id FROM sd.a, generate_series(1, 300) i WHERE a.n = 10;
+CREATE TEMP TABLE in_turn ON COMMIT DROP AS
+	SELECT id FROM (SELECT id, tableoid AS partition, row_number() OVER (PARTITION BY tableoid ORDER BY id) AS nth FROM sd.part WHERE n BETWEEN 6 AND 8 AND deleted_at IS NULL) t ORDER BY nth, partition;
+GRANT SELECT ON in_turn TO regress_sd;
+SET LOCAL ROLE regress_sd;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+WITH deleted AS (
+	DELETE FROM appdb.sd_part p USING in_turn t WHERE p.id = t.id
+	RETURNING (SELECT count(*) FROM pg_backend_memory_contexts c WHERE c.name = 'ExecutorState' AND p.n IS NOT NULL) AS states)
+SELECT count(*), max(states) < 10 AS once FROM deleted;
+SELECT DISTINCT n FROM appdb.sd_part WHERE n BETWEEN 6 AND 8;
+ROLLBACK;
 DROP OWNED BY regress_sd;
 DROP ROLE regress_sd;
 DROP POLICY everything ON sd.part;
