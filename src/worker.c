@@ -13,8 +13,9 @@
  * not wait for a purge, of which there is one at a time.
  *
  * What fails is tried again after twice as long each time, up to ten minutes;
- * what has taken long and found nothing to do rests fifty times as long.  All
- * of that goes by a clock that nobody puts back: see ticks().
+ * what has taken long and found nothing to do rests fifty times as long, and so
+ * does what has looked a whole table through for rows to remove.  All of that
+ * goes by a clock that nobody puts back: see ticks().
  *
  * The worker acts with the rights of the tables' owner, batch by batch, each a
  * transaction.  Purging deleted rows, once an hour, is a session of the owner's.
@@ -79,6 +80,8 @@
 
 static const char *const steps[] = {"schedules", "leases", "tasks", "sessions", "verifications", "invitations"};
 #define NSTEPS ((int) lengthof(steps))
+/* from here on, what is found after the last full batch can wait */
+#define FIRST_REMOVAL 2
 
 /* written by one worker at a time, while the launcher waits for it */
 typedef struct DatabaseState
@@ -607,20 +610,22 @@ appdb_worker_main(Datum arg)
 	{
 		char	   *what = psprintf("appdb: %s", steps[i]);
 		char	   *sql = psprintf("SELECT appdb._maintain('%s', %d)", steps[i], BATCH);
-		int64		begin = ticks();
+		int64		begin;
 		int64		now;
 		int64		n;
 
-		if (begin < state->not_before[i])
+		if (ticks() < state->not_before[i])
 			continue;
 		do
+		{
+			begin = ticks();
 			n = in_transaction(what, run_statement, sql);
-		while (n >= BATCH && ticks() < end);
+		} while (n >= BATCH && ticks() < end);
 		now = ticks();
 		if (n >= 0)
 		{
 			state->failures[i] = 0;
-			state->not_before[i] = n > 0 ? 0 : now + Min(REST_FACTOR * (now - begin), LONGEST_REST_MS);
+			state->not_before[i] = n >= (i < FIRST_REMOVAL ? 1 : BATCH) ? 0 : now + Min(REST_FACTOR * (now - begin), LONGEST_REST_MS);
 		}
 		else
 		{

@@ -155,6 +155,21 @@ DB=two until_true "SELECT string_agg(kind || ' ' || status, ', ' ORDER BY kind) 
 like "the log says so" "$(cat "$CLUSTER/log")" '1 rows of "app_data.sessions" whose time is over cannot be removed'
 DB=two q -c "DROP TRIGGER refuse ON app_data.tasks" -c "DROP TRIGGER fail ON app_data.sessions"
 
+# what takes long is not done again and again, if there is always a little to do
+DB=two q <<-'SQL'
+	DELETE FROM app_data.sessions;
+	CREATE FUNCTION app_data.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN OLD; END $$;
+	CREATE TRIGGER slow BEFORE DELETE ON app_data.sessions FOR EACH ROW EXECUTE FUNCTION app_data.slow();
+SQL
+for row in first next; do
+	[ $row = first ] || DB=two until_true "SELECT count(*) = 0 FROM app_data.sessions" "a session is removed"
+	DB=two q -c "INSERT INTO app_data.sessions (user_id, token_hash, expires_at) VALUES ('00000000-0000-4000-8000-0000000000a1', sha256('$row'), now() - interval '2 d')"
+done
+DB=two q -c "INSERT INTO app_data.verifications (identifier, value, expires_at) VALUES ('a', 'b', now() - interval '2 d')"
+DB=two until_true "SELECT count(*) = 0 FROM app_data.verifications" "others are served"
+is "the next one has to wait" "$(DB=two q -c "SELECT count(*) FROM app_data.sessions")" 1
+DB=two q -c "DROP TRIGGER slow ON app_data.sessions"
+
 # what clients are told does not hold for it
 DB=postgres q <<-'SQL'
 	ALTER DATABASE two SET statement_timeout = '1ms';
