@@ -344,6 +344,14 @@ BEGIN
 						   WHERE s.level = 'service' AND a.level <> 'service' AND pg_has_role(r.oid, q.oid, 'MEMBER') ORDER BY s.role LIMIT 1) v ON true
 		WHERE r.oid IS NULL OR r.rolsuper OR (r.rolbypassrls AND a.level <> 'service') OR pg_has_role(r.oid, owner, 'USAGE') OR v.role IS NOT NULL
 		ORDER BY 2;
+	-- nothing of it was restored, or none of the functions; single rights can be taken on purpose
+	RETURN QUERY
+		SELECT 'error', format('role %s', a.role), format('it has access level %s, and not the rights that this gives, as after a restore without them', a.level),
+			   'SELECT appdb.install();'
+		FROM app_data.access a JOIN pg_roles r ON r.rolname = a.role
+		WHERE NOT has_schema_privilege(r.oid, data_schema, 'USAGE')
+		   OR NOT (SELECT bool_or(has_function_privilege(r.oid, f, 'EXECUTE')) FROM unnest(appdb._grant_functions(a.level)) f)
+		ORDER BY 2;
 	RETURN QUERY
 		SELECT DISTINCT 'error', format('role %s', r.rolname), 'it sees all rows, and has not access level service: it had another name when it was given that',
 			   format('SELECT appdb.grant_access(%L, ''service''); -- or appdb.revoke_access(%1$L)', r.rolname)

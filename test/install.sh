@@ -199,6 +199,7 @@ for level in app readonly service; do
 	reset
 	as appdb_owner -c 'CREATE EXTENSION appdb' -c "SELECT FROM appdb.grant_access('appdb_nobody', '$level')" -c "SELECT FROM appdb.grant_access('appdb_mallory', '$level')"
 	as "$super" -c 'DROP OWNED BY appdb_nobody'
+	is "doctor() says that level $level has no rights" "$(as appdb_owner -c "SELECT object, fix FROM appdb.doctor() WHERE object NOT LIKE 'setting %'")" 'role appdb_nobody|SELECT appdb.install();'
 	is "install() gives level $level again" "$(as appdb_owner -c 'SELECT appdb.install()' -c "
 		WITH acl (what, grantee) AS (
 			SELECT (c.oid::regclass, a.privilege_type)::text, a.grantee FROM pg_class AS c, aclexplode(c.relacl) AS a
