@@ -238,6 +238,7 @@ DB=owned until_true "SELECT count(*) = 0 FROM app_data.verifications" "the other
 # -- rows that a subscription brings: what they come from looks after them, with its own schedules and settings
 DB=postgres q -c "CREATE DATABASE fed"
 DB=fed q -c "CREATE EXTENSION appdb" -c "ALTER DATABASE fed SET appdb.retention = '0'"
+q -c "DELETE FROM app_data.schedules"		# whose tasks would come
 q -c "CREATE PUBLICATION fed FOR TABLE app_data.tasks" -c "SELECT pg_create_logical_replication_slot('fed', 'pgoutput')" >/dev/null
 DB=fed q -c "CREATE SUBSCRIPTION fed CONNECTION 'host=$CLUSTER user=postgres dbname=one' PUBLICATION fed WITH (create_slot = false, copy_data = false)"
 DB=fed until_true "SELECT position('a subscription brings rows of schema \"app_data\"' IN pg_read_file('$CLUSTER/log')) > 0" "the log says that the worker rests at a subscriber"
