@@ -508,8 +508,10 @@ CREATE FUNCTION appdb._decline_invitation(token pg_catalog.text) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	answered uuid := (appdb._answer(appdb._invitation_of(token), true)).id;
 BEGIN
-	UPDATE app_data.invitations AS i SET status = 'rejected' FROM appdb._answer(appdb._invitation_of(token), true) AS a WHERE i.id = a.id;
+	UPDATE app_data.invitations AS i SET status = 'rejected' WHERE i.id = answered;
 END
 $$;
 COMMENT ON FUNCTION appdb._decline_invitation(pg_catalog.text) IS 'Internal: appdb.decline_invitation()';
@@ -524,8 +526,10 @@ CREATE FUNCTION appdb._decline_invitation(invitation_id pg_catalog.uuid) RETURNS
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	answered uuid := (appdb._answer(invitation_id, false)).id;
 BEGIN
-	UPDATE app_data.invitations AS i SET status = 'rejected' FROM appdb._answer(invitation_id, false) AS a WHERE i.id = a.id;
+	UPDATE app_data.invitations AS i SET status = 'rejected' WHERE i.id = answered;
 END
 $$;
 COMMENT ON FUNCTION appdb._decline_invitation(pg_catalog.uuid) IS 'Internal: appdb.decline_invitation()';
