@@ -35,7 +35,7 @@ struct AppdbPolicies
 	Oid			relid;
 	Oid			userid;
 	EState	   *estate;
-	Oid			partition;		/* that the last row was of, or InvalidOid */
+	Oid			row_relid;		/* the table that the last row was of: a partition, or relid */
 	TupleConversionMap *map;	/* from its rows, or NULL */
 	TupleTableSlot *slot;
 	List	   *permissive;		/* of ExprState; NULL stands for true */
@@ -145,13 +145,13 @@ allow(AppdbPolicies *policies, HeapTuple tuple)
 	return result;
 }
 
-/* Rows of this partition come next, or of none. */
+/* Rows of "rel" come next. */
 static void
-set_partition(AppdbPolicies *policies, Relation rel, Oid partition)
+set_row_rel(AppdbPolicies *policies, Relation rel)
 {
 	MemoryContext oldcontext;
 
-	policies->partition = partition;
+	policies->row_relid = RelationGetRelid(rel);
 	if (!policies->enabled)
 		return;
 	oldcontext = MemoryContextSwitchTo(policies->estate->es_query_cxt);
@@ -161,7 +161,7 @@ set_partition(AppdbPolicies *policies, Relation rel, Oid partition)
 		free_conversion_map(policies->map);
 		policies->map = NULL;
 	}
-	if (OidIsValid(partition))
+	if (policies->row_relid != policies->relid)
 	{
 		TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(rel));
 
@@ -181,24 +181,19 @@ set_partition(AppdbPolicies *policies, Relation rel, Oid partition)
 static AppdbPolicies *
 refresh(AppdbPolicies **policies, Relation rel, char command, MemoryContext context)
 {
-	Oid			partition = rel->rd_rel->relispartition ? RelationGetRelid(rel) : InvalidOid;
-	Oid			whole = RelationGetRelid(rel);
+	Oid			whole;
 
-	if (OidIsValid(partition))
-	{
-		if (*policies != NULL && (*policies)->partition == partition && (*policies)->userid == GetUserId())
-			return *policies;
-		whole = appdb_whole_table(partition);
-	}
-	if (*policies == NULL || (*policies)->relid != whole || (*policies)->userid != GetUserId())
+	if (*policies != NULL && (*policies)->userid == GetUserId() && (*policies)->row_relid == RelationGetRelid(rel))
+		return *policies;
+	whole = appdb_whole_table(RelationGetRelid(rel));
+	if (*policies == NULL || (*policies)->userid != GetUserId() || (*policies)->relid != whole)
 	{
 		Relation	whole_rel = table_open(whole, AccessShareLock);
 
 		*policies = prepare(whole_rel, command, context);
 		table_close(whole_rel, NoLock);
 	}
-	if ((*policies)->partition != partition)
-		set_partition(*policies, rel, partition);
+	set_row_rel(*policies, rel);
 	return *policies;
 }
 
