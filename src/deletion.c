@@ -197,11 +197,12 @@ new_stamp(void)
 static void
 give_stamp(Deletion *deletion)
 {
-	const pg_uuid_t *user = appdb_user_id();
+	const pg_uuid_t *user;
 
 	if (deletion->stamp != 0)
 		return;
 	deletion->stamp = new_stamp();
+	user = appdb_user_id();
 	deletion->has_user = (user != NULL);
 	if (user != NULL)
 		deletion->user = *user;
