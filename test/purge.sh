@@ -256,6 +256,8 @@ reset
 sql -c "DELETE FROM appdb.chats" >/dev/null
 other() {
 	coproc OTHER { psql -X -q -At 2>&1; }
+	# bash forgets OTHER_PID once that has ended
+	other=$OTHER_PID
 }
 other
 echo "BEGIN; SELECT content FROM app_data.messages WHERE id = id(2105) FOR UPDATE;" >&"${OTHER[1]}"
@@ -267,7 +269,7 @@ read -r locked <&"${OTHER[0]}"
 is "until the next time" "$(sql -c "CALL appdb.purge('0')"; rows app_data.messages app_data.chats app_data.deletions)" 'app_data.messages=0 app_data.chats=0 app_data.deletions=0'
 
 eval "exec ${OTHER[1]}>&-"
-wait "$OTHER_PID"
+wait "$other"
 
 # a hold that is put while a purge runs, and one that is about to be
 reset
@@ -300,7 +302,7 @@ wait $purge
 is "from a hold on nothing more goes" "$(sql -c 'SELECT count(*) FROM app_data.messages')" "$held"
 is "and some was there" "$((held > 400 && held < 700))" 1
 eval "exec ${OTHER[1]}>&-"
-wait "$OTHER_PID"
+wait "$other"
 
 # -- the extension updated meanwhile -------------------------------------------
 
