@@ -43,9 +43,9 @@ die() {
 
 # does this pg_config belong to a server that we can build for and run?
 usable_pg_config() {
-	local bindir pgxs
-	bindir=$("$1" --bindir 2>/dev/null) && pgxs=$("$1" --pgxs 2>/dev/null) &&
-		[ -x "$bindir/initdb" ] && [ -f "$pgxs" ]
+	local bindir pgxs headers
+	bindir=$("$1" --bindir 2>/dev/null) && pgxs=$("$1" --pgxs 2>/dev/null) && headers=$("$1" --includedir-server 2>/dev/null) &&
+		[ -x "$bindir/initdb" ] && [ -f "$pgxs" ] && [ -f "$headers/postgres.h" ]
 }
 
 look_for_postgres() {
