@@ -192,9 +192,16 @@ extern void **appdb_deletion_deleter(Oid relid, MemoryContext *context);
 extern bool appdb_cascading(void);
 
 /* as_owner.c: what works as the tables' owner */
-extern void appdb_become(Oid owner, Oid *userid, int *sec_context);
-extern int	appdb_begin_as(Oid owner, Oid *userid, int *sec_context);
-extern void appdb_end_as(Oid userid, int sec_context, int nestlevel);
+typedef struct AppdbCaller
+{
+	Oid			userid;
+	int			sec_context;
+	int			nestlevel;
+} AppdbCaller;
+
+extern void appdb_begin_as(Oid owner, AppdbCaller *caller);
+extern void appdb_end_as(const AppdbCaller *caller);
+extern Datum appdb_work_as(FunctionCallInfo fcinfo, Oid owner);
 extern int	appdb_as_owner_depth;
 extern bool appdb_called_by_owner;
 extern Datum appdb_as_owner(FunctionCallInfo fcinfo);

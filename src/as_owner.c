@@ -47,36 +47,26 @@ PG_FUNCTION_INFO_V1(appdb__revoke_functions);
 
 /*
  * Work with the rights of the owner of a table, as the actions of foreign keys
- * do; SetUserIdAndSecContext() with what was before ends it, and so does the
- * abort of a (sub)transaction.  For a superuser this is a restricted operation,
- * as code of the owner's may run: a deferred trigger would fire at commit, as
- * the superuser.
+ * do, until appdb_end_as(), or the abort of the (sub)transaction.  For a
+ * superuser this is a restricted operation, as code of the owner's may run: a
+ * deferred trigger would fire at commit, as the superuser, and settings that it
+ * leaves would hold for them.
  */
 void
-appdb_become(Oid owner, Oid *userid, int *sec_context)
+appdb_begin_as(Oid owner, AppdbCaller *caller)
 {
-	GetUserIdAndSecContext(userid, sec_context);
-	SetUserIdAndSecContext(owner, *sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS |
-						   (superuser_arg(*userid) && !superuser_arg(owner) ? SECURITY_RESTRICTED_OPERATION : 0));
-}
-
-/*
- * The same for what a superuser may call who does not trust that role: nor does
- * its code leave settings behind.  The result is for appdb_end_as().
- */
-int
-appdb_begin_as(Oid owner, Oid *userid, int *sec_context)
-{
-	appdb_become(owner, userid, sec_context);
-	return InSecurityRestrictedOperation() ? NewGUCNestLevel() : 0;
+	GetUserIdAndSecContext(&caller->userid, &caller->sec_context);
+	SetUserIdAndSecContext(owner, caller->sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS |
+						   (superuser_arg(caller->userid) && !superuser_arg(owner) ? SECURITY_RESTRICTED_OPERATION : 0));
+	caller->nestlevel = InSecurityRestrictedOperation() ? NewGUCNestLevel() : 0;
 }
 
 void
-appdb_end_as(Oid userid, int sec_context, int nestlevel)
+appdb_end_as(const AppdbCaller *caller)
 {
-	if (nestlevel > 0)
-		AtEOXact_GUC(false, nestlevel);
-	SetUserIdAndSecContext(userid, sec_context);
+	if (caller->nestlevel > 0)
+		AtEOXact_GUC(false, caller->nestlevel);
+	SetUserIdAndSecContext(caller->userid, caller->sec_context);
 }
 
 /* The function that does the work of another: its name with an underscore. */
@@ -104,16 +94,14 @@ worker_function(Oid function)
 	return worker;
 }
 
-/* Do the work of a function as "owner", or as whoever calls if that is InvalidOid. */
-static Datum
-work_as(FunctionCallInfo fcinfo, Oid owner)
+/* Do the work of a function by the one behind it, as "owner", or as whoever calls if that is InvalidOid. */
+Datum
+appdb_work_as(FunctionCallInfo fcinfo, Oid owner)
 {
 	FmgrInfo   *worker = fcinfo->flinfo->fn_extra;
 	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
-	Oid			save_userid;
-	int			save_sec_context;
+	AppdbCaller caller;
 	bool		save_called_by_owner = appdb_called_by_owner;
-	int			nestlevel;
 	Datum		result = (Datum) 0;
 
 	if (worker == NULL)
@@ -135,10 +123,10 @@ work_as(FunctionCallInfo fcinfo, Oid owner)
 		return result;
 	}
 
-	nestlevel = appdb_begin_as(owner, &save_userid, &save_sec_context);
+	appdb_begin_as(owner, &caller);
 	if (appdb_as_owner_depth++ == 0)
-		calling_role = save_userid;
-	appdb_called_by_owner = has_privs_of_role(save_userid, owner);
+		calling_role = caller.userid;
+	appdb_called_by_owner = has_privs_of_role(caller.userid, owner);
 	PG_TRY();
 	{
 		result = FunctionCallInvoke(call);
@@ -149,7 +137,7 @@ work_as(FunctionCallInfo fcinfo, Oid owner)
 		appdb_called_by_owner = save_called_by_owner;
 	}
 	PG_END_TRY();
-	appdb_end_as(save_userid, save_sec_context, nestlevel);
+	appdb_end_as(&caller);
 
 	fcinfo->isnull = call->isnull;
 	return result;
@@ -176,8 +164,8 @@ Datum
 appdb_as_owner(PG_FUNCTION_ARGS)
 {
 	if (CALLED_AS_TRIGGER(fcinfo))
-		return work_as(fcinfo, ((TriggerData *) fcinfo->context)->tg_relation->rd_rel->relowner);
-	return work_as(fcinfo, data_owner());
+		return appdb_work_as(fcinfo, ((TriggerData *) fcinfo->context)->tg_relation->rd_rel->relowner);
+	return appdb_work_as(fcinfo, data_owner());
 }
 
 /*
@@ -187,7 +175,7 @@ appdb_as_owner(PG_FUNCTION_ARGS)
 Datum
 appdb_not_as_superuser(PG_FUNCTION_ARGS)
 {
-	return work_as(fcinfo, superuser() ? data_owner() : InvalidOid);
+	return appdb_work_as(fcinfo, superuser() ? data_owner() : InvalidOid);
 }
 
 /*
@@ -208,7 +196,7 @@ appdb_explain_access(PG_FUNCTION_ARGS)
 		owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
 		ReleaseSysCache(tup);
 	}
-	return work_as(fcinfo, owner);
+	return appdb_work_as(fcinfo, owner);
 }
 
 /*

@@ -1277,8 +1277,7 @@ appdb_claim(PG_FUNCTION_ARGS)
 	Datum	   *datums;
 	char	  **queues;
 	int			nqueues;
-	Oid			userid;
-	int			sec_context;
+	AppdbCaller caller;
 	const char *worker;
 	Interval	zero = {0};
 	Datum		lease;
@@ -1330,7 +1329,7 @@ appdb_claim(PG_FUNCTION_ARGS)
 	note_claim();
 	claim.rel = appdb_open_tasks();
 	claim.ready = appdb_open_tasks_index(I_READY, AccessShareLock);
-	appdb_become(claim.rel->rd_rel->relowner, &userid, &sec_context);
+	appdb_begin_as(claim.rel->rd_rel->relowner, &caller);
 	claim.slot = table_slot_create(claim.rel, NULL);
 	claim.newslot = MakeSingleTupleTableSlot(RelationGetDescr(claim.rel), &TTSOpsVirtual);
 	claim.snapshot = appdb_push_snapshot();
@@ -1355,7 +1354,7 @@ appdb_claim(PG_FUNCTION_ARGS)
 	}
 	park(&claim);
 	clear_deleted(&claim);
-	SetUserIdAndSecContext(userid, sec_context);
+	appdb_end_as(&caller);
 	fruitless = claim.taken > 0 || !found_ready ? 0 : fruitless + 1;
 	found_ready = false;
 	if (claim.own_commit)
@@ -1374,8 +1373,7 @@ appdb_idle(PG_FUNCTION_ARGS)
 	int			nqueues;
 	bool		woken = true;
 	Oid			argtypes[] = {TEXTARRAYOID, BOOLOID};
-	Oid			userid;
-	int			sec_context;
+	AppdbCaller caller;
 	Relation	rel;
 	Datum		result;
 	Interval	zero = {0};
@@ -1391,13 +1389,13 @@ appdb_idle(PG_FUNCTION_ARGS)
 			woken = false;
 	}
 	rel = appdb_open_tasks();
-	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+	appdb_begin_as(rel->rd_rel->relowner, &caller);
 	table_close(rel, NoLock);
 	/* what is there since we can be woken, also where the transaction keeps its snapshot */
 	PushActiveSnapshot(GetLatestSnapshot());
 	result = OidFunctionCall2(appdb_engine_function("_idle", 2, argtypes), PG_GETARG_DATUM(0), BoolGetDatum(woken));
 	PopActiveSnapshot();
-	SetUserIdAndSecContext(userid, sec_context);
+	appdb_end_as(&caller);
 	found_ready = !DatumGetBool(DirectFunctionCall2(interval_gt, result, IntervalPGetDatum(&zero)));
 	if (found_ready && fruitless > 0)
 	{

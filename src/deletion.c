@@ -945,8 +945,7 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 	Relation	child;
 	BlockNumber size = 0;
 	bool		check;
-	Oid			userid;
-	int			sec_context;
+	AppdbCaller caller;
 	SPIPlanPtr	plan;
 	Snapshot	snapshot = InvalidSnapshot;
 	Snapshot	crosscheck = InvalidSnapshot;
@@ -976,7 +975,7 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 			return;
 	}
 
-	appdb_become(owner, &userid, &sec_context);
+	appdb_begin_as(owner, &caller);
 	plan = appdb_link_plan(link, kind, size, link_statement);
 
 	if (IsolationUsesXactSnapshot())
@@ -991,7 +990,7 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 	if (unlikely(check))
 		refuse_left(link, values, kind, size);
 
-	SetUserIdAndSecContext(userid, sec_context);
+	appdb_end_as(&caller);
 
 	if (link->mode == APPDB_RESTRICT)
 	{
@@ -1116,8 +1115,7 @@ appdb_restore_pass_on(AppdbRestore *restore)
 		for (int i = 0; i < nchildren; i++)
 		{
 			Relation	child;
-			Oid			userid;
-			int			sec_context;
+			AppdbCaller caller;
 			int			rc;
 
 			if (children[i].mode != APPDB_CASCADE && children[i].mode != APPDB_SET_NULL)
@@ -1125,11 +1123,11 @@ appdb_restore_pass_on(AppdbRestore *restore)
 			child = table_open(children[i].child, RowExclusiveLock);
 			if (children[i].mode == APPDB_CASCADE || can_note_unlinked(child->rd_rel->relowner))
 			{
-				appdb_become(child->rd_rel->relowner, &userid, &sec_context);
+				appdb_begin_as(child->rd_rel->relowner, &caller);
 				rc = SPI_execute_with_args(pass_statement(&children[i]), lengthof(types), types, values, NULL, false, 0);
 				if (rc < 0)
 					elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
-				SetUserIdAndSecContext(userid, sec_context);
+				appdb_end_as(&caller);
 				for (uint64 j = 0; children[i].mode == APPDB_CASCADE && j < SPI_processed; j++)
 				{
 					bool		isnull;

@@ -242,13 +242,12 @@ Datum
 appdb_complete(PG_FUNCTION_ARGS)
 {
 	Relation	rel;
-	Oid			userid;
-	int			sec_context;
+	AppdbCaller caller;
 	Datum		result = (Datum) 0;
 
 	PreventCommandIfReadOnly("appdb.complete()");
 	rel = appdb_open_tasks();
-	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+	appdb_begin_as(rel->rd_rel->relowner, &caller);
 	if (writes_plainly() && !PG_ARGISNULL(0) && !PG_ARGISNULL(1))
 	{
 		Completion	completion;
@@ -261,9 +260,9 @@ appdb_complete(PG_FUNCTION_ARGS)
 	else
 	{
 		table_close(rel, NoLock);
-		result = appdb_call_inner(fcinfo);
+		result = appdb_work_as(fcinfo, InvalidOid);
 	}
-	SetUserIdAndSecContext(userid, sec_context);
+	appdb_end_as(&caller);
 	return result;
 }
 
@@ -282,13 +281,12 @@ Datum
 appdb_complete_many(PG_FUNCTION_ARGS)
 {
 	Relation	rel;
-	Oid			userid;
-	int			sec_context;
+	AppdbCaller caller;
 	Datum		result;
 
 	PreventCommandIfReadOnly("appdb.complete_many()");
 	rel = appdb_open_tasks();
-	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+	appdb_begin_as(rel->rd_rel->relowner, &caller);
 	if (writes_plainly() && !PG_ARGISNULL(0) && !PG_ARGISNULL(1) &&
 		!array_contains_nulls(PG_GETARG_ARRAYTYPE_P(0)) && !array_contains_nulls(PG_GETARG_ARRAYTYPE_P(1)))
 	{
@@ -339,8 +337,8 @@ appdb_complete_many(PG_FUNCTION_ARGS)
 	else
 	{
 		table_close(rel, NoLock);
-		result = appdb_call_inner(fcinfo);
+		result = appdb_work_as(fcinfo, InvalidOid);
 	}
-	SetUserIdAndSecContext(userid, sec_context);
+	appdb_end_as(&caller);
 	return result;
 }

@@ -256,9 +256,7 @@ appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 	Oid			relid = OidIsValid(nsp) ? get_relname_relid(table, nsp) : InvalidOid;
 	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid			owner;
-	Oid			save_userid;
-	int			save_sec_context;
-	int			nestlevel;
+	AppdbCaller caller;
 	int			rc;
 
 	if (!HeapTupleIsValid(tup))
@@ -269,7 +267,7 @@ appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 	owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
 	ReleaseSysCache(tup);
 
-	nestlevel = appdb_begin_as(owner, &save_userid, &save_sec_context);
+	appdb_begin_as(owner, &caller);
 	if (*plan == NULL)
 	{
 		SPIPlanPtr	new = SPI_prepare(sql, nargs, types);
@@ -282,7 +280,7 @@ appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 	rc = SPI_execute_plan(*plan, values, nulls, read_only, 0);
 	if (rc < 0)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(rc));
-	appdb_end_as(save_userid, save_sec_context, nestlevel);
+	appdb_end_as(&caller);
 }
 
 /*

@@ -670,52 +670,6 @@ appdb_update_task(TaskWriter *writer, ItemPointer tid, TupleTableSlot *slot, Sna
 /* == functions behind these =============================================== */
 
 /*
- * The function of the same name with an underscore before it.
- */
-static FmgrInfo *
-inner_function(FunctionCallInfo fcinfo)
-{
-	FmgrInfo   *flinfo = fcinfo->flinfo;
-
-	if (flinfo->fn_extra == NULL)
-	{
-		HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(flinfo->fn_oid));
-		Form_pg_proc proc;
-		char	   *name;
-		Oid			oid;
-		FmgrInfo   *inner;
-
-		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for function %u", flinfo->fn_oid);
-		proc = (Form_pg_proc) GETSTRUCT(tuple);
-		name = psprintf("_%s", NameStr(proc->proname));
-		oid = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
-							  PointerGetDatum(&proc->proargtypes), ObjectIdGetDatum(proc->pronamespace));
-		if (!OidIsValid(oid))
-			elog(ERROR, "function %s does not exist", name);
-		ReleaseSysCache(tuple);
-		inner = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(FmgrInfo));
-		fmgr_info_cxt(oid, inner, flinfo->fn_mcxt);
-		flinfo->fn_extra = inner;
-	}
-	return flinfo->fn_extra;
-}
-
-Datum
-appdb_call_inner(FunctionCallInfo fcinfo)
-{
-	LOCAL_FCINFO(inner, FUNC_MAX_ARGS);
-	Datum		result;
-
-	InitFunctionCallInfoData(*inner, inner_function(fcinfo), PG_NARGS(), fcinfo->fncollation, NULL, NULL);
-	for (int i = 0; i < PG_NARGS(); i++)
-		inner->args[i] = fcinfo->args[i];
-	result = FunctionCallInvoke(inner);
-	fcinfo->isnull = inner->isnull;
-	return result;
-}
-
-/*
  * What the caller must be able to do with their own rights before a function
  * that everybody may call goes on with the owner's: statements with the
  * function's arguments as parameters (one row).
@@ -786,17 +740,16 @@ check_caller(FunctionCallInfo fcinfo)
 Datum
 appdb_task_as_owner(PG_FUNCTION_ARGS)
 {
-	Oid			userid;
-	int			sec_context;
+	AppdbCaller caller;
 	Relation	rel;
 	Datum		result;
 
 	check_caller(fcinfo);
 	rel = appdb_open_tasks();
-	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+	appdb_begin_as(rel->rd_rel->relowner, &caller);
 	table_close(rel, NoLock);
-	result = appdb_call_inner(fcinfo);
-	SetUserIdAndSecContext(userid, sec_context);
+	result = appdb_work_as(fcinfo, InvalidOid);
+	appdb_end_as(&caller);
 	return result;
 }
 
@@ -1137,7 +1090,7 @@ insert_tasks(FunctionCallInfo fcinfo)
 
 	PG_TRY();
 	{
-		result = appdb_call_inner(fcinfo);
+		result = appdb_work_as(fcinfo, InvalidOid);
 	}
 	PG_CATCH();
 	{

@@ -63,7 +63,6 @@ typedef struct TaskWriter
 extern TasksInfo appdb_tasks;
 extern Relation appdb_open_tasks(void);
 extern Relation appdb_open_tasks_index(TaskIndex index, LOCKMODE lockmode);
-extern Datum appdb_call_inner(FunctionCallInfo fcinfo);
 extern Oid	appdb_find_engine_function(const char *name, int nargs, const Oid *argtypes);
 extern Oid	appdb_engine_function(const char *name, int nargs, const Oid *argtypes);
 extern void appdb_set_lock_tag(LOCKTAG *tag, int class, const char *name);

@@ -315,8 +315,7 @@ lock_operation(Oid relid, Datum id, TimestampTz stamp)
 	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, false);
 	Oid			notes = get_relname_relid("deletions", nsp);
 	Relation	rel;
-	Oid			userid;
-	int			sec_context;
+	AppdbCaller caller;
 	bool		purged = false;
 	bool		isnull;
 
@@ -324,7 +323,7 @@ lock_operation(Oid relid, Datum id, TimestampTz stamp)
 	if (!OidIsValid(notes) || get_rel_relkind(notes) != RELKIND_RELATION)
 		return;
 	rel = table_open(notes, RowShareLock);
-	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+	appdb_begin_as(rel->rd_rel->relowner, &caller);
 	select_rows("SELECT purged_at FROM app_data.deletions "
 				"WHERE deleted_at OPERATOR(pg_catalog.=) $1 ORDER BY id FOR SHARE",
 				TIMESTAMPTZOID, TimestampTzGetDatum(stamp));
@@ -333,7 +332,7 @@ lock_operation(Oid relid, Datum id, TimestampTz stamp)
 		(void) result_value(i, 1, &isnull);
 		purged = purged || !isnull;
 	}
-	SetUserIdAndSecContext(userid, sec_context);
+	appdb_end_as(&caller);
 	table_close(rel, NoLock);
 
 	if (purged && !is_held(relid, id))
@@ -407,15 +406,14 @@ bring_back_circles(AppdbRestore *restore)
 		bool		isnull;
 		Oid			relid = DatumGetObjectId(SPI_getbinval(circles->vals[i], circles->tupdesc, 1, &isnull));
 		Relation	rel = table_open(relid, RowExclusiveLock);
-		Oid			userid;
-		int			sec_context;
+		AppdbCaller caller;
 
 		deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(circles->vals[i], circles->tupdesc, 2, &isnull)),
 						  UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &ids, NULL, &n);
 		qsort(ids, n, sizeof(Datum), compare_ids);
-		appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+		appdb_begin_as(rel->rd_rel->relowner, &caller);
 		bring_back(restore, relid, ids, n);
-		SetUserIdAndSecContext(userid, sec_context);
+		appdb_end_as(&caller);
 		table_close(rel, NoLock);
 	}
 	restore->circular = false;
@@ -597,8 +595,7 @@ restore_rows(FunctionCallInfo fcinfo, Oid entity, Datum *ids, int nids)
 	Oid			relid = find_entity(entity);
 	Relation	rel = table_open(relid, RowExclusiveLock);
 	AppdbRestore restore = {0};
-	Oid			userid;
-	int			sec_context;
+	AppdbCaller caller;
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -611,12 +608,12 @@ restore_rows(FunctionCallInfo fcinfo, Oid entity, Datum *ids, int nids)
 	check_row_security(rel, ids, nids);
 	PreventCommandIfReadOnly("appdb.restore()");
 
-	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+	appdb_begin_as(rel->rd_rel->relowner, &caller);
 
 	lock_rows(rel, ids, nids);
 	restore_in_order(&restore, rel, ids, nids);
 
-	SetUserIdAndSecContext(userid, sec_context);
+	appdb_end_as(&caller);
 	SPI_finish();
 	table_close(rel, NoLock);
 

@@ -376,8 +376,7 @@ static bool
 delete_row_by_sql(Relation rel, Datum id)
 {
 	Oid			types[] = {UUIDOID};
-	Oid			userid;
-	int			sec_context;
+	AppdbCaller caller;
 	char	   *sql;
 	int			rc;
 	bool		deleted;
@@ -387,7 +386,7 @@ delete_row_by_sql(Relation rel, Datum id)
 		!appdb_shown_to_caller(RelationGetRelid(rel), id, ACL_DELETE))
 		return false;
 
-	appdb_become(rel->rd_rel->relowner, &userid, &sec_context);
+	appdb_begin_as(rel->rd_rel->relowner, &caller);
 	sql = psprintf("UPDATE %s SET deleted_at = pg_catalog.now() "
 				   "WHERE id OPERATOR(pg_catalog.=) $1 AND deleted_at IS NULL",
 				   appdb_qualified_name(RelationGetRelid(rel)));
@@ -399,7 +398,7 @@ delete_row_by_sql(Relation rel, Datum id)
 	deleted = SPI_processed > 0;
 	SPI_finish();
 
-	SetUserIdAndSecContext(userid, sec_context);
+	appdb_end_as(&caller);
 	return deleted;
 }
 

@@ -214,9 +214,7 @@ show_table(ReturnSetInfo *rsinfo, Oid relid, const char *label)
 	Relation	rel;
 	AttrNumber	columns[3];
 	int			ncolumns = 2;
-	Oid			userid;
-	int			sec_context;
-	int			nestlevel;
+	AppdbCaller caller;
 	Portal		portal;
 	MemoryContext context;
 
@@ -238,19 +236,19 @@ show_table(ReturnSetInfo *rsinfo, Oid relid, const char *label)
 	}
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "appdb trash", ALLOCSET_DEFAULT_SIZES);
-	nestlevel = appdb_begin_as(rel->rd_rel->relowner, &userid, &sec_context);
+	appdb_begin_as(rel->rd_rel->relowner, &caller);
 	portal = SPI_cursor_open_with_args(NULL,
 									   roots_statement(rel, OidIsValid(notes) &&
 													   pg_class_aclcheck(notes, rel->rd_rel->relowner, ACL_SELECT) == ACLCHECK_OK),
 									   0, NULL, NULL, NULL, true, 0);
-	appdb_end_as(userid, sec_context, nestlevel);
+	appdb_end_as(&caller);
 	for (;;)
 	{
 		MemoryContext oldcontext;
 
-		nestlevel = appdb_begin_as(rel->rd_rel->relowner, &userid, &sec_context);
+		appdb_begin_as(rel->rd_rel->relowner, &caller);
 		SPI_cursor_fetch(portal, true, CHUNK);
-		appdb_end_as(userid, sec_context, nestlevel);
+		appdb_end_as(&caller);
 		if (SPI_processed == 0)
 			break;
 		oldcontext = MemoryContextSwitchTo(context);
@@ -318,9 +316,7 @@ find_children(const AppdbLink *link, const Level *level, Datum deleted_at)
 	Oid			types[] = {UUIDARRAYOID, TIMESTAMPTZOID};
 	Datum		values[2];
 	StringInfoData sql;
-	Oid			userid;
-	int			sec_context;
-	int			nestlevel;
+	AppdbCaller caller;
 	int			rc;
 
 	initStringInfo(&sql);
@@ -329,9 +325,9 @@ find_children(const AppdbLink *link, const Level *level, Datum deleted_at)
 	appendStringInfoString(&sql, " AND p.id OPERATOR(pg_catalog.=) ANY ($1) AND c.deleted_at OPERATOR(pg_catalog.=) $2");
 	values[0] = PointerGetDatum(construct_array(level->ids, level->nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	values[1] = deleted_at;
-	nestlevel = appdb_begin_as(table_owner(link->child), &userid, &sec_context);
+	appdb_begin_as(table_owner(link->child), &caller);
 	rc = SPI_execute_with_args(sql.data, 2, types, values, NULL, true, 0);
-	appdb_end_as(userid, sec_context, nestlevel);
+	appdb_end_as(&caller);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
 }

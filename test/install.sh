@@ -366,6 +366,25 @@ SQL
 like "the trash: no setting stays" "$(as "$super" -c 'SELECT label FROM appdb.trash' -c 'SHOW search_path')" "^x.\"?.user\", public"
 no_gain "the trash"
 
+# nor what runs as the owner because of what a superuser writes
+reset
+plant appdb_owner
+as appdb_owner >/dev/null <<-'SQL'
+	CREATE EXTENSION appdb;
+	CREATE FUNCTION evil.path() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('search_path', 'evil', false); RETURN NULL; END $$;
+	CREATE TRIGGER planted AFTER INSERT OR UPDATE OR DELETE ON app_data.folders FOR EACH STATEMENT EXECUTE FUNCTION evil.path();
+	CREATE TRIGGER planted AFTER UPDATE OR DELETE ON app_data.tasks FOR EACH STATEMENT EXECUTE FUNCTION evil.path();
+	INSERT INTO app_data.users (id, name) VALUES ('00000000-0000-7000-8000-000000000001', 'x');
+	INSERT INTO app_data.spaces (id, owner_id, name) SELECT id, id, name FROM app_data.users;
+	INSERT INTO app_data.folders (space_id, name) SELECT id, name FROM app_data.spaces;
+	SELECT appdb.enqueue('x', run_at => NULL) FROM generate_series(1, 3);
+SQL
+for what in "SELECT FROM appdb.claim('{default}'::text[], 'w'::text)" \
+	"DELETE FROM appdb.spaces" \
+	"SELECT FROM appdb.restore('app_data.spaces'::regclass, '00000000-0000-7000-8000-000000000001'::uuid)"; do
+	like "$what: no setting stays" "$(as "$super" -c "$what" -c 'SHOW search_path')" "^..user\", public"
+done
+
 # what is the owner's to do, and a superuser does
 reset
 plant appdb_owner
