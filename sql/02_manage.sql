@@ -63,6 +63,25 @@ AS $$
 $$;
 COMMENT ON FUNCTION appdb._key_columns(pg_catalog.pg_constraint) IS 'Internal: the columns by which a foreign key refers to a row';
 
+-- The condition that the child's column is the parent's, as the foreign key has
+-- it; links.c says why by which collation.
+CREATE FUNCTION appdb._key_condition(key pg_catalog.pg_constraint, n pg_catalog.int8, child pg_catalog.text, parent pg_catalog.text)
+	RETURNS pg_catalog.text
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('%s.%I OPERATOR(%I.%s) %s.%I', parent, p.attname, s.nspname, o.oprname, child, c.attname) ||
+		   COALESCE((SELECT format(' COLLATE %I.%I', t.nspname, l.collname) FROM pg_collation l JOIN pg_namespace t ON t.oid = l.collnamespace
+					 WHERE l.oid = CASE WHEN x.collisdeterministic THEN c.attcollation ELSE p.attcollation END), '')
+	FROM pg_attribute c
+	JOIN pg_attribute p ON p.attrelid = key.confrelid AND p.attnum = key.confkey[n]
+	JOIN pg_operator o ON o.oid = key.conpfeqop[n]
+	JOIN pg_namespace s ON s.oid = o.oprnamespace
+	LEFT JOIN pg_collation x ON x.oid = p.attcollation
+	WHERE c.attrelid = key.conrelid AND c.attnum = key.conkey[n]
+$$;
+COMMENT ON FUNCTION appdb._key_condition(pg_catalog.pg_constraint, pg_catalog.int8, pg_catalog.text, pg_catalog.text) IS 'Internal: the condition on one column by which a foreign key refers to a row';
+
 CREATE FUNCTION appdb._check_conventions(entity pg_catalog.regclass)
 	RETURNS pg_catalog.bool
 	LANGUAGE plpgsql STABLE
@@ -369,8 +388,8 @@ END
 $$;
 COMMENT ON FUNCTION appdb._wanted_triggers(pg_catalog.regclass, pg_catalog.bool) IS 'Internal: those of a table';
 
--- The trigger that guards INSERTs of a table with parents that can be
--- soft-deleted.  Its arguments are the modes that were asked for.
+-- The trigger that guards INSERTs of a table with parents: no row refers to one
+-- that is deleted, or that its writer may not see.  Its arguments are the modes that were asked for.
 CREATE FUNCTION appdb._sync_guard(entity pg_catalog.regclass)
 	RETURNS void
 	LANGUAGE plpgsql
@@ -384,7 +403,6 @@ BEGIN
 	IF EXISTS (
 		SELECT FROM pg_constraint c
 		JOIN appdb._managed_tables() m ON m.entity = c.confrelid
-		JOIN pg_attribute d ON d.attrelid = c.confrelid AND d.attname = 'deleted_at' AND NOT d.attisdropped
 		WHERE c.conrelid = _sync_guard.entity AND c.contype = 'f')
 	THEN
 		SELECT COALESCE(string_agg(quote_literal(format('%s=%s', o.key, o.value ->> 'on_delete')), ', ' ORDER BY o.key), '')

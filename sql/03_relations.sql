@@ -92,23 +92,43 @@ FROM many_through
 $$;
 COMMENT ON FUNCTION appdb._relations() IS 'Internal: the relations between managed tables, from their foreign keys';
 
+-- The equality that a column's type came with, as find_compile.c has it.
+CREATE FUNCTION appdb._equality(view pg_catalog.name, col pg_catalog.name)
+	RETURNS pg_catalog.text
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN COALESCE((
+		SELECT format('OPERATOR(%I.%s)', s.nspname, o.oprname)
+		FROM pg_attribute a
+		JOIN pg_type t ON t.oid = a.atttypid
+		JOIN pg_opclass c ON c.opcmethod = (SELECT m.oid FROM pg_am m WHERE m.amname = 'btree') AND c.opcdefault AND c.opcintype IN (t.oid, t.typbasetype)
+		JOIN pg_amop f ON f.amopfamily = c.opcfamily AND f.amoplefttype = c.opcintype AND f.amoprighttype = c.opcintype AND f.amopstrategy = 3
+		JOIN pg_operator o ON o.oid = f.amopopr
+		JOIN pg_namespace s ON s.oid = o.oprnamespace
+		WHERE a.attrelid = to_regclass(format('appdb.%I', view)) AND a.attname = col), 'OPERATOR(pg_catalog.=)');
+END
+$$;
+COMMENT ON FUNCTION appdb._equality(pg_catalog.name, pg_catalog.name) IS 'Internal: the operator by which a relation function compares a column';
+
 -- The body of a relation function; the marker at its start tells the engine's
 -- functions from those of the application.
 CREATE FUNCTION appdb._relation_body(rel pg_catalog.record)
 	RETURNS pg_catalog.text
-	LANGUAGE plpgsql IMMUTABLE
+	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN '/* appdb relation */ ' || CASE WHEN rel.through IS NULL THEN
 		format('SELECT t.* FROM appdb.%I t WHERE %s', rel."to",
-			   (SELECT string_agg(format('t.%I OPERATOR(pg_catalog.=) ($1).%I', u.theirs, u.mine), ' AND ' ORDER BY u.theirs <> 'id', u.n)
+			   (SELECT string_agg(format('t.%I %s ($1).%I', u.theirs, appdb._equality(rel."from", u.mine), u.mine), ' AND ' ORDER BY u.theirs <> 'id', u.n)
 				FROM unnest(rel.columns, rel.to_columns) WITH ORDINALITY u (mine, theirs, n)))
 	ELSE
 		format('SELECT t.* FROM appdb.%I j JOIN appdb.%I t ON %s WHERE %s', rel.through, rel."to",
-			   (SELECT string_agg(format('t.%I OPERATOR(pg_catalog.=) j.%I', u.theirs, u.through), ' AND ' ORDER BY u.theirs <> 'id', u.n)
+			   (SELECT string_agg(format('t.%I %s j.%I', u.theirs, appdb._equality(rel."to", u.theirs), u.through), ' AND ' ORDER BY u.theirs <> 'id', u.n)
 				FROM unnest(rel.to_columns, rel.through_to_columns) WITH ORDINALITY u (theirs, through, n)),
-			   (SELECT string_agg(format('j.%I OPERATOR(pg_catalog.=) ($1).%I', u.through, u.mine), ' AND ' ORDER BY u.mine <> 'id', u.n)
+			   (SELECT string_agg(format('j.%I %s ($1).%I', u.through, appdb._equality(rel."from", u.mine), u.mine), ' AND ' ORDER BY u.mine <> 'id', u.n)
 				FROM unnest(rel.columns, rel.through_columns) WITH ORDINALITY u (mine, through, n)))
 	END;
 END

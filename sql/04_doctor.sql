@@ -146,7 +146,7 @@ BEGIN
 			  SELECT DISTINCT m.entity, m.entity, 'zz_appdb_guard'::name
 			  FROM appdb.managed m
 			  JOIN pg_constraint c ON c.conrelid = m.entity AND c.contype = 'f'
-			  JOIN appdb.managed p ON p.entity = c.confrelid AND p.soft_delete) w
+			  JOIN appdb.managed p ON p.entity = c.confrelid) w
 		WHERE w.relation IS NOT NULL
 		  AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = w.relation AND t.tgname = w.trigger_name AND NOT t.tgisinternal)
 		ORDER BY 2, w.trigger_name;
@@ -442,6 +442,7 @@ BEGIN
 		SELECT child.entity AS child, child.name AS child_view, child.soft_delete AS child_soft,
 			   parent.entity AS parent, parent.soft_delete AS parent_soft, c.conname,
 			   string_agg(format('c.%I = p.%I', a.attname, b.attname), ' AND ' ORDER BY u.n) AS condition,
+			   string_agg(appdb._key_condition(c, u.n, 'c', 'p'), ' AND ' ORDER BY u.n) AS exactly,
 			   string_agg(format('c.%I IS NOT NULL', a.attname), ' AND ' ORDER BY u.n) AS complete,
 			   max(a.attname::text) FILTER (WHERE b.attname = 'id') AS column,
 			   COALESCE(max(child.relations -> a.attname::text ->> 'on_delete') FILTER (WHERE b.attname = 'id'),
@@ -462,7 +463,7 @@ BEGIN
 			'SELECT count(*) FILTER (WHERE p.id IS NULL) AS missing, %s AS deleted FROM %s c LEFT JOIN %s p ON %s '
 			'WHERE %s AND (p.id IS NULL%s)',
 			CASE WHEN link.parent_soft THEN 'count(*) FILTER (WHERE p.deleted_at IS NOT NULL)' ELSE '0::int8' END,
-			link.child, link.parent, link.condition, link.complete,
+			link.child, link.parent, link.exactly, link.complete,
 			CASE WHEN link.parent_soft THEN ' OR (p.deleted_at IS NOT NULL' || CASE WHEN link.child_soft THEN ' AND c.deleted_at IS NULL)' ELSE ')' END ELSE '' END)
 		INTO found;
 		IF found.deleted > 0 THEN

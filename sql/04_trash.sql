@@ -44,11 +44,12 @@ CREATE FUNCTION appdb._cascade_links(
 	SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT c.entity, p.entity,
-		   (SELECT string_agg(format('c.%I = p.%I', u.c, u.p), ' AND ') FROM unnest(r.columns, r.to_columns) u (c, p)),
+		   (SELECT string_agg(appdb._key_condition(f, u.n, 'c', 'p'), ' AND ') FROM appdb._key_columns(f) u),
 		   r.on_delete
 	FROM appdb._relations() r
 	JOIN appdb._managed_tables() c ON c.view = r."from"
 	JOIN appdb._managed_tables() p ON p.view = r."to"
+	JOIN pg_constraint f ON f.conrelid = c.entity AND f.conname = r.constraint_name AND f.contype = 'f'
 	WHERE r.kind = 'one' AND 'id' = ANY (r.to_columns)
 	  AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped)
 	  AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped)
@@ -200,7 +201,7 @@ CREATE FUNCTION appdb._goes_with(
 	LANGUAGE sql STABLE ROWS 3
 	SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT f.confrelid, string_agg(format('c.%I OPERATOR(pg_catalog.=) p.%I', a.attname, p.attname), ' AND ')
+	SELECT f.confrelid, string_agg(appdb._key_condition(f, u.n, 'c', 'p'), ' AND ')
 	FROM app_data.managed m
 	JOIN pg_constraint f ON f.conrelid = m.entity AND f.contype = 'f' AND f.conparentid = 0
 	CROSS JOIN LATERAL appdb._key_columns(f) u
@@ -277,7 +278,7 @@ CREATE FUNCTION appdb._references(
 	LANGUAGE sql STABLE ROWS 5
 	SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT f.conrelid, string_agg(format('r.%I OPERATOR(pg_catalog.=) c.%I', a.attname, p.attname), ' AND '),
+	SELECT f.conrelid, string_agg(appdb._key_condition(f, u.n, 'r', 'c'), ' AND '),
 		   min(a.attname::text) FILTER (WHERE p.attname = 'id'), f.confdeltype IN ('a', 'r'),
 		   array_agg(a.attname), array_agg(p.attname)
 	-- by what depends on the table: pg_constraint has no index by the table referred to
@@ -371,8 +372,8 @@ BEGIN
 		'UNION SELECT c.* FROM blocked r JOIN candidate c ON %5$s), '
 		'gone AS (DELETE FROM ONLY %1$s c USING candidate k '
 		'WHERE c.ctid OPERATOR(pg_catalog.=) k.place AND NOT (k.id OPERATOR(pg_catalog.=) ANY (SELECT b.id FROM blocked b)) RETURNING c.*) '
-		'SELECT (SELECT pg_catalog.count(*) FROM gone), ARRAY(SELECT DISTINCT p FROM gone g CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[%6$s]::pg_catalog.uuid[]) p '
-		'WHERE p IS NOT NULL AND NOT (p OPERATOR(pg_catalog.=) ANY (SELECT x.id FROM gone x)))',
+		'SELECT (SELECT pg_catalog.count(*) FROM gone), ARRAY(SELECT DISTINCT p.id FROM gone g CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[%6$s]::pg_catalog.uuid[]) p (id) '
+		'WHERE p.id IS NOT NULL AND NOT (p.id OPERATOR(pg_catalog.=) ANY (SELECT x.id FROM gone x)))',
 		part, purgeable,
 		(SELECT string_agg(DISTINCT format('c.%I', n), ', ') FROM unnest(names) n),
 		array_to_string(blocked, ' OR '), array_to_string(upwards, ' OR '), array_to_string(parents, ', '), entity);

@@ -10,6 +10,7 @@
 #include "access/htup.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "nodes/execnodes.h"
 #include "nodes/parsenodes.h"
 #include "storage/block.h"
@@ -34,6 +35,7 @@
 
 /* names of triggers that the engine looks for; see appdb._triggers() */
 #define APPDB_GUARD_TRIGGER "zz_appdb_guard"
+#define APPDB_TIMESTAMPS_TRIGGER "zz_appdb_timestamps"
 
 /* appdb.c: settings */
 extern bool appdb_allow_drop;
@@ -93,12 +95,15 @@ typedef struct AppdbLink
 	Oid			child;
 	Oid			parent;
 	AppdbMode	mode;
+	bool		enforced;		/* by PostgreSQL */
 	int			ncolumns;
 	int			key;			/* which of them refers to the parent's id */
 	AttrNumber	child_columns[INDEX_MAX_KEYS];
 	AttrNumber	parent_columns[INDEX_MAX_KEYS];
+	Oid			equals[INDEX_MAX_KEYS]; /* the foreign key's operators, parent = child */
+	Oid			collations[INDEX_MAX_KEYS]; /* for them */
 	AttrNumber	child_deleted_at;	/* or InvalidAttrNumber */
-	AttrNumber	parent_deleted_at;
+	AttrNumber	parent_deleted_at;	/* or InvalidAttrNumber, of what is no parent but for reference.c */
 } AppdbLink;
 
 typedef struct AppdbLinks
@@ -107,15 +112,18 @@ typedef struct AppdbLinks
 	AppdbLink  *children;
 	int			nparents;
 	AppdbLink  *parents;
+	int			nreferences;	/* the parents, and after them those whose rows are deleted for good */
 } AppdbLinks;
 
 extern const AppdbLinks *appdb_get_links(Relation rel);
+extern void appdb_append_link(StringInfo sql, const AppdbLink *link, bool but_key);
 
 /* guard.c: no live child of a deleted parent */
 extern Oid	appdb_id_index(Relation rel);
 extern HeapTuple appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted);
 extern void appdb_guard_lock_parents(Relation rel, HeapTuple tup);
 extern void appdb_guard_forget(void);
+extern bool appdb_refers(const AppdbLink *link, TupleDesc desc, HeapTuple oldtup, HeapTuple newtup);
 
 /* reference.c: no reference to what the caller may not see */
 extern HeapTuple appdb_hide_references(Relation rel, HeapTuple oldtup, HeapTuple newtup, void **kept,
@@ -242,6 +250,7 @@ extern void appdb_rewrite_init(void);
 extern void appdb_copy_init(void);
 
 /* find.c, find_compile.c: settings of appdb.find() */
+extern void appdb_append_operator(StringInfo out, Oid opno);
 extern int	appdb_find_max_depth;
 extern int	appdb_find_max_nodes;
 extern int	appdb_find_max_rows;

@@ -160,6 +160,13 @@
 #define compat_has_period(con) false
 #endif
 
+/* foreign keys that nothing checks: 18 */
+#if PG_VERSION_NUM >= 180000
+#define compat_is_enforced(con) ((con)->conenforced)
+#else
+#define compat_is_enforced(con) true
+#endif
+
 /* columns of an expression that are generated when they are read (18) */
 #if PG_VERSION_NUM >= 180000
 #define compat_expand_generated_columns(expr, rel) \

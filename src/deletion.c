@@ -717,11 +717,8 @@ append_children(StringInfo sql, const AppdbLink *link, int kind)
 						 quote_identifier(get_attname(link->child, link->child_columns[0], false)), ids);
 		return;
 	}
-	appendStringInfo(sql, " p.id OPERATOR(pg_catalog.=) %s", ids);
-	for (int i = 0; i < link->ncolumns; i++)
-		appendStringInfo(sql, " AND c.%s OPERATOR(pg_catalog.=) p.%s",
-						 quote_identifier(get_attname(link->child, link->child_columns[i], false)),
-						 quote_identifier(get_attname(link->parent, link->parent_columns[i], false)));
+	appendStringInfo(sql, " p.id OPERATOR(pg_catalog.=) %s AND ", ids);
+	appdb_append_link(sql, link, false);
 }
 
 /*
@@ -769,13 +766,7 @@ unlink_statement(const AppdbLink *link, int kind)
 													   appdb_qualified_name(link->parent)) : "",
 						 column);
 		/* unless it has gone where it cannot refer to the parent any more */
-		for (int i = 0; i < link->ncolumns; i++)
-		{
-			if (i != link->key)
-				appendStringInfo(&sql, " AND c.%s OPERATOR(pg_catalog.=) p.%s",
-								 quote_identifier(get_attname(link->child, link->child_columns[i], false)),
-								 quote_identifier(get_attname(link->parent, link->parent_columns[i], false)));
-		}
+		appdb_append_link(&sql, link, true);
 		return sql.data;
 	}
 	appendStringInfo(&sql, "WITH o AS (SELECT c.id, c.%s AS parent_id FROM %s c", column, child);

@@ -356,8 +356,8 @@ own_operator(Oid typeoid, const char *name)
 	return result;
 }
 
-static void
-append_operator(StringInfo out, Oid opno)
+void
+appdb_append_operator(StringInfo out, Oid opno)
 {
 	HeapTuple	tup = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
 	Form_pg_operator op;
@@ -463,7 +463,7 @@ compile_operator(Compiler *c, FindNode *node, int which, FindColumn *column, con
 				if (!OidIsValid(opno))
 					invalid(node, "no such operator for the column's type", NULL);
 				appendStringInfoString(out, sql);
-				append_operator(out, opno);
+				appdb_append_operator(out, opno);
 				if (node->type == FIND_TRUE || node->type == FIND_FALSE)
 				{
 					if (column->type != BOOLOID)
@@ -492,7 +492,7 @@ compile_operator(Compiler *c, FindNode *node, int which, FindColumn *column, con
 				if (!OidIsValid(array) || !OidIsValid(opno))
 					invalid(node, "no such operator for the column's type", NULL);
 				appendStringInfoString(out, sql);
-				append_operator(out, opno);
+				appdb_append_operator(out, opno);
 				appendStringInfoString(out, operators[which].negate ? "ALL (" : "ANY (");
 				add_param(c, out, node, array, -1);
 				appendStringInfoChar(out, ')');
@@ -514,7 +514,7 @@ compile_operator(Compiler *c, FindNode *node, int which, FindColumn *column, con
 				if (OidIsValid(opno))
 				{
 					appendStringInfoString(out, sql);
-					append_operator(out, opno);
+					appdb_append_operator(out, opno);
 					add_param(c, out, node, column->type, -1);
 					break;
 				}
@@ -640,7 +640,7 @@ append_equal(StringInfo out, FindEntity *left, const char *left_alias, char **le
 		if (i > 0)
 			appendStringInfoString(out, " AND ");
 		appendStringInfoString(out, column_sql(left_alias, left_columns[i]));
-		append_operator(out, comparison(column->type, BTEqualStrategyNumber));
+		appdb_append_operator(out, comparison(column->type, BTEqualStrategyNumber));
 		appendStringInfoString(out, column_sql(right_alias, right_columns[i]));
 	}
 }
@@ -1023,7 +1023,7 @@ compile_cursor(Compiler *c, FindNode *node, FindEntity *entity, List *orders, bo
 				appendStringInfoString(out, " IS NULL");
 			else
 			{
-				append_operator(out, comparison(previous->column->type, BTEqualStrategyNumber));
+				appdb_append_operator(out, comparison(previous->column->type, BTEqualStrategyNumber));
 				add_param(c, out, node, previous->column->type, previous_part);
 			}
 			appendStringInfoString(out, " AND ");
@@ -1033,7 +1033,7 @@ compile_cursor(Compiler *c, FindNode *node, FindEntity *entity, List *orders, bo
 		else
 		{
 			appendStringInfo(out, "(%s", order->sql);
-			append_operator(out, comparison(order->column->type, desc ? BTLessStrategyNumber : BTGreaterStrategyNumber));
+			appdb_append_operator(out, comparison(order->column->type, desc ? BTLessStrategyNumber : BTGreaterStrategyNumber));
 			add_param(c, out, node, order->column->type, part);
 			if (order->nullable && !nulls_first)
 				appendStringInfo(out, " OR %s IS NULL", order->sql);

@@ -246,8 +246,8 @@ typedef struct Forgotten
  * its columns is null, and, given the old row, not as that did?  An id alone
  * can have become a reference with another column.
  */
-static bool
-refers(const AppdbLink *link, TupleDesc desc, HeapTuple oldtup, HeapTuple newtup)
+bool
+appdb_refers(const AppdbLink *link, TupleDesc desc, HeapTuple oldtup, HeapTuple newtup)
 {
 	bool		changed = (oldtup == NULL);
 
@@ -303,10 +303,13 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 		if (i >= links->nparents)
 			break;
 		link = links->parents[i];
-		if (!refers(&link, desc, oldtup, newtup))
+		if (!appdb_refers(&link, desc, oldtup, newtup))
 			continue;
 		key = link.child_columns[link.key];
 		id = heap_getattr(newtup, key, desc, &isnull);
+		/* nothing will refuse it, as nothing would one to no row */
+		if (!link.enforced && !undeleted && appdb_hidden(link.parent, DatumGetUUIDP(id)))
+			continue;
 		/* who is its own parent brings that back */
 		if (undeleted && child_id != NULL && link.parent == link.child &&
 			memcmp(DatumGetPointer(id), child_id, UUID_LEN) == 0)
@@ -341,7 +344,7 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 			null = false;
 			return heap_modify_tuple_by_cols(given, desc, 1, &column, &value, &null);
 		}
-		else if (!undeleted && appdb_hidden(link.parent, DatumGetUUIDP(id)))
+		else if (!undeleted && link.enforced && appdb_hidden(link.parent, DatumGetUUIDP(id)))
 			newtup = appdb_refer_to_nothing(rel, newtup, key);
 		else
 			complain(rel, &link, id, undeleted && appdb_is_restoring() ? child_id : NULL);
@@ -378,7 +381,7 @@ appdb_guard_lock_parents(Relation rel, HeapTuple tup)
 		if (i >= links->nparents)
 			break;
 		link = links->parents[i];
-		if (refers(&link, RelationGetDescr(rel), NULL, tup))
+		if (appdb_refers(&link, RelationGetDescr(rel), NULL, tup))
 			(void) parent_is_live(&link, heap_getattr(tup, link.child_columns[link.key], RelationGetDescr(rel), &isnull),
 								  &deleted_at);
 	}
@@ -394,7 +397,7 @@ appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undele
 	const AppdbLinks *links = appdb_get_links(rel);
 	void	   *kept = NULL;
 
-	if (links->nparents == 0)
+	if (links->nreferences == 0)
 		return newtup;
 	newtup = appdb_hide_references(rel, oldtup, newtup, &kept, CurrentMemoryContext);
 	links = appdb_get_links(rel);
@@ -437,7 +440,7 @@ appdb_guard(PG_FUNCTION_ARGS)
 
 	rel = trigdata->tg_relation;
 	tup = trigdata->tg_trigtuple;
-	if (appdb_get_links(rel)->nparents == 0)
+	if (appdb_get_links(rel)->nreferences == 0)
 		return PointerGetDatum(tup);
 
 	tup = appdb_hide_references(rel, NULL, tup, &fcinfo->flinfo->fn_extra, fcinfo->flinfo->fn_mcxt);

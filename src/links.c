@@ -15,11 +15,12 @@
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -77,9 +78,8 @@ forget_links(void *arg)
 		MemoryContextDelete(entry->context);
 }
 
-/* The guarding trigger of a table, or NULL if the table is not managed. */
 static Trigger *
-guard_trigger(Relation rel)
+trigger_named(Relation rel, const char *name)
 {
 	TriggerDesc *desc = rel->trigdesc;
 
@@ -87,10 +87,17 @@ guard_trigger(Relation rel)
 	{
 		Trigger    *trigger = &desc->triggers[i];
 
-		if (!trigger->tgisinternal && strcmp(trigger->tgname, APPDB_GUARD_TRIGGER) == 0)
+		if (!trigger->tgisinternal && strcmp(trigger->tgname, name) == 0)
 			return trigger;
 	}
 	return NULL;
+}
+
+/* The guarding trigger of a table, or NULL if the table is not managed. */
+static Trigger *
+guard_trigger(Relation rel)
+{
+	return trigger_named(rel, APPDB_GUARD_TRIGGER);
 }
 
 static AttrNumber
@@ -109,30 +116,11 @@ attribute(Relation rel, const char *name, Oid type)
 	return InvalidAttrNumber;
 }
 
-/* The columns of a foreign key, one side. */
-static int
-key_columns(HeapTuple tup, TupleDesc desc, int attnum, AttrNumber *columns)
-{
-	bool		isnull;
-	Datum		datum = heap_getattr(tup, attnum, desc, &isnull);
-	ArrayType  *array;
-	int			n;
-
-	if (isnull)
-		elog(ERROR, "null key columns of a foreign key");
-	array = DatumGetArrayTypeP(datum);
-	n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-	if (n > INDEX_MAX_KEYS)
-		elog(ERROR, "foreign key has too many columns");
-	memcpy(columns, ARR_DATA_PTR(array), n * sizeof(AttrNumber));
-	return n;
-}
-
 /*
  * Fill in a link from its foreign key; false if it is none of ours.
  */
 static bool
-make_link(AppdbLink *link, HeapTuple tup, TupleDesc desc, Relation child, Relation parent)
+make_link(AppdbLink *link, HeapTuple tup, Relation child, Relation parent)
 {
 	Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tup);
 	Trigger    *guard;
@@ -141,15 +129,17 @@ make_link(AppdbLink *link, HeapTuple tup, TupleDesc desc, Relation child, Relati
 	int			len;
 
 	link->parent_deleted_at = attribute(parent, "deleted_at", TIMESTAMPTZOID);
-	if (guard_trigger(child) == NULL || link->parent_deleted_at == InvalidAttrNumber)
+	if (guard_trigger(child) == NULL ||
+		(link->parent_deleted_at == InvalidAttrNumber && trigger_named(parent, APPDB_TIMESTAMPS_TRIGGER) == NULL))
 		return false;
 
 	link->constraint = con->oid;
 	link->generation = generation;
+	link->enforced = compat_is_enforced(con);
 	link->child = RelationGetRelid(child);
 	link->parent = RelationGetRelid(parent);
-	link->ncolumns = key_columns(tup, desc, Anum_pg_constraint_conkey, link->child_columns);
-	(void) key_columns(tup, desc, Anum_pg_constraint_confkey, link->parent_columns);
+	DeconstructFkConstraintRow(tup, &link->ncolumns, link->child_columns, link->parent_columns, link->equals,
+							   NULL, NULL, NULL, NULL);
 	/* the last is a period, which is not the same in both: the id says which row */
 	if (compat_has_period(con))
 		link->ncolumns--;
@@ -159,8 +149,14 @@ make_link(AppdbLink *link, HeapTuple tup, TupleDesc desc, Relation child, Relati
 	link->key = -1;
 	for (int i = 0; i < link->ncolumns; i++)
 	{
+		Oid			collation = TupleDescAttr(RelationGetDescr(parent), link->parent_columns[i] - 1)->attcollation;
+
 		if (link->parent_columns[i] == parent_id)
 			link->key = i;
+		/* where the child has another one, that does as well, and its indexes have it, unless values can be equal and not the same */
+		if (OidIsValid(collation) && get_collation_isdeterministic(collation))
+			collation = TupleDescAttr(RelationGetDescr(child), link->child_columns[i] - 1)->attcollation;
+		link->collations[i] = collation;
 	}
 	/* what refers to it can be of another type that has a cast to uuid */
 	if (link->key < 0 ||
@@ -201,14 +197,17 @@ make_link(AppdbLink *link, HeapTuple tup, TupleDesc desc, Relation child, Relati
  * Parents of all are locked before those within them, as a deletion does that
  * comes down from the top, whatever the order in which the foreign keys were
  * made: the keys of tables within a tenant have more columns, and more so the
- * deeper the table is.
+ * deeper the table is.  Those whose rows are deleted for good come last.
  */
 static int
 compare_parents(const void *a, const void *b)
 {
 	const AppdbLink *one = a;
 	const AppdbLink *other = b;
+	bool		hard = one->parent_deleted_at == InvalidAttrNumber;
 
+	if (hard != (other->parent_deleted_at == InvalidAttrNumber))
+		return hard ? 1 : -1;
 	if (one->ncolumns != other->ncolumns)
 		return one->ncolumns - other->ncolumns;
 	return one->child_columns[one->key] - other->child_columns[other->key];
@@ -285,13 +284,11 @@ load_links(LinksEntry *entry, Relation rel)
 	HeapTuple	tup;
 	List	   *keys = NIL;
 	ListCell   *lc;
-	TupleDesc	desc;
 	MemoryContext context;
 	AppdbLinks	links = {0};
 
 	generation++;
 	constraints = table_open(ConstraintRelationId, AccessShareLock);
-	desc = CreateTupleDescCopy(RelationGetDescr(constraints));
 	ScanKeyInit(&scankey, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
 	scan = systable_beginscan(constraints, ConstraintRelidTypidNameIndexId, true, NULL, 1, &scankey);
@@ -336,18 +333,23 @@ load_links(LinksEntry *entry, Relation rel)
 		Relation	parent = table_open(con->confrelid, AccessShareLock);
 		AppdbLink	link = {0};
 
-		if (make_link(&link, (HeapTuple) lfirst(lc), desc, child, parent))
+		if (make_link(&link, (HeapTuple) lfirst(lc), child, parent))
 		{
-			if (con->confrelid == relid)
+			bool		soft = link.parent_deleted_at != InvalidAttrNumber;
+
+			if (con->confrelid == relid && soft)
 				links.children[links.nchildren++] = link;
 			if (con->conrelid == relid)
-				links.parents[links.nparents++] = link;
+			{
+				links.parents[links.nreferences++] = link;
+				links.nparents += soft;
+			}
 		}
 		table_close(parent, AccessShareLock);
 		table_close(child, AccessShareLock);
 	}
 	/* parents in the order in which they are locked: see compare_parents() */
-	qsort(links.parents, links.nparents, sizeof(AppdbLink), compare_parents);
+	qsort(links.parents, links.nreferences, sizeof(AppdbLink), compare_parents);
 	entry->links = links;
 }
 
@@ -390,4 +392,34 @@ appdb_get_links(Relation rel)
 	}
 	last_entry = entry;
 	return &entry->links;
+}
+
+/*
+ * The condition that ties a child c to its parent p, as the foreign key has it,
+ * or, "but_key", as far as it goes beyond the parent's id.
+ */
+void
+appdb_append_link(StringInfo sql, const AppdbLink *link, bool but_key)
+{
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		HeapTuple	tup;
+		Form_pg_collation coll;
+
+		if (but_key && i == link->key)
+			continue;
+		appendStringInfo(sql, "%sp.%s", but_key || i > 0 ? " AND " : "",
+						 quote_identifier(get_attname(link->parent, link->parent_columns[i], false)));
+		appdb_append_operator(sql, link->equals[i]);
+		appendStringInfo(sql, "c.%s", quote_identifier(get_attname(link->child, link->child_columns[i], false)));
+		if (!OidIsValid(link->collations[i]))
+			continue;
+		tup = SearchSysCache1(COLLOID, ObjectIdGetDatum(link->collations[i]));
+		if (!HeapTupleIsValid(tup))
+			elog(ERROR, "cache lookup failed for collation %u", link->collations[i]);
+		coll = (Form_pg_collation) GETSTRUCT(tup);
+		appendStringInfo(sql, " COLLATE %s",
+						 quote_qualified_identifier(get_namespace_name(coll->collnamespace), NameStr(coll->collname)));
+		ReleaseSysCache(tup);
+	}
 }

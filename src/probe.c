@@ -97,7 +97,6 @@ use_index(Probe *probe, const AppdbLink *link, Relation index, TupleDesc child, 
 	for (int i = 0; i < link->ncolumns; i++)
 	{
 		Oid			type = index->rd_opcintype[i];
-		Oid			eq;
 		int			j = 0;
 		MemoryContext oldcontext;
 
@@ -105,16 +104,15 @@ use_index(Probe *probe, const AppdbLink *link, Relation index, TupleDesc child, 
 			j++;
 		if (j == link->ncolumns ||
 			TupleDescAttr(child, link->child_columns[j] - 1)->atttypid != type ||
-			TupleDescAttr(parent, link->parent_columns[j] - 1)->atttypid != type)
-			return false;
-		eq = get_opfamily_member(index->rd_opfamily[i], type, type, BTEqualStrategyNumber);
-		if (!OidIsValid(eq))
+			TupleDescAttr(parent, link->parent_columns[j] - 1)->atttypid != type ||
+			get_op_opfamily_strategy(link->equals[j], index->rd_opfamily[i]) != BTEqualStrategyNumber ||
+			index->rd_indcollation[i] != link->collations[j])
 			return false;
 		probe->parent_columns[i] = link->parent_columns[j];
 		/* what the key points to is kept with it */
 		oldcontext = MemoryContextSwitchTo(TopMemoryContext);
 		ScanKeyEntryInitialize(&probe->keys[i], 0, i + 1, BTEqualStrategyNumber, type,
-							   index->rd_indcollation[i], get_opcode(eq), (Datum) 0);
+							   index->rd_indcollation[i], get_opcode(link->equals[j]), (Datum) 0);
 		MemoryContextSwitchTo(oldcontext);
 	}
 	return true;

@@ -12,7 +12,9 @@
  * with a row that is not there.  Different ids stay different, and equal ones
  * equal, for unique indexes' sake.
  *
- * The space that a row belongs to is left to the policies of the row itself.
+ * The space that a row belongs to is left to the policies of the row itself, and
+ * what is no reference as it stands, or none that is enforced, stays as it is:
+ * nothing refuses it, whether there is such a row or not.
  */
 #include "appdb.h"
 
@@ -60,7 +62,7 @@ static References *
 find_references(Relation rel, MemoryContext context)
 {
 	const AppdbLinks *links = appdb_get_links(rel);
-	int			nlinks = links->nparents;
+	int			nlinks = links->nreferences;
 	AppdbLink  *copy = palloc(sizeof(AppdbLink) * nlinks);
 	References *references;
 
@@ -178,29 +180,19 @@ appdb_hide_references(Relation rel, HeapTuple oldtup, HeapTuple newtup, void **k
 		const AppdbLink *link = NULL;
 		AttrNumber	key;
 		Oid			parent;
-		Datum		value;
 		bool		isnull;
 		pg_uuid_t	id;
 
-		for (int j = 0; j < links->nparents && link == NULL; j++)
+		for (int j = 0; j < links->nreferences && link == NULL; j++)
 		{
 			if (links->parents[j].constraint == reference->constraint)
 				link = &links->parents[j];
 		}
-		if (link == NULL)
+		if (link == NULL || !link->enforced || !appdb_refers(link, desc, oldtup, newtup))
 			continue;
 		key = link->child_columns[link->key];
 		parent = link->parent;
-		value = heap_getattr(newtup, key, desc, &isnull);
-		if (isnull)
-			continue;
-		id = *DatumGetUUIDP(value);
-		if (oldtup != NULL)
-		{
-			value = heap_getattr(oldtup, key, desc, &isnull);
-			if (!isnull && memcmp(DatumGetUUIDP(value), &id, sizeof(id)) == 0)
-				continue;
-		}
+		id = *DatumGetUUIDP(heap_getattr(newtup, key, desc, &isnull));
 		if ((reference->has_seen && memcmp(&reference->seen, &id, sizeof(id)) == 0) ||
 			(user != NULL && memcmp(user, &id, sizeof(id)) == 0 && is_built_in(parent, "users")))
 			continue;

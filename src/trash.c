@@ -77,16 +77,6 @@ table_owner(Oid relid)
 	return owner;
 }
 
-/* the condition that ties a child c to its parent p */
-static void
-append_link(StringInfo sql, const AppdbLink *link)
-{
-	for (int i = 0; i < link->ncolumns; i++)
-		appendStringInfo(sql, "%sc.%s OPERATOR(pg_catalog.=) p.%s", i > 0 ? " AND " : "",
-						 quote_identifier(get_attname(link->child, link->child_columns[i], false)),
-						 quote_identifier(get_attname(link->parent, link->parent_columns[i], false)));
-}
-
 /* ---- the rows ---- */
 
 /*
@@ -117,7 +107,7 @@ roots_statement(Relation rel, bool notes)
 			pg_class_aclcheck(link.parent, rel->rd_rel->relowner, ACL_SELECT) != ACLCHECK_OK)
 			continue;
 		appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s p WHERE ", appdb_qualified_name(link.parent));
-		append_link(&sql, &link);
+		appdb_append_link(&sql, &link, false);
 		appendStringInfo(&sql, " AND p.deleted_at OPERATOR(pg_catalog.=) c.deleted_at%s)",
 						 link.parent == link.child ? " AND p.id OPERATOR(pg_catalog.<>) c.id" : "");
 	}
@@ -321,7 +311,7 @@ find_children(const AppdbLink *link, const Level *level, Datum deleted_at)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT c.id::pg_catalog.uuid FROM %s c, %s p WHERE ", appdb_qualified_name(link->child), appdb_qualified_name(link->parent));
-	append_link(&sql, link);
+	appdb_append_link(&sql, link, false);
 	appendStringInfoString(&sql, " AND p.id OPERATOR(pg_catalog.=) ANY ($1) AND c.deleted_at OPERATOR(pg_catalog.=) $2");
 	values[0] = PointerGetDatum(construct_array(level->ids, level->nids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 	values[1] = deleted_at;

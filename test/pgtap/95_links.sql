@@ -1,6 +1,6 @@
 -- Tables of one's own whose foreign keys are not the plain ones: of two columns, of the id itself, several to a row.
 BEGIN;
-SELECT plan(31);
+SELECT plan(52);
 SET client_min_messages = error;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -102,6 +102,38 @@ SELECT is(pg_temp.restored('appdb.details', 23), 'details 1', 'a row with half a
 SELECT throws_ok($$SELECT * FROM appdb.restore('appdb.details', pg_temp.id(21))$$, '23503', NULL, 'and one with a whole one does not');
 ROLLBACK TO start;
 
+-- nor hidden, until then
+ALTER TABLE parts ENABLE ROW LEVEL SECURITY;
+CREATE ROLE regress_links;
+SELECT appdb.grant_access('regress_links', 'app');
+SET LOCAL ROLE regress_links;
+SELECT results_eq('INSERT INTO appdb.details (id, part_id) VALUES (pg_temp.id(24), pg_temp.id(11)), (pg_temp.id(25), pg_temp.id(12)) RETURNING part_id', ARRAY[pg_temp.id(11), pg_temp.id(12)],
+	'who writes half a key to a row that they may not see writes it');
+SELECT throws_ok($$UPDATE appdb.details SET tenant = 1 WHERE id = pg_temp.id(24)$$, '23503', 'insert or update on table "details" violates foreign key constraint "details_tenant_part_id_fkey"', 'and is refused a whole one');
+SELECT throws_ok($$UPDATE appdb.details SET tenant = 1 WHERE id = pg_temp.id(25)$$, '23503', 'insert or update on table "details" violates foreign key constraint "details_tenant_part_id_fkey"', 'as to no row');
+RESET ROLE;
+ROLLBACK TO start;
+
+-- == a row that is deleted for good =========================================
+
+CREATE TABLE public.keys (id uuid PRIMARY KEY, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL);
+CREATE TABLE public.uses (LIKE keys INCLUDING ALL, key_id uuid REFERENCES keys);
+SELECT appdb.manage('uses'), appdb.manage('keys');
+INSERT INTO appdb.keys (id) VALUES (pg_temp.id(51));
+ALTER TABLE keys ENABLE ROW LEVEL SECURITY;
+CREATE ROLE regress_links;
+SELECT appdb.grant_access('regress_links', 'app');
+SET LOCAL ROLE regress_links;
+SELECT throws_ok($$INSERT INTO appdb.uses (key_id) VALUES (pg_temp.id(51))$$, '23503', 'insert or update on table "uses" violates foreign key constraint "uses_key_id_fkey"', 'nobody refers to one that they may not see either');
+RESET ROLE;
+CREATE POLICY all_keys ON keys USING (true);
+SET LOCAL ROLE regress_links;
+SELECT lives_ok($$INSERT INTO appdb.uses (key_id) VALUES (pg_temp.id(51))$$, 'but to one that they may');
+RESET ROLE;
+SELECT appdb.unmanage('keys');
+SELECT hasnt_trigger('public', 'uses', 'zz_appdb_guard', 'what refers to no managed table is not guarded');
+ROLLBACK TO start;
+
 -- == rows that share an id ==================================================
 
 INSERT INTO appdb.covers (id) VALUES (pg_temp.id(1));
@@ -110,6 +142,51 @@ DELETE FROM appdb.wholes WHERE id = pg_temp.id(1);
 SELECT results_eq('SELECT id, rows_with_it FROM appdb.trash', $$VALUES (pg_temp.id(1), 7::bigint)$$, 'a row of another table that has the same id counts');
 SELECT is(pg_temp.restored('appdb.wholes', 1), 'covers 1, details 1, details2 2, pages 2, parts 1, wholes 1', 'as it comes back');
 SELECT is_empty('SELECT * FROM appdb.trash', 'nothing, at last');
+ROLLBACK TO start;
+
+-- == values that are the same by the foreign key's operator =================
+
+CREATE TABLE public.rooms (id uuid PRIMARY KEY, house text COLLATE "C", created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, UNIQUE (house, id));
+CREATE TABLE public.chairs (id uuid PRIMARY KEY, house text COLLATE "POSIX", created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, room_id uuid,
+	FOREIGN KEY (house, room_id) REFERENCES rooms (house, id));
+SELECT appdb.manage(t) FROM unnest('{rooms,chairs}'::regclass[]) t;
+INSERT INTO appdb.rooms (id, house) VALUES (pg_temp.id(1), 'a'), (pg_temp.id(2), 'a');
+INSERT INTO appdb.chairs (id, house, room_id) VALUES (pg_temp.id(11), 'a', pg_temp.id(1)), (pg_temp.id(12), 'a', pg_temp.id(2));
+DELETE FROM appdb.rooms WHERE id = pg_temp.id(1);
+SELECT results_eq('SELECT id FROM appdb.chairs', ARRAY[pg_temp.id(12)], 'a child goes whose key has another collation');
+SELECT results_eq('SELECT id, rows_with_it FROM appdb.trash', $$VALUES (pg_temp.id(1), 1::bigint)$$, 'as the trash says');
+SELECT is(pg_temp.restored('appdb.rooms', 1), 'chairs 1, rooms 1', 'and comes back');
+SELECT is_empty($$SELECT * FROM appdb.doctor() WHERE object ~ 'rooms|chairs' AND severity = 'error'$$, 'doctor() can look at it');
+SELECT lives_ok($$SELECT appdb._purge_statement('rooms', 'rooms', true)$$, 'and a purge');
+SELECT matches(r.condition, 'COLLATE pg_catalog."POSIX"', 'by one of the two') FROM appdb._references('rooms') r;
+SELECT is_empty($$SELECT * FROM appdb._cascade_links() l WHERE l.child = 'chairs'::regclass AND l.condition !~ 'COLLATE pg_catalog."POSIX"'$$, 'in circles, too');
+
+CREATE EXTENSION citext;
+CREATE TABLE public.streets (id uuid PRIMARY KEY, town citext, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, UNIQUE (town, id));
+CREATE TABLE public.lamps (LIKE streets INCLUDING ALL, street_id uuid, FOREIGN KEY (town, street_id) REFERENCES streets (town, id));
+SELECT appdb.manage(t) FROM unnest('{streets,lamps}'::regclass[]) t;
+INSERT INTO appdb.streets (id, town) VALUES (pg_temp.id(1), 'Berlin'), (pg_temp.id(2), 'Berlin');
+INSERT INTO appdb.lamps (id, town, street_id) VALUES (pg_temp.id(11), 'BERLIN', pg_temp.id(1)), (pg_temp.id(12), 'berlin', pg_temp.id(2));
+DELETE FROM appdb.streets WHERE id = pg_temp.id(1);
+SELECT results_eq('SELECT id FROM appdb.lamps', ARRAY[pg_temp.id(12)], 'a child goes whose key is written in another way');
+SELECT is(pg_temp.restored('appdb.streets', 1), 'lamps 1, streets 1', 'and comes back');
+SELECT results_eq('SELECT s.id, l.id FROM appdb.streets s, appdb.lamps(s) l ORDER BY 1', $$VALUES (pg_temp.id(1), pg_temp.id(11)), (pg_temp.id(2), pg_temp.id(12))$$, 'relation functions find it');
+SELECT results_eq('SELECT l.id, s.id FROM appdb.lamps l, appdb.street(l) s ORDER BY 1', $$VALUES (pg_temp.id(11), pg_temp.id(1)), (pg_temp.id(12), pg_temp.id(2))$$, 'in both directions');
+
+-- == columns with the names of aliases ======================================
+
+CREATE TABLE public.letters (id uuid PRIMARY KEY, c int DEFAULT 1, p text DEFAULT 'p', t text DEFAULT 't', place text, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz,
+	upper_id uuid REFERENCES letters);
+SELECT appdb.manage('letters');
+INSERT INTO appdb.letters (id, upper_id) VALUES (pg_temp.id(1), NULL), (pg_temp.id(2), pg_temp.id(1));
+DELETE FROM appdb.letters WHERE id = pg_temp.id(1);
+SELECT is(pg_temp.restored('appdb.letters', 1), 'letters 2', 'a table whose columns have the names of aliases');
+DELETE FROM appdb.letters WHERE id = pg_temp.id(2);
+SELECT results_eq($$SELECT question, answer, because FROM appdb.explain_access('letters', pg_temp.id(2)) OFFSET 1 LIMIT 1$$,
+	$$VALUES ('row is there', false, 'it was deleted: appdb.restore() brings it back')$$, 'its rows are asked about');
+DELETE FROM appdb.letters;
+SELECT lives_ok(format('PREPARE stretch (tid, tid, timestamptz, uuid[], int) AS %s', appdb._purge_statement('letters', 'letters', false)), 'they are purged');
+SELECT is_empty($$SELECT * FROM appdb.doctor() WHERE object ~ 'letters' AND severity = 'error'$$, 'doctor() can look at them');
 
 SELECT * FROM finish();
 ROLLBACK;
