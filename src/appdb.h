@@ -145,6 +145,7 @@ typedef struct AppdbRestore
 	struct AppdbRestore *outer;
 	SubTransactionId subid;
 	Oid			about;			/* table whose statement is about to begin */
+	int			depth;			/* at which it does: deletion.c */
 	TimestampTz stamp;			/* of the operation whose rows come back */
 	Oid			root_relid;		/* the rows that were asked for, in order */
 	Datum	   *roots;
@@ -195,6 +196,7 @@ extern void appdb_deletion_init(void);
 extern Oid	appdb_whole_table(Oid relid);
 extern void appdb_deletion_begin(Relation rel);
 extern void appdb_deletion_part(Oid relid);
+extern void appdb_refuse_changed(void);
 extern void appdb_deletion_end(Relation rel);
 extern void **appdb_deletion_deleter(Oid relid, MemoryContext *context);
 extern bool appdb_cascading(void);

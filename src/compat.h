@@ -99,8 +99,10 @@
 /* RETURNING old and new: 18 */
 #if PG_VERSION_NUM >= 180000
 #define compat_var_is_new(var) ((var)->varreturningtype == VAR_RETURNING_NEW)
+#define compat_var_not_old(var) ((var)->varreturningtype = VAR_RETURNING_DEFAULT)
 #else
 #define compat_var_is_new(var) false
+#define compat_var_not_old(var) ((void) 0)
 #endif
 
 /* ExecutorRun() was told whether it is called once, until 17 */

@@ -98,6 +98,7 @@ typedef struct Cascade
 	TimestampTz stamp;			/* for what is deleted meanwhile, or 0 */
 	TimestampTz restoring;		/* stamp of rows that come back, or 0 */
 	Oid			about;			/* table whose statement is about to begin */
+	int			depth;			/* at which it does: see running_depth */
 	Deletion   *todo;			/* the next level, at most one a table */
 	uint64		nrows;
 	MemoryContext context;		/* the first statement's */
@@ -122,6 +123,7 @@ static Deletion *deletions = NULL;
 
 /* one whose next part is about to begin, or NULL */
 static Deletion *next_whole = NULL;
+static int next_depth = 0;
 
 /* cascades under way, the innermost first */
 static Cascade *cascades = NULL;
@@ -131,8 +133,19 @@ static TimestampTz last_stamp = 0;
 /* the statement that is being executed, if it began since we are loaded */
 static QueryDesc *running_query = NULL;
 
+/*
+ * how many are, each within another: what a trigger before the statement that
+ * we are about to run does first is deeper than that
+ */
+static int running_depth = 0;
+
+/* the one that has run last, and the one that has finished last, of those that began since we are loaded */
+static QueryDesc *last_run = NULL;
+static QueryDesc *last_finished = NULL;
+
 static ExecutorRun_hook_type prev_ExecutorRun_hook = NULL;
 static ExecutorFinish_hook_type prev_ExecutorFinish_hook = NULL;
+static ExecutorEnd_hook_type prev_ExecutorEnd_hook = NULL;
 
 /* the restore under way, or NULL */
 static AppdbRestore *current_restore = NULL;
@@ -227,7 +240,7 @@ begin_deletion(Oid relid)
 	}
 
 	/* a cascade's own statement; one in a subtransaction can be undone alone */
-	queued = cascades != NULL && cascades->about == relid &&
+	queued = cascades != NULL && cascades->about == relid && cascades->depth == running_depth &&
 		cascades->subid == GetCurrentSubTransactionId();
 	if (queued)
 		cascades->about = InvalidOid;
@@ -243,7 +256,7 @@ begin_deletion(Oid relid)
 	deletion->query = running_query;
 	deletion->queued = queued;
 	deletion->stamp = cascades ? cascades->stamp : 0;
-	if (next_whole != NULL && next_whole->relid == deletion->relid)
+	if (next_whole != NULL && next_whole->relid == deletion->relid && next_depth == running_depth)
 	{
 		deletion->whole = next_whole;
 		deletion->stamp = next_whole->stamp;
@@ -251,7 +264,7 @@ begin_deletion(Oid relid)
 	}
 	if (queued)
 		deletion->restoring = cascades->restoring;
-	else if (current_restore != NULL && current_restore->about == relid)
+	else if (current_restore != NULL && current_restore->about == relid && current_restore->depth == running_depth)
 	{
 		deletion->restoring = current_restore->stamp;
 		current_restore->about = InvalidOid;
@@ -278,34 +291,33 @@ appdb_whole_table(Oid relid)
 
 /*
  * The statement that deletes a row of "rel": the innermost that names its
- * table, or one that its table is a partition of.
+ * table, or one that its table is a partition of.  What a trigger does in a
+ * subtransaction can be undone alone, and is no part of it.
  */
 static Deletion *
 find_deletion(Relation rel)
 {
 	Oid			relid = RelationGetRelid(rel);
-	Deletion   *deletion;
+	Deletion   *deletion = deletions;
 	List	   *ancestors = NIL;
 
-	for (deletion = deletions; deletion != NULL; deletion = deletion->outer)
+	while (deletion != NULL && deletion->relid != relid)
+		deletion = deletion->outer;
+	if (deletion == NULL && rel->rd_rel->relispartition)
 	{
-		if (deletion->relid == relid)
-			return deletion;
-	}
-	if (!rel->rd_rel->relispartition)
-		return NULL;
-	for (deletion = deletions; deletion != NULL && deletion->partition != relid; deletion = deletion->outer)
-	{
-		if (ancestors == NIL)
-			ancestors = get_partition_ancestors(relid);
-		if (list_member_oid(ancestors, deletion->relid))
+		for (deletion = deletions; deletion != NULL && deletion->partition != relid; deletion = deletion->outer)
 		{
-			deletion->partition = relid;
-			break;
+			if (ancestors == NIL)
+				ancestors = get_partition_ancestors(relid);
+			if (list_member_oid(ancestors, deletion->relid))
+			{
+				deletion->partition = relid;
+				break;
+			}
 		}
+		list_free(ancestors);
 	}
-	list_free(ancestors);
-	return deletion;
+	return deletion != NULL && deletion->subid == GetCurrentSubTransactionId() ? deletion : NULL;
 }
 
 /*
@@ -340,6 +352,7 @@ appdb_deletion_part(Oid relid)
 	if (deletion != NULL)
 		give_stamp(deletion);
 	next_whole = deletion;
+	next_depth = running_depth + 1;
 }
 
 /*
@@ -366,6 +379,14 @@ remember_id(Deletion *deletion, const pg_uuid_t *id)
 	deletion->nids++;
 }
 
+/* Those of another statement, too. */
+static void
+remember_ids(Deletion *deletion, const Deletion *other)
+{
+	for (Size i = 0; i < other->nids; i++)
+		remember_id(deletion, (pg_uuid_t *) ((char *) other->ids + IDS_HEADER) + i);
+}
+
 /*
  * Does this transaction have the row locked FOR UPDATE?  It has where "id" is
  * among the columns that the statement sets, as it is in those that rewrite.c
@@ -382,12 +403,10 @@ is_locked(Relation rel, HeapTupleHeader tup)
 		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(tup));
 }
 
-/* Lock a row FOR UPDATE. */
-static void
-lock_row(Deletion *deletion, Relation rel, HeapTuple tuple)
+/* A slot for a row. */
+static TupleTableSlot *
+row_slot(Deletion *deletion, Relation rel)
 {
-	TM_FailureData tmfd;
-
 	/* rows of several partitions can come in turn */
 	if (deletion->slot != NULL && deletion->slot->tts_tupleDescriptor != RelationGetDescr(rel))
 	{
@@ -401,10 +420,45 @@ lock_row(Deletion *deletion, Relation rel, HeapTuple tuple)
 		deletion->slot = table_slot_create(rel, NULL);
 		MemoryContextSwitchTo(oldcontext);
 	}
-	(void) table_tuple_lock(rel, &tuple->t_self, GetActiveSnapshot(), deletion->slot,
+	return deletion->slot;
+}
+
+/* Lock a row FOR UPDATE. */
+static void
+lock_row(Deletion *deletion, Relation rel, HeapTuple tuple)
+{
+	TM_FailureData tmfd;
+	TupleTableSlot *slot = row_slot(deletion, rel);
+
+	(void) table_tuple_lock(rel, &tuple->t_self, GetActiveSnapshot(), slot,
 							GetCurrentCommandId(true), LockTupleExclusive,
 							LockWaitBlock, 0, &tmfd);
-	ExecClearTuple(deletion->slot);
+	ExecClearTuple(slot);
+}
+
+/* Is there a trigger before an UPDATE of a row that is none of the engine's? */
+static bool
+others_come_first(const TriggerDesc *triggers)
+{
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_BEFORE(trigger->tgtype) &&
+			TRIGGER_FOR_UPDATE(trigger->tgtype) && strstr(trigger->tgname, "appdb_") == NULL)
+			return true;
+	}
+	return false;
+}
+
+/* A statement cannot go on with a row that one of its triggers has changed: the executor's words. */
+void
+appdb_refuse_changed(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("tuple to be updated was already modified by an operation triggered by the current command"),
+			 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
 }
 
 /*
@@ -441,6 +495,15 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id, bool nam
 	}
 	if (!appdb_may_delete(rel, oldtup, &deletion->policies, deletion->context))
 		return 0;
+	/* row by row, nobody else looks whether a trigger before us has changed it */
+	if (deletion->deleter != NULL && others_come_first(rel->trigdesc))
+	{
+		TupleTableSlot *slot = row_slot(deletion, rel);
+
+		if (!table_tuple_fetch_row_version(rel, &oldtup->t_self, SnapshotSelf, slot))
+			appdb_refuse_changed();
+		ExecClearTuple(slot);
+	}
 	give_stamp(deletion);
 	deletion->nrows++;
 
@@ -609,7 +672,11 @@ insert_note(const char *table, int ncolumns, const char *const *names, const Oid
 	}
 	ExecStoreVirtualTuple(slot);
 	ExecOpenIndices(relinfo, false);
+	/* the table's triggers need a query that they are of: the statement's may have ended */
+	estate->es_opened_result_relations = list_make1(relinfo);
+	AfterTriggerBeginQuery();
 	ExecSimpleRelationInsert(relinfo, estate, slot);
+	AfterTriggerEndQuery(estate);
 	ExecCloseIndices(relinfo);
 	ExecResetTupleTable(estate->es_tupleTable, false);
 	MemoryContextSwitchTo(oldcontext);
@@ -1157,8 +1224,7 @@ queue_deletion(Cascade *cascade, Deletion *deletion)
 		cascade->todo = deletion;
 		return;
 	}
-	for (Size i = 0; i < deletion->nids; i++)
-		remember_id(same, (pg_uuid_t *) ((char *) deletion->ids + IDS_HEADER) + i);
+	remember_ids(same, deletion);
 	MemoryContextDelete(deletion->context);
 }
 
@@ -1173,6 +1239,7 @@ run_cascade(Deletion *first)
 
 	cascade->context = first->context;
 	cascade->subid = GetCurrentSubTransactionId();
+	cascade->depth = running_depth + 1;
 	cascade->outer = cascades;
 	cascade->restoring = first->restoring;
 	if (first->restoring == 0)
@@ -1211,6 +1278,7 @@ appdb_restore_begin(AppdbRestore *restore)
 	restore->subid = GetCurrentSubTransactionId();
 	restore->outer = current_restore;
 	restore->about = restore->root_relid;
+	restore->depth = running_depth + 1;
 	current_restore = restore;
 }
 
@@ -1242,7 +1310,10 @@ end_deletion(Deletion **place)
 		appdb_restore_count(current_restore, deletion->relid, nrows);
 
 	if (deletion->whole != NULL)
+	{
 		deletion->whole->nrows += nrows;
+		remember_ids(deletion->whole, deletion);
+	}
 	else if (deletion->queued)
 	{
 		cascades->nrows += nrows;
@@ -1288,6 +1359,7 @@ appdb_ExecutorRun(QueryDesc *queryDesc, ScanDirection direction, uint64 count
 	QueryDesc  *outer = running_query;
 
 	running_query = queryDesc;
+	running_depth++;
 	PG_TRY();
 	{
 		if (prev_ExecutorRun_hook)
@@ -1298,6 +1370,8 @@ appdb_ExecutorRun(QueryDesc *queryDesc, ScanDirection direction, uint64 count
 	PG_FINALLY();
 	{
 		running_query = outer;
+		running_depth--;
+		last_run = queryDesc;
 	}
 	PG_END_TRY();
 }
@@ -1310,9 +1384,11 @@ static void
 appdb_ExecutorFinish(QueryDesc *queryDesc)
 {
 	QueryDesc  *outer = running_query;
+	QueryDesc  *begun = queryDesc == last_run ? queryDesc : NULL;
 	Deletion  **place;
 
 	running_query = queryDesc;
+	running_depth++;
 	PG_TRY();
 	{
 		if (prev_ExecutorFinish_hook)
@@ -1323,6 +1399,7 @@ appdb_ExecutorFinish(QueryDesc *queryDesc)
 	PG_FINALLY();
 	{
 		running_query = outer;
+		running_depth--;
 	}
 	PG_END_TRY();
 
@@ -1334,6 +1411,26 @@ appdb_ExecutorFinish(QueryDesc *queryDesc)
 			break;
 		end_deletion(place);
 	}
+	last_finished = begun;
+}
+
+/*
+ * A statement that writes, and is not the one that has just finished, is one
+ * that began before we were loaded: it is not known which of its deletions no
+ * trigger has ended.
+ */
+static void
+appdb_ExecutorEnd(QueryDesc *queryDesc)
+{
+	while (unlikely(deletions != NULL) && deletions->query == NULL && running_query == NULL &&
+		   queryDesc != last_finished &&
+		   (queryDesc->operation != CMD_SELECT || queryDesc->plannedstmt->hasModifyingCTE))
+		end_deletion(&deletions);
+
+	if (prev_ExecutorEnd_hook)
+		prev_ExecutorEnd_hook(queryDesc);
+	else
+		standard_ExecutorEnd(queryDesc);
 }
 
 void
@@ -1343,6 +1440,8 @@ appdb_deletion_init(void)
 	ExecutorRun_hook = appdb_ExecutorRun;
 	prev_ExecutorFinish_hook = ExecutorFinish_hook;
 	ExecutorFinish_hook = appdb_ExecutorFinish;
+	prev_ExecutorEnd_hook = ExecutorEnd_hook;
+	ExecutorEnd_hook = appdb_ExecutorEnd;
 }
 
 /*

@@ -247,8 +247,9 @@ lock_rows(Relation rel, Datum *ids, int nids)
 	Oid			relid = RelationGetRelid(rel);
 	SPITupleTable *rows;
 
-	select_rows(psprintf("SELECT c FROM %s c WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND deleted_at IS NOT NULL ORDER BY id",
-						 appdb_qualified_name(relid)),
+	/* the row, also where a column has the alias's name */
+	select_rows(psprintf("SELECT c.*::%s FROM %s c WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND deleted_at IS NOT NULL ORDER BY id",
+						 appdb_qualified_name(relid), appdb_qualified_name(relid)),
 				UUIDARRAYOID, uuid_array(ids, nids));
 	rows = SPI_tuptable;
 	for (uint64 i = 0; i < rows->numvals; i++)
@@ -556,9 +557,9 @@ restore_in_order(AppdbRestore *restore, Relation rel, Datum *ids, int nids)
 			blocked[n] = DatumGetBool(result_value(n, 3, &isnull));
 			nfree += !blocked[n];
 		}
-		/* the guard says what is in the way */
-		if (nfree == 0)
-			blocked[0] = false;
+		/* those that are each other's parents, or the guard says what is in the way */
+		for (int i = 0; nfree == 0 && i < n && stamps[i] == stamps[0]; i++)
+			blocked[i] = false;
 
 		for (int i = 0; i < n;)
 		{

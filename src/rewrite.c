@@ -152,11 +152,12 @@ returning_mutator(Node *node, ReturningContext *context)
 	if (IsA(node, Var) && ((Var *) node)->varno == context->varno &&
 		((Var *) node)->varlevelsup == context->levelsup)
 	{
-		Var		   *var = (Var *) node;
+		Var		   *var = copyObject((Var *) node);
 
-		/* RETURNING new.*: a DELETE has no new row */
+		/* RETURNING new.*: a DELETE has no new row, and its old one is what it returns */
 		if (compat_var_is_new(var))
 			return (Node *) makeNullConst(var->vartype, var->vartypmod, var->varcollid);
+		compat_var_not_old(var);
 		if (var->varattno == context->deleted_at)
 			return null_deleted_at();
 		if (var->varattno == InvalidAttrNumber)
@@ -189,6 +190,7 @@ returning_mutator(Node *node, ReturningContext *context)
 			row->location = var->location;
 			return (Node *) row;
 		}
+		return (Node *) var;
 	}
 	return compat_expression_tree_mutator(node, returning_mutator, (void *) context);
 }

@@ -187,10 +187,7 @@ lock_row(Deleter *deleter, Datum id)
 			 * that a statement does to a row; or a trigger was there first.
 			 */
 			if (tmfd.cmax != deleter->snapshot->curcid && is_live_now(deleter, id))
-				ereport(ERROR,
-						(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-						 errmsg("tuple to be updated was already modified by an operation triggered by the current command"),
-						 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
+				appdb_refuse_changed();
 			return false;
 		case TM_Updated:
 		case TM_Deleted:
@@ -336,21 +333,18 @@ delete_row(Deleter *deleter, Datum id)
  * the row is the executor's own copy.
  */
 static void
-show_updated_at(Deleter *deleter, HeapTuple tuple, TupleDesc desc)
+show_updated_at(Deleter *deleter, TimestampTz updated_at, HeapTuple tuple, TupleDesc desc)
 {
 	Datum	   *values;
 	bool	   *nulls;
-	bool		isnull;
-	TimestampTz updated_at;
 	char	   *place;
 
 	if (deleter->view_updated_at == InvalidAttrNumber)
 		return;
-	updated_at = DatumGetTimestampTz(slot_getattr(deleter->newslot, deleter->updated_at, &isnull));
 	values = palloc(desc->natts * sizeof(Datum));
 	nulls = palloc(desc->natts * sizeof(bool));
 	heap_deform_tuple(tuple, desc, values, nulls);
-	if (!isnull && !nulls[deleter->view_updated_at - 1])
+	if (!nulls[deleter->view_updated_at - 1])
 	{
 		place = (char *) tuple->t_data + tuple->t_data->t_hoff;
 		for (int i = 0; i < deleter->view_updated_at; i++)
@@ -373,7 +367,7 @@ show_updated_at(Deleter *deleter, HeapTuple tuple, TupleDesc desc)
  * No index to find the row by: find it by SQL, as the table's owner.
  */
 static bool
-delete_row_by_sql(Relation rel, Datum id)
+delete_row_by_sql(Relation rel, Datum id, TimestampTz *updated_at, bool *isnull)
 {
 	Oid			types[] = {UUIDOID};
 	AppdbCaller caller;
@@ -388,14 +382,16 @@ delete_row_by_sql(Relation rel, Datum id)
 
 	appdb_begin_as(rel->rd_rel->relowner, &caller);
 	sql = psprintf("UPDATE %s SET deleted_at = pg_catalog.now() "
-				   "WHERE id OPERATOR(pg_catalog.=) $1 AND deleted_at IS NULL",
+				   "WHERE id OPERATOR(pg_catalog.=) $1 AND deleted_at IS NULL RETURNING updated_at",
 				   appdb_qualified_name(RelationGetRelid(rel)));
 	SPI_connect();
 	appdb_deletion_part(RelationGetRelid(rel));
 	rc = SPI_execute_with_args(sql, 1, types, &id, NULL, false, 0);
-	if (rc != SPI_OK_UPDATE)
+	if (rc != SPI_OK_UPDATE_RETURNING)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
 	deleted = SPI_processed > 0;
+	if (deleted)
+		*updated_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull));
 	SPI_finish();
 
 	appdb_end_as(&caller);
@@ -432,6 +428,8 @@ appdb_soft_delete(PG_FUNCTION_ARGS)
 	Deleter    *deleter;
 	Datum		id;
 	bool		isnull;
+	bool		deleted;
+	TimestampTz updated_at = 0;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_BY_DELETE(trigdata->tg_event) ||
@@ -464,21 +462,22 @@ appdb_soft_delete(PG_FUNCTION_ARGS)
 		elog(ERROR, "null id in view \"%s\"", RelationGetRelationName(view));
 
 	if (deleter->index == NULL)
-	{
-		if (!delete_row_by_sql(deleter->rel, id))
-			PG_RETURN_POINTER(NULL);
-	}
+		deleted = delete_row_by_sql(deleter->rel, id, &updated_at, &isnull);
 	else
 	{
-		bool		deleted = delete_row(deleter, id);
-
+		deleted = delete_row(deleter, id);
 		if (deleted)
-			show_updated_at(deleter, trigdata->tg_trigtuple, RelationGetDescr(view));
+			updated_at = DatumGetTimestampTz(slot_getattr(deleter->newslot, deleter->updated_at, &isnull));
+	}
+	if (deleted && !isnull)
+		show_updated_at(deleter, updated_at, trigdata->tg_trigtuple, RelationGetDescr(view));
+	if (deleter->index != NULL)
+	{
 		ExecClearTuple(deleter->oldslot);
 		ExecClearTuple(deleter->newslot);
 		ResetPerTupleExprContext(deleter->estate);
-		if (!deleted)
-			PG_RETURN_POINTER(NULL);
 	}
+	if (!deleted)
+		PG_RETURN_POINTER(NULL);
 	PG_RETURN_POINTER(trigdata->tg_trigtuple);
 }

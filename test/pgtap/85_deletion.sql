@@ -1,6 +1,6 @@
 -- Deleting across the domains: what goes with a user, an organization, a space, a chat or a folder, and what stays.
 BEGIN;
-SELECT plan(34);
+SELECT plan(36);
 
 INSERT INTO appdb.users (id, name, email) VALUES
 	('00000000-0000-4000-8000-0000000000a1', 'Ann', 'ann@example.org'),
@@ -117,6 +117,21 @@ INSERT INTO appdb.children (parent_id) SELECT id FROM appdb.parents;
 DELETE FROM appdb.parents;
 SELECT is_empty('SELECT FROM appdb.children', 'is followed from when its table is managed');
 SELECT is((SELECT fix FROM appdb.doctor(false) WHERE problem LIKE 'constraint%not enforced%'), 'ALTER TABLE app_data.children ALTER CONSTRAINT children_parent_id_fkey ENFORCED;', 'and named by doctor()');
+INSERT INTO appdb.parents (id) VALUES ('00000000-0000-4000-8000-000000000001');
+ALTER TABLE app_data.parents ENABLE ROW LEVEL SECURITY;
+CREATE ROLE regress_parents;
+SELECT appdb.grant_access('regress_parents', 'app');
+SET LOCAL ROLE regress_parents;
+SELECT results_eq($$INSERT INTO appdb.children (parent_id) VALUES ('00000000-0000-4000-8000-000000000001'), ('00000000-0000-4000-8000-000000000002') RETURNING parent_id$$,
+	ARRAY['00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002']::uuid[], 'it refers to a row that its writer does not see as to no row');
+RESET ROLE;
+ROLLBACK TO start;
+
+-- == RETURNING old and new ==================================================
+
+INSERT INTO appdb.notes (space_id, title, updated_at) SELECT id, 'old', '2020-01-01' FROM appdb.spaces LIMIT 1;
+SELECT results_eq('DELETE FROM appdb.notes WHERE title = ''old'' RETURNING old.title = title, old.updated_at = updated_at, old.deleted_at, new.title, new.updated_at, new.deleted_at, new', $$VALUES (true, true, NULL::timestamptz, NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::appdb.notes)$$,
+	'a DELETE has an old row and no new one');
 ROLLBACK TO start;
 
 -- == a foreign key with a period ============================================
@@ -158,7 +173,7 @@ SELECT results_eq('DELETE FROM appdb.pages RETURNING locked', 'VALUES (false)', 
 RESET ROLE;
 ROLLBACK TO start;
 \else
-SELECT skip('there are none before 18', 9);
+SELECT skip('there are none before 18', 11);
 \endif
 
 -- == nothing else ===========================================================

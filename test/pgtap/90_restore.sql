@@ -1,6 +1,6 @@
 -- restore: what comes back, what does not, and who may.
 BEGIN;
-SELECT plan(123);
+SELECT plan(125);
 SET client_min_messages = warning;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -389,6 +389,13 @@ DELETE FROM appdb.rings WHERE id = pg_temp.id(101);
 SELECT is((SELECT rows_with_it FROM appdb.trash WHERE id = pg_temp.id(101)), 2::bigint, 'what is its own parent is in the trash');
 UPDATE rings SET deleted_at = NULL, next_id = NULL WHERE id = pg_temp.id(101);
 SELECT is(pg_temp.gone(), '{102,103,104,111,112}', 'a row does not wait for itself');
+-- asked for together with what is below them
+CALL pg_temp.ring();
+UPDATE appdb.rings SET first_id = NULL, next_id = NULL WHERE id = pg_temp.id(101);
+UPDATE appdb.rings SET first_id = pg_temp.id(103), next_id = NULL WHERE id = pg_temp.id(103);
+DELETE FROM appdb.rings WHERE id = pg_temp.id(103);
+SELECT is(pg_temp.gone(), '{102,103,104,111}', 'what is its own parent takes those below it, whose ids can be lower');
+SELECT is(pg_temp.restored('appdb.rings', 102, 103, 104), 'people 1, rings 3', 'all can be asked for at once');
 ROLLBACK TO start;
 
 -- == what is in the way otherwise ===========================================

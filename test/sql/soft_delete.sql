@@ -445,6 +445,44 @@ EXCEPTION WHEN division_by_zero THEN
 END $$;
 SELECT n FROM appdb.sd_a ORDER BY n;
 SELECT * FROM sd.states();
+-- one that is the first of a session, which loads the library in the middle of it
+CALL sd.fill();
+\c -
+WITH changed AS (UPDATE sd.a SET n = 20 WHERE n = 2 RETURNING n), other AS (UPDATE sd.a SET deleted_at = now() WHERE n = 3 RETURNING n) UPDATE sd.a SET deleted_at = now() WHERE n = 1;
+SET client_min_messages = warning;
+SELECT * FROM sd.states();
+SELECT sd.leftovers();
+-- one that no trigger ends is noted with all that belongs to it
+CALL sd.fill();
+BEGIN;
+CREATE TABLE sd.noted (rows bigint);
+CREATE FUNCTION sd.note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO sd.noted VALUES (NEW.rows);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER note AFTER INSERT ON app_data.deletions FOR EACH ROW EXECUTE FUNCTION sd.note();
+WITH changed AS (UPDATE sd.a SET n = 20 WHERE n = 2 RETURNING n) UPDATE sd.a SET deleted_at = now() WHERE n = 1;
+SELECT * FROM sd.noted;
+ROLLBACK;
+-- what a trigger does in a subtransaction is no part of the statement: that may be undone alone
+BEGIN;
+CREATE FUNCTION sd.also() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.n = 1 THEN
+		BEGIN
+			UPDATE sd.a SET n = 20 WHERE n = 2;
+			RAISE EXCEPTION 'all of it undone';
+		EXCEPTION WHEN raise_exception THEN
+		END;
+	ELSE
+		NEW.deleted_at := now();
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER also BEFORE UPDATE ON sd.a FOR EACH ROW EXECUTE FUNCTION sd.also();
+UPDATE sd.a SET deleted_at = now() WHERE n = 1;
+ROLLBACK;
 
 --
 -- rules and triggers that somebody has put on a live view do what they say for a DELETE, and for no UPDATE that it is in truth
@@ -514,11 +552,11 @@ ALTER TABLE sd.part1 DROP COLUMN junk;
 ALTER TABLE sd.part ATTACH PARTITION sd.part1 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 SELECT appdb.manage('sd.part', view => 'sd_part') \gset
 CALL sd.fill();
-INSERT INTO appdb.sd_part (n, a_id) SELECT i, a.id FROM appdb.sd_a a, generate_series(1, 10) i;
+INSERT INTO appdb.sd_part (n, a_id, updated_at) SELECT i, a.id, '2020-01-01' FROM appdb.sd_a a, generate_series(1, 10) i;
 DELETE FROM appdb.sd_part WHERE n <= 2;
 \echo :ROW_COUNT
 SELECT * FROM sd.state('part');
-DELETE FROM appdb.sd_part WHERE n <= 3 RETURNING n;
+DELETE FROM appdb.sd_part WHERE n <= 3 RETURNING n, updated_at > '2020-01-01' AS moved;
 SELECT d.rows FROM app_data.deletions d JOIN (SELECT DISTINCT p.deleted_at FROM sd.part p) p USING (deleted_at) ORDER BY d.deleted_at;
 DELETE FROM appdb.sd_a WHERE n <= 5;
 SELECT * FROM sd.state('part');
@@ -580,15 +618,77 @@ COMMIT;
 CREATE TABLE sd.deferred (LIKE sd.a, a_id uuid REFERENCES sd.a, PRIMARY KEY (id) DEFERRABLE INITIALLY DEFERRED);
 SELECT appdb.manage('sd.deferred', view => 'sd_deferred') \gset
 INSERT INTO appdb.sd_deferred (n, a_id) SELECT a.n, a.id FROM appdb.sd_a a;
-DELETE FROM appdb.sd_deferred WHERE n = 6 RETURNING n;
+DELETE FROM appdb.sd_deferred WHERE n = 6 RETURNING n, updated_at > created_at AS moved;
 SELECT * FROM sd.state('deferred');
 DELETE FROM appdb.sd_a;
 SELECT * FROM sd.state('deferred');
+-- children by another key, from before they were managed, go with their parents
+CALL sd.fill();
+ALTER TABLE sd.deferred ADD UNIQUE (id);
+CREATE TABLE sd.of_deferred (LIKE sd.a, deferred_id uuid REFERENCES sd.deferred (id), PRIMARY KEY (id));
+INSERT INTO appdb.sd_deferred (n) VALUES (1), (2);
+INSERT INTO sd.of_deferred (id, n, created_at, updated_at, deferred_id) SELECT gen_random_uuid(), n, now(), now(), id FROM appdb.sd_deferred;
+SELECT appdb.manage('sd.of_deferred', view => 'sd_of_deferred') \gset
+SELECT appdb.manage('sd.deferred', view => 'sd_deferred') \gset
+DELETE FROM appdb.sd_deferred WHERE n = 1;
+SELECT n FROM appdb.sd_of_deferred;
+
+--
+-- a statement cannot go on with a row that its trigger deletes
+--
+CALL sd.fill();
+CREATE FUNCTION sd.upward() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM appdb.sd_b WHERE id = OLD.b_id;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER aaa BEFORE UPDATE ON sd.d FOR EACH ROW WHEN (pg_trigger_depth() < 2) EXECUTE FUNCTION sd.upward();
+DELETE FROM appdb.sd_d WHERE n = 1;
+DROP TRIGGER aaa ON sd.d;
+
+--
+-- what a trigger before a statement deletes is not what the statement is for
+--
+CALL sd.reset();
+INSERT INTO appdb.sd_tree (n) VALUES (1), (9);
+INSERT INTO appdb.sd_tree (n, parent_id) SELECT 2, id FROM sd.tree WHERE n = 1;
+INSERT INTO appdb.sd_tree (n, parent_id) SELECT 3, id FROM sd.tree WHERE n = 2;
+CREATE FUNCTION sd.expire() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE sd.tree SET deleted_at = now() WHERE n = 9 AND deleted_at IS NULL;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER aaa BEFORE UPDATE ON sd.tree FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION sd.expire();
+UPDATE sd.tree SET deleted_at = now() WHERE n = 1;
+SELECT count(DISTINCT deleted_at) FILTER (WHERE n < 9), count(DISTINCT deleted_at) FROM sd.tree;
+SELECT restored, rows FROM appdb.restore('appdb.sd_tree', (SELECT id FROM sd.tree WHERE n = 1));
+SELECT n, deleted_at IS NULL AS live FROM sd.tree ORDER BY n;
+DROP TRIGGER aaa ON sd.tree;
+
+--
+-- a session's first statement, which no trigger frames
+--
+INSERT INTO appdb.sd_part (n) SELECT generate_series(1, 20);
+INSERT INTO appdb.sd_p (n) VALUES (1), (9);
+\c -
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+UPDATE sd.part0 SET deleted_at = now() WHERE deleted_at IS NULL;
+SELECT count(*) FROM sd.part0 WHERE deleted_at IS NULL;
+\c -
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+WITH a AS (UPDATE sd.tree SET n = 8 WHERE n = 9), b AS (UPDATE sd.tree SET deleted_at = now() WHERE n = 1), c AS (UPDATE sd.p SET n = 8 WHERE n = 9), d AS (UPDATE sd.p SET deleted_at = now() WHERE n = 1) SELECT 1;
+SELECT n, deleted_at IS NULL AS live FROM sd.tree ORDER BY n;
+SELECT count(DISTINCT deleted_at) FROM sd.tree WHERE n < 8;
+SELECT n, deleted_at IS NULL AS live FROM sd.p ORDER BY n;
 
 --
 -- nothing left
 --
 SELECT sd.leftovers();
-SELECT format('SELECT appdb.unmanage(%L)', 'sd.' || t) FROM unnest('{s,d,b,c,a,tree,p,q,r,late,part,deferred}'::text[]) t \gexec
+SELECT format('SELECT appdb.unmanage(%L)', 'sd.' || t) FROM unnest('{s,d,b,c,a,tree,p,q,r,late,part,of_deferred,deferred}'::text[]) t \gexec
 SET appdb.allow_drop = on;
 DROP SCHEMA sd CASCADE;
