@@ -284,6 +284,15 @@ BEGIN
 			EXECUTE FUNCTION appdb.task_restored();
 		COMMENT ON TRIGGER appdb_task_restored ON app_data.tasks IS
 			'A deleted task that claims had taken out of the queue is in it again when it is restored; one whose place in its group has been taken waits for another';
+		-- tables of 1.0 do not have it before they are migrated
+		IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = 'app_data.tasks'::regclass AND a.attname = 'waited_for') THEN
+			CREATE OR REPLACE TRIGGER appdb_task_waits
+				BEFORE UPDATE OF waits_for ON app_data.tasks
+				FOR EACH ROW WHEN (OLD.waited_for IS NOT NULL)
+				EXECUTE FUNCTION appdb.task_waits();
+			COMMENT ON TRIGGER appdb_task_waits ON app_data.tasks IS
+				'Once waits_for is written, nothing is to be taken off it';
+		END IF;
 	END IF;
 
 	-- what roles were given of the schema and the functions; manage() sees to tables and views

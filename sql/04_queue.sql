@@ -32,6 +32,25 @@ on_duplicate: ignore (the task that waits stays as it is), replace (it gets what
 group_key, group_limit: no more of the group run at a time; without their keys on_duplicate and group_limit mean nothing; expires_at: canceled if not begun by then; depends_on: begins when all of these tasks are completed, is canceled when one cannot be.
 Takes INSERT on appdb.tasks; replace and reschedule UPDATE. Errors: 23503 no such space, user or task to depend on; 23514 a value out of bounds, or tasks that would wait for each other.';
 
+-- No index serves IS NOT DISTINCT FROM.
+CREATE FUNCTION appdb._task_with_key(kind text, dedupe_key text, space_id uuid)
+	RETURNS uuid
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	AS $$
+#variable_conflict use_column
+BEGIN
+	IF _task_with_key.space_id IS NULL THEN
+		RETURN (SELECT t.id FROM appdb.tasks AS t
+			WHERE t.space_id IS NULL AND t.kind = _task_with_key.kind AND t.dedupe_key = _task_with_key.dedupe_key AND t.finished_at IS NULL);
+	END IF;
+	RETURN (SELECT t.id FROM appdb.tasks AS t
+		WHERE t.space_id = _task_with_key.space_id AND t.kind = _task_with_key.kind AND t.dedupe_key = _task_with_key.dedupe_key AND t.finished_at IS NULL);
+END
+$$;
+COMMENT ON FUNCTION appdb._task_with_key(text, text, uuid) IS 'Internal: the task that waits or runs with a dedupe key';
+
 -- What appdb.enqueue() does itself where none of the rarer options is given.
 CREATE FUNCTION appdb._enqueue(
 	kind text, payload jsonb, queue text, priority integer, run_at timestamptz, max_attempts integer, dedupe_key text, space_id uuid,
@@ -39,8 +58,11 @@ CREATE FUNCTION appdb._enqueue(
 	RETURNS uuid
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET jit = off
 	AS $$
 #variable_conflict use_column
+<<var>>
 DECLARE
 	task uuid;
 	old record;
@@ -68,10 +90,10 @@ BEGIN
 	END IF;
 	IF cardinality(parents) > 0 THEN
 		-- those that the caller may see; the function that is called locks them
-		IF (SELECT count(*) FROM appdb.tasks AS t WHERE t.id = ANY (parents)) < cardinality(parents) THEN
+		IF (SELECT count(*) FROM appdb.tasks AS t WHERE t.id = ANY (var.parents)) < cardinality(parents) THEN
 			RAISE foreign_key_violation USING
 				MESSAGE = format('task "%s" cannot depend on task %s: there is no such task', _enqueue.kind,
-					(SELECT p FROM unnest(parents) AS p WHERE NOT EXISTS (SELECT FROM appdb.tasks AS t WHERE t.id = p) LIMIT 1)),
+					(SELECT p.id FROM unnest(parents) AS p (id) WHERE NOT EXISTS (SELECT FROM appdb.tasks AS t WHERE t.id = p.id) LIMIT 1)),
 				HINT = 'Enqueue the tasks that it depends on first.';
 		END IF;
 		waits := appdb._task_await(_enqueue.kind, parents);
@@ -94,20 +116,16 @@ BEGIN
 			RETURNING id INTO task;
 		END IF;
 		added := FOUND;
+		IF NOT added THEN
+			task := appdb._task_with_key(_enqueue.kind, _enqueue.dedupe_key, _enqueue.space_id);
+		END IF;
 		IF NOT added AND _enqueue.on_duplicate = 'ignore' THEN
-			SELECT t.id INTO task FROM appdb.tasks AS t
-			WHERE t.kind = _enqueue.kind AND t.dedupe_key = _enqueue.dedupe_key AND t.space_id IS NOT DISTINCT FROM _enqueue.space_id
-				AND t.finished_at IS NULL;
-			IF FOUND THEN
+			IF task IS NOT NULL THEN
 				RETURN task;
 			END IF;
 		ELSIF NOT added THEN
-			SELECT t.id, t.status, t.queue, t.group_key, t.group_slot INTO old FROM appdb.tasks AS t
-			WHERE t.kind = _enqueue.kind AND t.dedupe_key = _enqueue.dedupe_key AND t.space_id IS NOT DISTINCT FROM _enqueue.space_id
-				AND t.finished_at IS NULL
-			FOR NO KEY UPDATE;
-			IF FOUND THEN
-				task := old.id;
+			SELECT t.status, t.queue, t.kind, t.dedupe_key, t.finished_at, t.group_key, t.group_slot INTO old FROM appdb.tasks AS t WHERE t.id = var.task FOR NO KEY UPDATE;
+			IF old.kind = _enqueue.kind AND old.dedupe_key = _enqueue.dedupe_key AND old.finished_at IS NULL THEN
 				IF old.status <> 'pending' THEN
 					RETURN task;
 				ELSIF _enqueue.on_duplicate = 'replace' THEN
@@ -117,17 +135,17 @@ BEGIN
 							DETAIL = format('Task %s, which has this dedupe key, is one of those that it would wait for, or they wait for it.', task),
 							HINT = 'Neither would ever begin.';
 					END IF;
-					UPDATE appdb.tasks AS t SET payload = _enqueue.payload, queue = _enqueue.queue, priority = _enqueue.priority, run_at = starts, max_attempts = _enqueue.max_attempts,
-						user_id = _enqueue.user_id, queued = starts <= now() AND waits = 0, parked = false, backoff = nullif(_enqueue.backoff, '10 seconds'), group_key = _enqueue.group_key, group_limit = places,
-						group_slot = CASE WHEN t.group_key = _enqueue.group_key THEN t.group_slot END, expires_at = _enqueue.expires_at, depends_on = nullif(parents, '{}'), waits_for = waits,
+					UPDATE appdb.tasks AS t SET payload = _enqueue.payload, queue = _enqueue.queue, priority = _enqueue.priority, run_at = var.starts, max_attempts = _enqueue.max_attempts,
+						user_id = _enqueue.user_id, queued = var.starts <= now() AND var.waits = 0, parked = false, backoff = nullif(_enqueue.backoff, '10 seconds'), group_key = _enqueue.group_key, group_limit = var.places,
+						group_slot = CASE WHEN t.group_key = _enqueue.group_key THEN t.group_slot END, expires_at = _enqueue.expires_at, depends_on = nullif(var.parents, '{}'), waits_for = var.waits,
 						attempts = 0, progress = 0, progress_message = NULL, last_error = NULL
-					WHERE t.id = task RETURNING t.queue INTO waits_in;
+					WHERE t.id = var.task RETURNING t.queue INTO waits_in;
 					IF old.group_slot IS NOT NULL AND old.group_key IS DISTINCT FROM _enqueue.group_key THEN
 						PERFORM appdb._group_left(old.group_key, old.queue);
 					END IF;
 				ELSE
-					UPDATE appdb.tasks AS t SET run_at = starts, queued = starts <= now() AND t.waits_for = 0, parked = false
-					WHERE t.id = task RETURNING t.waits_for, t.queue INTO waits, waits_in;
+					UPDATE appdb.tasks AS t SET run_at = var.starts, queued = var.starts <= now() AND t.waits_for = 0, parked = false
+					WHERE t.id = var.task RETURNING t.waits_for, t.queue INTO waits, waits_in;
 				END IF;
 				added := true;
 			END IF;
@@ -139,10 +157,7 @@ BEGIN
 			RETURN task;
 		END IF;
 	END LOOP;
-	IF _enqueue.on_duplicate <> 'ignore' AND EXISTS (
-		SELECT FROM appdb.tasks AS t
-		WHERE t.kind = _enqueue.kind AND t.dedupe_key = _enqueue.dedupe_key AND t.space_id IS NOT DISTINCT FROM _enqueue.space_id AND t.finished_at IS NULL)
-	THEN
+	IF _enqueue.on_duplicate <> 'ignore' AND appdb._task_with_key(_enqueue.kind, _enqueue.dedupe_key, _enqueue.space_id) IS NOT NULL THEN
 		RAISE insufficient_privilege USING
 			MESSAGE = format('task "%s" with dedupe key "%s" may not be changed', _enqueue.kind, _enqueue.dedupe_key),
 			HINT = format('To %s a task takes UPDATE on appdb.tasks, by its row security, too. Where it may stay as it is, on_duplicate is ignore.', _enqueue.on_duplicate);
@@ -353,6 +368,18 @@ $$;
 COMMENT ON FUNCTION appdb.task_restored() IS
 	'Trigger function: a deleted task that claims had taken out of the queue is in it again when it is restored; one whose place in its group has been taken waits for another';
 
+CREATE FUNCTION appdb.task_waits() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	NEW.waited_for := NULL;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION appdb.task_waits() IS
+	'Trigger function: what has been completed since waits_for was written counts no more when that is written again';
+
 -- == what workers call ======================================================
 
 CREATE FUNCTION appdb.claim(
@@ -377,6 +404,7 @@ CREATE FUNCTION appdb._claim_due(queue text, batch integer)
 	SET enable_seqscan = off
 	SET enable_bitmapscan = off
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	ids uuid[] := ARRAY(
 		SELECT d.id FROM app_data.tasks AS d
@@ -419,6 +447,7 @@ CREATE FUNCTION appdb._claim_one(id uuid, ticket integer, next_ticket integer, w
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+#variable_conflict use_variable
 BEGIN
 	PERFORM FROM app_data.tasks AS t WHERE t.id = _claim_one.id AND t.ticket = _claim_one.ticket FOR NO KEY UPDATE SKIP LOCKED;
 	IF NOT FOUND THEN
@@ -490,6 +519,7 @@ CREATE FUNCTION appdb._clear_deleted(ids uuid[])
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off
 	AS $$
+#variable_conflict use_variable
 BEGIN
 	UPDATE app_data.tasks AS t SET queued = false, parked = true
 	WHERE t.id = ANY (ARRAY(SELECT d.id FROM app_data.tasks AS d WHERE d.id = ANY (ids) AND d.deleted_at IS NOT NULL AND d.queued FOR NO KEY UPDATE SKIP LOCKED))
@@ -537,6 +567,7 @@ CREATE FUNCTION appdb._unpark_forgotten(batch integer)
 	SET enable_seqscan = off
 	SET enable_bitmapscan = off
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	g text;
 	n integer := 0;
@@ -561,7 +592,10 @@ CREATE FUNCTION appdb._bury_all(ids uuid[])
 	RETURNS integer
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET jit = off
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	task record;
 	canceled uuid[] := '{}';
@@ -647,6 +681,7 @@ CREATE FUNCTION appdb._task_close(id uuid, status text, result jsonb, error text
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+#variable_conflict use_variable
 BEGIN
 	UPDATE app_data.tasks AS t SET status = _task_close.status::app_data.task_status, queued = false, parked = false, finished_at = clock_timestamp(), locked_until = NULL, group_slot = NULL,
 		result = CASE WHEN _task_close.status = 'completed' THEN _task_close.result ELSE t.result END, progress = CASE WHEN _task_close.status = 'completed' THEN 1 ELSE t.progress END,
@@ -663,7 +698,10 @@ CREATE FUNCTION appdb._tasks_ended(ids uuid[], status text)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET jit = off
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	parents uuid[] := ARRAY(SELECT t.id FROM app_data.tasks AS t WHERE t.id = ANY (ids) AND t.has_dependents);
 	task record;
@@ -695,10 +733,16 @@ CREATE FUNCTION appdb._task_dependents(ids uuid[], status text)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET jit = off
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	child record;
 	waits integer;
+	done integer;
+	-- in tables of 1.0, before they are migrated, there is no column for it
+	counts boolean := EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = 'app_data.tasks'::regclass AND a.attname = 'waited_for' AND NOT a.attisdropped);
 	ended uuid[] := ids;
 	then_ended uuid[];
 	how text := _task_dependents.status;
@@ -706,10 +750,18 @@ BEGIN
 	IF _task_dependents.status = 'completed' THEN
 		-- in one order, so that those who do this at the same time do not wait for each other
 		FOR child IN
-			SELECT t.id, t.queue, least(t.waits_for, (SELECT count(DISTINCT d) FROM unnest(t.depends_on) AS d WHERE d = ANY (ids))) AS done FROM app_data.tasks AS t
-			WHERE t.depends_on && ids AND t.waits_for > 0 AND t.finished_at IS NULL ORDER BY t.id FOR NO KEY UPDATE
+			SELECT t.id, t.queue, t.waits_for, least(t.waits_for, CASE cardinality(ids) WHEN 1 THEN 1 ELSE
+				(SELECT count(*) FROM (SELECT unnest(t.depends_on) INTERSECT SELECT unnest(ids)) AS d) END) AS done
+			FROM app_data.tasks AS t WHERE t.depends_on && ids AND t.waits_for > 0 AND t.finished_at IS NULL ORDER BY t.id FOR NO KEY UPDATE
 		LOOP
-			UPDATE app_data.tasks AS t SET waits_for = t.waits_for - child.done, queued = t.waits_for = child.done AND t.run_at <= clock_timestamp()
+			done := child.done;
+			-- to write waits_for is to write all of depends_on to an index: of many, once
+			IF child.waits_for >= 64 AND counts THEN
+				UPDATE app_data.tasks AS t SET waited_for = least(coalesce(t.waited_for, 0)::bigint + done, t.waits_for)
+				WHERE t.id = child.id RETURNING t.waited_for INTO done;
+				CONTINUE WHEN done < child.waits_for;
+			END IF;
+			UPDATE app_data.tasks AS t SET waits_for = t.waits_for - done, queued = t.waits_for = done AND t.run_at <= clock_timestamp()
 			WHERE t.id = child.id RETURNING t.waits_for INTO waits;
 			IF waits = 0 THEN
 				PERFORM appdb._wake(child.queue);
@@ -743,7 +795,10 @@ CREATE FUNCTION appdb.__task_await(kind text, parents uuid[])
 	RETURNS integer
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET jit = off
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	parent record;
 	waits integer := 0;
@@ -858,6 +913,7 @@ CREATE FUNCTION appdb._leased(
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+#variable_conflict use_variable
 BEGIN
 	SELECT t.id, t.attempts, t.max_attempts, coalesce(t.backoff, '10 seconds'), t.cancel_requested
 	INTO _leased.id, _leased.attempts, _leased.max_attempts, _leased.backoff, _leased.cancel_requested
@@ -883,6 +939,7 @@ CREATE FUNCTION appdb._heartbeat(id uuid, ticket integer, lease interval)
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	task record;
 BEGIN
@@ -910,6 +967,7 @@ CREATE FUNCTION appdb._progress(id uuid, ticket integer, fraction real, message 
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	task record;
 BEGIN
@@ -953,6 +1011,7 @@ CREATE FUNCTION appdb._complete_many(ids uuid[], tickets integer[], results json
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	task record;
 BEGIN
@@ -1023,6 +1082,7 @@ CREATE FUNCTION appdb._put_back(id uuid, run_at timestamptz, attempts integer, e
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	again timestamptz(3) := date_trunc('milliseconds', _put_back.run_at);
 	task record;
@@ -1087,6 +1147,7 @@ CREATE FUNCTION appdb._idle(queues text[], woken boolean)
 	SET enable_seqscan = off
 	SET enable_bitmapscan = off
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	q text;
 	next timestamptz;
@@ -1159,8 +1220,10 @@ CREATE FUNCTION appdb._retry(id uuid, run_at timestamptz)
 	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET jit = off
 	AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
 	task record;
 	starts timestamptz(3) := date_trunc('milliseconds', coalesce(_retry.run_at, now()));
@@ -1184,8 +1247,8 @@ BEGIN
 	WHERE t.id = _retry.id;
 	IF task.finished_at IS NOT NULL THEN
 		-- what waits for others besides, waits for this one once more, unless that was ended by hand, and so it waits still
-		UPDATE app_data.tasks AS t SET waits_for = least(t.waits_for + 1, (SELECT count(DISTINCT d) FROM unnest(t.depends_on) AS d
-			WHERE NOT EXISTS (SELECT FROM app_data.tasks AS p WHERE p.id = d AND p.status = 'completed')))
+		UPDATE app_data.tasks AS t SET waits_for = least(t.waits_for + 1, (SELECT count(DISTINCT d.id) FROM unnest(t.depends_on) AS d (id)
+			WHERE NOT EXISTS (SELECT FROM app_data.tasks AS p WHERE p.id = d.id AND p.status = 'completed')))
 		WHERE t.depends_on @> ARRAY[_retry.id] AND t.waits_for > 0 AND t.finished_at IS NULL;
 		IF FOUND THEN
 			UPDATE app_data.tasks AS t SET has_dependents = true WHERE t.id = _retry.id;
@@ -1207,31 +1270,18 @@ CREATE FUNCTION appdb._task_overview(
 	AS $$
 BEGIN
 	RETURN QUERY
-	SELECT q.queue, sum(q.waiting)::bigint, sum(q.scheduled)::bigint, sum(q.running)::bigint, sum(q.late)::bigint, sum(q.silent)::bigint, sum(q.dead)::bigint,
-		min(q.oldest), sum(q.last_minute)::bigint, sum(q.last_hour)::bigint, sum(q.failed)::bigint
+	SELECT t.queue,
+		count(*) FILTER (WHERE t.ready), count(*) FILTER (WHERE t.status = 'pending' AND NOT t.ready), count(*) FILTER (WHERE t.status = 'running'),
+		count(*) FILTER (WHERE t.ready AND t.run_at < now() - interval '1 minute'), count(*) FILTER (WHERE t.status = 'running' AND t.locked_until < now()),
+		count(*) FILTER (WHERE t.status = 'dead'), min(t.run_at) FILTER (WHERE t.ready),
+		count(*) FILTER (WHERE t.status = 'completed' AND t.finished_at > now() - interval '1 minute'),
+		count(*) FILTER (WHERE t.status = 'completed'), count(*) FILTER (WHERE t.status = 'dead' AND t.finished_at > now() - interval '1 hour')
 	FROM (
-		SELECT t.queue,
-			count(*) FILTER (WHERE t.status = 'pending' AND t.run_at <= now()) AS waiting,
-			count(*) FILTER (WHERE t.status = 'pending' AND t.run_at > now()) AS scheduled,
-			count(*) FILTER (WHERE t.status = 'running') AS running,
-			count(*) FILTER (WHERE t.status = 'pending' AND t.run_at < now() - interval '1 minute') AS late,
-			count(*) FILTER (WHERE t.status = 'running' AND t.locked_until < now()) AS silent, 0 AS dead,
-			min(t.run_at) FILTER (WHERE t.status = 'pending' AND t.run_at <= now()) AS oldest, 0 AS last_minute, 0 AS last_hour, 0 AS failed
-		FROM appdb.tasks AS t WHERE t.queued GROUP BY t.queue
-		UNION ALL
 		-- also those whose time has come, and no worker has looked since
-		SELECT t.queue, count(*) FILTER (WHERE t.due), count(*) FILTER (WHERE NOT t.due), 0,
-			count(*) FILTER (WHERE t.due AND t.run_at < now() - interval '1 minute'), 0, 0, min(t.run_at) FILTER (WHERE t.due), 0, 0, 0
-		FROM (SELECT l.queue, l.run_at, l.run_at <= now() AND NOT l.parked AND l.waits_for = 0 AS due FROM appdb.tasks AS l WHERE NOT l.queued AND l.finished_at IS NULL) AS t
-		GROUP BY t.queue
-		UNION ALL
-		SELECT t.queue, 0, 0, 0, 0, 0, count(*), NULL, 0, 0, 0 FROM appdb.tasks AS t WHERE t.finished_at IS NOT NULL AND t.status = 'dead' GROUP BY t.queue
-		UNION ALL
-		SELECT t.queue, 0, 0, 0, 0, 0, 0, NULL,
-			count(*) FILTER (WHERE t.status = 'completed' AND t.finished_at > now() - interval '1 minute'),
-			count(*) FILTER (WHERE t.status = 'completed'), count(*) FILTER (WHERE t.status = 'dead')
-		FROM appdb.tasks AS t WHERE t.finished_at > now() - interval '1 hour' GROUP BY t.queue) AS q
-	GROUP BY q.queue ORDER BY q.queue;
+		SELECT l.queue, l.status, l.run_at, l.locked_until, l.finished_at,
+			l.status = 'pending' AND l.run_at <= now() AND (l.queued OR NOT l.parked AND l.waits_for = 0) AS ready
+		FROM appdb.tasks AS l WHERE l.finished_at IS NULL OR l.finished_at > now() - interval '1 hour' OR l.status = 'dead') AS t
+	GROUP BY t.queue ORDER BY t.queue;
 END
 $$;
 COMMENT ON FUNCTION appdb._task_overview() IS 'Internal: the rows of appdb.task_overview';
@@ -1319,7 +1369,7 @@ $$;
 COMMENT ON FUNCTION appdb.schedule(text, text, text, jsonb, text, text, integer, integer, text, boolean, uuid, uuid) IS
 'Has a task enqueued again and again, by appdb.maintain() or the background worker; replaces the schedule of that name. Returns its id.
 cron: minute hour day month weekday, or @daily and the like, in time_zone; kind and the others: of the tasks, whose payload gets "scheduled_for";
-missed: what is done about times that passed while nobody looked: skip, once (one task for all), all (one for each, at most 1000). Errors: 22023 no schedule, no such time zone, no such policy.';
+missed: what is done about times that passed while nobody looked: skip, once (one task for all), all (one for each, 1000 at a time). Errors: 22023 no schedule, no such time zone, no such policy.';
 
 CREATE FUNCTION appdb.unschedule(name text)
 	RETURNS boolean
@@ -1339,6 +1389,7 @@ CREATE FUNCTION appdb._run_schedules(batch integer)
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	s record;
 	times timestamptz[];
@@ -1476,9 +1527,9 @@ CREATE FUNCTION appdb.__maintain(step text, batch integer)
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	n bigint := 0;
-	ids uuid[];
 	task record;
 BEGIN
 	PERFORM appdb._defer_nothing();
@@ -1486,13 +1537,16 @@ BEGIN
 	WHEN 'schedules' THEN
 		RETURN appdb._run_schedules(batch);
 	WHEN 'leases' THEN
-		-- what silent workers had, and what expired before it was begun
-		ids := appdb._silent_tasks(batch) || ARRAY(
+		-- what expired before it was begun; for the rest all that waits is walked along, so not for each batch of these
+		n := appdb._bury(ARRAY(
 			SELECT t.id FROM app_data.tasks AS t
 			WHERE t.expires_at < clock_timestamp() AND t.expires_at IS NOT NULL AND t.finished_at IS NULL AND t.status = 'pending' AND t.deleted_at IS NULL
-			ORDER BY t.expires_at LIMIT batch);
-		n := appdb._bury(ids);
-		n := n + appdb._unpark_forgotten(batch);
+			ORDER BY t.expires_at LIMIT batch));
+		IF n >= batch THEN
+			RETURN n;
+		END IF;
+		-- what silent workers had
+		n := n + appdb._bury(appdb._silent_tasks(batch)) + appdb._unpark_forgotten(batch);
 		-- what waits for tasks that are gone, or were given another status by hand
 		FOR task IN
 			SELECT t.id, t.queue, cardinality(t.depends_on) = (SELECT count(*) FROM app_data.tasks AS p WHERE p.id = ANY (t.depends_on) AND p.status = 'completed') AS done

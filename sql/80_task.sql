@@ -47,6 +47,7 @@ CREATE TABLE app_data.tasks
 	created_at       timestamptz(3) NOT NULL,
 	updated_at       timestamptz(3) NOT NULL,
 	deleted_at       timestamptz,
+	waited_for       integer,
 	CONSTRAINT tasks_space_id_fkey FOREIGN KEY (space_id) REFERENCES app_data.spaces (id),
 	CONSTRAINT tasks_user_id_fkey FOREIGN KEY (user_id) REFERENCES app_data.users (id) ON DELETE SET NULL,
 	CONSTRAINT tasks_kind_check CHECK (octet_length(kind) BETWEEN 1 AND 255),
@@ -156,7 +157,9 @@ COMMENT ON COLUMN app_data.tasks.group_slot IS
 COMMENT ON COLUMN app_data.tasks.depends_on IS
 	'The tasks that have to be completed before it begins.';
 COMMENT ON COLUMN app_data.tasks.waits_for IS
-	'How many of those are not completed yet.';
+	'How many of those are not completed yet; of many, less what waited_for counts.';
+COMMENT ON COLUMN app_data.tasks.waited_for IS
+	'How many of waits_for have been completed since that was written, which is done once where there are many; null if none.';
 COMMENT ON COLUMN app_data.tasks.has_dependents IS
 	'Whether other tasks may wait for it.';
 COMMENT ON COLUMN app_data.tasks.cancel_requested IS

@@ -412,7 +412,8 @@ appdb_open_tasks(void)
 			/* this holds for foreign keys that refer to the table, too */
 			if (TRIGGER_FOR_DELETE(trigger->tgtype))
 				info.plain_delete = false;
-			if (trigger->tgisinternal)
+			/* foreign keys of this table are looked at above */
+			if (RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_NONE)
 				continue;
 			if (TRIGGER_FOR_INSERT(trigger->tgtype))
 				info.plain_insert = false;

@@ -1,4 +1,4 @@
--- The tables of 1.1: full-text search, the messages of a chat by its id alone, and memberships where there are many.
+-- The tables of 1.1: full-text search, the messages of a chat by its id alone, memberships where there are many, and tasks that wait for many.
 SET LOCAL lock_timeout = '10s';
 
 -- ASCII alone can be said in every encoding.  A live view takes the comments
@@ -13,11 +13,27 @@ BEGIN
 	   = (SELECT col_description(a.attrelid, a.attnum) FROM pg_attribute a WHERE a.attrelid = to_regclass('app_data.messages') AND a.attname = 'parts') THEN
 		COMMENT ON COLUMN appdb.messages.parts IS NULL;
 	END IF;
+	IF (SELECT col_description(a.attrelid, a.attnum) FROM pg_attribute a WHERE a.attrelid = to_regclass('appdb.tasks') AND a.attname = 'waits_for')
+	   = (SELECT col_description(a.attrelid, a.attnum) FROM pg_attribute a WHERE a.attrelid = to_regclass('app_data.tasks') AND a.attname = 'waits_for') THEN
+		COMMENT ON COLUMN appdb.tasks.waits_for IS NULL;
+	END IF;
 END $$;
 COMMENT ON COLUMN app_data.accounts.provider_id IS
 	'The provider by the application''s name for it: github, google, credential ...';
 COMMENT ON COLUMN app_data.messages.parts IS
 	'The message in parts (text, tool calls, reasoning, files ...) as a JSON array, for clients that keep it so.';
+
+-- Tasks that wait for thousands of others.
+DO $$
+BEGIN
+	IF to_regclass('app_data.tasks') IS NOT NULL THEN
+		ALTER TABLE app_data.tasks ADD COLUMN waited_for integer;
+		COMMENT ON COLUMN app_data.tasks.waits_for IS
+			'How many of those are not completed yet; of many, less what waited_for counts.';
+		COMMENT ON COLUMN app_data.tasks.waited_for IS
+			'How many of waits_for have been completed since that was written, which is done once where there are many; null if none.';
+	END IF;
+END $$;
 
 -- A publication of all tables refuses updates of those that have no identity.
 ALTER TABLE app_data.schema_version REPLICA IDENTITY FULL;

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(270);
+SELECT plan(272);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -522,7 +522,15 @@ SELECT pg_temp.silence(:'silent');
 SELECT is(appdb._maintain('leases', 1000) > 0, true, 'maintenance does what it can');
 SELECT is(pg_temp.state(:'silent'), 'pending t f', 'for the others');
 RESET client_min_messages;
+-- some extensions mark theirs as internal, as those of foreign keys are
+SET LOCAL allow_system_table_mods = on;
+UPDATE pg_trigger SET tgisinternal = true WHERE tgname = 'note';
+RESET allow_system_table_mods;
 DROP TRIGGER refuse ON app_data.tasks;
+SELECT appdb.enqueue('t', queue => 'internal') AS t2 \gset
+SELECT is(progress_message, 'INSERT', 'a trigger that is marked as internal fires, too') FROM appdb.tasks WHERE id = :'t2';
+SELECT pg_temp.kinds('internal');
+SELECT is(progress_message || ticket, 'UPDATE1', 'also where a task is claimed') FROM appdb.tasks WHERE id = :'t2';
 
 -- constraints of the user's hold as for INSERT and UPDATE
 DROP TRIGGER note ON app_data.tasks;

@@ -1,6 +1,6 @@
 -- The statements that follow foreign keys are planned once in a session: they have to notice what changes meanwhile.
 BEGIN;
-SELECT plan(33);
+SELECT plan(45);
 
 CREATE SCHEMA garden;
 CREATE TABLE garden.trees (id uuid PRIMARY KEY, plot uuid NOT NULL DEFAULT '00000000-0000-4000-8000-000000000001', created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz, UNIQUE (plot, id));
@@ -185,6 +185,56 @@ SELECT is(pg_temp.few('SELECT appdb.remove_member(@n@, space_id => pg_temp.membe
 SELECT is(pg_temp.few('INSERT INTO appdb.space_members (space_id, user_id) VALUES (pg_temp.member(1), @n@)'), 'few', 'one who comes');
 SELECT is(pg_temp.few('SELECT appdb.remove_member(@n@, organization_id => pg_temp.member(1))'), 'few', 'a member who leaves an organization');
 SELECT is(pg_temp.few('INSERT INTO appdb.members (organization_id, user_id) VALUES (pg_temp.member(1), @n@)'), 'few', 'one who comes');
+
+-- == the queue: on a table that is not analyzed =============================
+
+SELECT appdb.impersonate(NULL) AS me \gset
+SELECT pg_stat_get_xact_numscans('app_data.tasks'::regclass) AS scans \gset
+SELECT appdb.enqueue('whole', queue => 'plans') AS whole \gset
+SELECT count(appdb.enqueue('part', queue => 'plans', depends_on => ARRAY[:'whole'::uuid, appdb.enqueue('other', queue => 'plans')])) AS parts FROM generate_series(1, 20) \gset
+SELECT appdb.cancel(:'whole') AS canceled \gset
+SELECT is((SELECT count(*) FROM app_data.tasks WHERE queue = 'plans' AND kind = 'part' AND status = 'canceled'), 20::bigint, 'tasks that wait for one are canceled with it');
+SELECT is(pg_stat_get_xact_numscans('app_data.tasks'::regclass) - :scans, 1::bigint, 'the table is read for that by this test alone');
+
+-- one that waits for many
+SELECT array_agg(appdb.enqueue('piece', queue => 'wide')) AS pieces FROM generate_series(1, 300) \gset
+SELECT appdb.enqueue('all', queue => 'wide', depends_on => :'pieces') AS all_of_them \gset
+CREATE FUNCTION pg_temp.waits(task uuid) RETURNS text LANGUAGE sql AS $$SELECT concat_ws(' ', t.waits_for, t.waited_for, t.status, t.queued) FROM appdb.tasks AS t WHERE t.id = task$$;
+SELECT pg_stat_get_xact_blocks_fetched('app_data.tasks_depends_on_idx'::regclass) AS blocks \gset
+SELECT count(appdb.complete(c.id, c.ticket)) AS completed FROM appdb.claim('{wide}', max => 200) AS c \gset
+SELECT is(pg_temp.waits(:'all_of_them'), '300 200 pending f', 'what is completed is counted');
+SELECT cmp_ok((pg_stat_get_xact_blocks_fetched('app_data.tasks_depends_on_idx'::regclass) - :blocks) / 200, '<', 20::bigint, 'without writing all that it waits for to an index each time');
+SELECT count(appdb.retry(t.id)) AS again FROM (SELECT id FROM appdb.tasks WHERE queue = 'wide' AND status = 'completed' ORDER BY id LIMIT 2) AS t \gset
+SELECT is(pg_temp.waits(:'all_of_them'), '102 pending f', 'and two that are done again');
+SELECT appdb.complete_many(array_agg(c.id), array_agg(c.ticket)) AS completed FROM appdb.claim('{wide}', max => 70) AS c \gset
+SELECT is(pg_temp.waits(:'all_of_them'), '102 70 pending f', 'so is what is completed together');
+SELECT appdb.complete_many(array_agg(c.id), array_agg(c.ticket)) AS completed FROM appdb.claim('{wide}', max => 31) AS c \gset
+SELECT is(pg_temp.waits(:'all_of_them'), '102 101 pending f', 'up to the last');
+SELECT count(appdb.complete(c.id, c.ticket)) AS completed FROM appdb.claim('{wide}') AS c \gset
+SELECT is(pg_temp.waits(:'all_of_them'), '0 pending t', 'then it is ready');
+
+INSERT INTO appdb.tasks (kind, queue, space_id, dedupe_key) SELECT 'keyed', 'plans', pg_temp.member(1), 'key' || n FROM generate_series(1, 3000) AS n;
+INSERT INTO appdb.tasks (kind, queue, dedupe_key) SELECT 'keyed', 'plans', 'key' || n FROM generate_series(1, 3000) AS n;
+-- how many blocks of an index each of a few statements reads
+CREATE FUNCTION pg_temp.blocks(index regclass, statement text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	before bigint := pg_stat_get_xact_blocks_fetched(index);
+BEGIN
+	FOR i IN 1..10 LOOP
+		EXECUTE replace(statement, '@n@', quote_literal('key' || i));
+	END LOOP;
+	RETURN (pg_stat_get_xact_blocks_fetched(index) - before) / 10;
+END
+$$;
+SELECT cmp_ok(pg_temp.blocks('app_data.tasks_dedupe_key_key', $$SELECT appdb.enqueue('keyed', queue => 'plans', space_id => pg_temp.member(1), dedupe_key => @n@)$$), '<', 20::bigint,
+	'one with the same key is found without reading all keys');
+SELECT cmp_ok(pg_temp.blocks('app_data.tasks_dedupe_key_key', $$SELECT appdb.enqueue('keyed', queue => 'plans', dedupe_key => @n@)$$), '<', 20::bigint, 'also outside of spaces');
+SELECT cmp_ok(pg_temp.blocks('app_data.tasks_dedupe_key_key', $$SELECT appdb.enqueue('keyed', queue => 'plans', dedupe_key => @n@, on_duplicate => 'reschedule')$$), '<', 30::bigint, 'and to change it');
+
+INSERT INTO appdb.spaces (owner_id, name) SELECT pg_temp.member(1), 'Small' FROM generate_series(1, 200);
+INSERT INTO appdb.tasks (kind, queue, space_id) SELECT 'waits', 'plans', id FROM appdb.spaces WHERE name = 'Small';
+INSERT INTO appdb.tasks (kind, expires_at) SELECT 'over', now() - interval '1 hour' FROM generate_series(1, 200);
+SELECT cmp_ok(pg_temp.blocks('app_data.tasks_ready_idx', $$SELECT appdb._maintain('leases', 10)$$), '<', 100::bigint, 'what has expired is ended without walking along all that waits for each batch');
 
 SELECT * FROM finish();
 ROLLBACK;

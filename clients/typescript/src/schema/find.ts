@@ -371,6 +371,7 @@ export interface Entities {
       createdAt: Date
       updatedAt: Date
       deletedAt: Date | null
+      waitedFor: number | null
     }
     one: { space: 'spaces'; user: 'users' }
     many: {}

@@ -491,7 +491,7 @@ export interface TasksTable {
   group_limit: number | null
   /** The tasks that have to be completed before it begins. */
   depends_on: string[] | null
-  /** How many of those are not completed yet. */
+  /** How many of those are not completed yet; of many, less what waited_for counts. */
   waits_for: Generated<number>
   /** Where it stands. */
   status: Generated<'pending' | 'running' | 'completed' | 'canceled' | 'dead'>
@@ -531,6 +531,8 @@ export interface TasksTable {
   updated_at: ColumnType<Date, Date | string | undefined, Date | string>
   /** When the row was deleted, null while it lives; rows deleted by one operation share the value. */
   deleted_at: ColumnType<Date | null, Date | string | null | undefined, Date | string | null>
+  /** How many of waits_for have been completed since that was written, which is done once where there are many; null if none. */
+  waited_for: number | null
 }
 
 /** Tasks that are to be enqueued again and again. appdb.schedule() adds to it. */

@@ -43,7 +43,7 @@ export const tasks = appdb.table('tasks', {
   groupLimit: integer('group_limit'),
   /** The tasks that have to be completed before it begins. */
   dependsOn: uuid('depends_on').array(),
-  /** How many of those are not completed yet. */
+  /** How many of those are not completed yet; of many, less what waited_for counts. */
   waitsFor: integer('waits_for').notNull().default(0),
   /** Where it stands. */
   status: taskStatus('status').notNull().default('pending'),
@@ -83,6 +83,8 @@ export const tasks = appdb.table('tasks', {
   updatedAt: timestamp('updated_at', { withTimezone: true, precision: 3 }).notNull().defaultNow(),
   /** When the row was deleted, null while it lives; rows deleted by one operation share the value. */
   deletedAt: timestamp('deleted_at', { withTimezone: true }),
+  /** How many of waits_for have been completed since that was written, which is done once where there are many; null if none. */
+  waitedFor: integer('waited_for'),
 })
 
 /** Tasks that are to be enqueued again and again. appdb.schedule() adds to it. */
