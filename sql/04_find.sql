@@ -8,7 +8,11 @@ CREATE FUNCTION appdb._find_columns(
 	LANGUAGE sql STABLE ROWS 300
 	SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT m.name, m.live_view::oid, m.entity::oid, m.soft_delete, a.attname, a.atttypid, COALESCE(b.attnotnull, false)
+	SELECT m.name, m.live_view::oid, m.entity::oid, m.soft_delete, a.attname, a.atttypid,
+		   -- 18 says so of columns, too, whose constraint is not valid
+		   COALESCE(b.attnotnull, false) AND NOT EXISTS (
+			SELECT FROM pg_constraint n
+			WHERE n.conrelid = m.entity AND n.contype = 'n' AND n.conkey[1] = b.attnum AND NOT n.convalidated)
 	FROM appdb.managed m
 	JOIN pg_attribute a ON a.attrelid = m.live_view AND a.attnum > 0 AND NOT a.attisdropped
 	LEFT JOIN pg_attribute b ON b.attrelid = m.entity AND b.attname = a.attname AND NOT b.attisdropped

@@ -429,7 +429,8 @@ execute(Shape *shape, FindQuery *query, const char *entity, MemoryContext contex
 	CachedPlanSource *source = (CachedPlanSource *) linitial(SPI_plan_get_plan_sources(shape->plan));
 
 	/* no tree to plan again from: see slim() */
-	if (source->query_list == NIL && (source->gplan == NULL || !source->gplan->is_valid))
+	if (source->query_list == NIL &&
+		(source->gplan == NULL || !source->gplan->is_valid || plan_cache_mode == PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN))
 		source->is_valid = false;
 
 	bind_values(query, &shape->statement, values, nulls);

@@ -374,11 +374,12 @@ appdb_append_operator(StringInfo out, Oid opno)
 static Oid
 comparison(Oid type, int strategy)
 {
-	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY | TYPECACHE_EQ_OPR);
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY | TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR);
 
 	if (strategy == BTEqualStrategyNumber)
 		return entry->eq_opr;
-	if (!OidIsValid(entry->btree_opf))
+	/* arrays and rows have the operators, whatever is in them */
+	if (!OidIsValid(entry->lt_opr))
 		return InvalidOid;
 	return get_opfamily_member(entry->btree_opf, entry->btree_opintype, entry->btree_opintype, strategy);
 }
@@ -972,7 +973,8 @@ compile_cursor(Compiler *c, FindNode *node, FindEntity *entity, List *orders, bo
 		Order	   *order = (Order *) lfirst(lc);
 
 		/* a row's operators are found by name: for types with others than PostgreSQL's (citext), those of what they are cast to */
-		if (order->nullable || order->desc != ((Order *) linitial(orders))->desc ||
+		if (order->nullable || cursor->lens[foreach_current_index(lc)] < 0 ||
+			order->desc != ((Order *) linitial(orders))->desc ||
 			comparison(order->column->type, BTLessStrategyNumber) >= FirstNormalObjectId)
 			plain = false;
 	}
@@ -995,7 +997,7 @@ compile_cursor(Compiler *c, FindNode *node, FindEntity *entity, List *orders, bo
 		return;
 	}
 
-	/* (a > $1) OR (a = $1 AND b < $2) OR ... */
+	/* (a > $1) OR (a = $1 AND b < $2) OR ...; a row of nulls IS NULL, and is none */
 	appendStringInfoChar(out, '(');
 	foreach(lc, orders)
 	{
@@ -1020,7 +1022,7 @@ compile_cursor(Compiler *c, FindNode *node, FindEntity *entity, List *orders, bo
 				break;
 			appendStringInfoString(out, previous->sql);
 			if (cursor->lens[previous_part] < 0)
-				appendStringInfoString(out, " IS NULL");
+				appendStringInfoString(out, " IS NOT DISTINCT FROM NULL");
 			else
 			{
 				appdb_append_operator(out, comparison(previous->column->type, BTEqualStrategyNumber));
@@ -1029,14 +1031,14 @@ compile_cursor(Compiler *c, FindNode *node, FindEntity *entity, List *orders, bo
 			appendStringInfoString(out, " AND ");
 		}
 		if (cursor->lens[part] < 0)
-			appendStringInfo(out, "%s IS NOT NULL", order->sql);
+			appendStringInfo(out, "%s IS DISTINCT FROM NULL", order->sql);
 		else
 		{
 			appendStringInfo(out, "(%s", order->sql);
 			appdb_append_operator(out, comparison(order->column->type, desc ? BTLessStrategyNumber : BTGreaterStrategyNumber));
 			add_param(c, out, node, order->column->type, part);
 			if (order->nullable && !nulls_first)
-				appendStringInfo(out, " OR %s IS NULL", order->sql);
+				appendStringInfo(out, " OR %s IS NOT DISTINCT FROM NULL", order->sql);
 			appendStringInfoChar(out, ')');
 		}
 		appendStringInfoChar(out, ')');
@@ -1564,7 +1566,7 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 			if (child->type == FIND_FALSE)
 				continue;
 			add_output(&output, child,
-					   level_expression(&level, value_sql(c, extra->type, psprintf("appdb.%s(%s)", quote_identifier(extra->name), base)),
+					   level_expression(&level, value_sql(c, extra->type, psprintf("appdb.%s(%s.*)", quote_identifier(extra->name), base)),
 										psprintf("appdb x%d", child->index)),
 					   shown(c, extra));
 		}
@@ -1657,6 +1659,9 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 		if (level.two && ((Order *) lfirst(lc))->own)
 			level.inner = bms_add_member(level.inner, ((Order *) lfirst(lc))->column - entity->columns);
 	}
+	/* DISTINCT ON wants a list */
+	if (distinct_on != NIL)
+		level.inner = bms_add_member(level.inner, (FindColumn *) linitial(distinct_on) - entity->columns);
 	appendStringInfo(out, "SELECT %s AS d FROM ", row_sql(&output));
 
 	if (!level.two)
