@@ -6,7 +6,7 @@
 CREATE FUNCTION appdb._membership_support(pg_catalog.internal) RETURNS pg_catalog.internal
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'appdb_membership_support';
-COMMENT ON FUNCTION appdb._membership_support(pg_catalog.internal) IS 'Internal: tells the planner about appdb.is_member(), can_read_chat() and can_read_message()';
+COMMENT ON FUNCTION appdb._membership_support(pg_catalog.internal) IS 'Internal: tells the planner about appdb.is_member(), _sees_space(), can_read_chat() and can_read_message()';
 
 CREATE FUNCTION appdb.is_member(space_id pg_catalog.uuid) RETURNS pg_catalog.bool
 	LANGUAGE c STABLE STRICT PARALLEL SAFE LEAKPROOF COST 1
@@ -15,6 +15,13 @@ CREATE FUNCTION appdb.is_member(space_id pg_catalog.uuid) RETURNS pg_catalog.boo
 COMMENT ON FUNCTION appdb.is_member(pg_catalog.uuid) IS
 'Whether the user who is asking has any role in a space; false for nobody.
 space_id: the space. Personal spaces have their owner; owners and admins of an organization have that role in its spaces, its members are viewers of those that are not private.';
+
+CREATE FUNCTION appdb._sees_space(id pg_catalog.uuid, owner_id pg_catalog.uuid, organization_id pg_catalog.uuid, deleted_at pg_catalog.timestamptz) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE PARALLEL SAFE LEAKPROOF COST 1
+	SUPPORT appdb._membership_support
+	AS 'MODULE_PATHNAME', 'appdb__sees_space';
+COMMENT ON FUNCTION appdb._sees_space(pg_catalog.uuid, pg_catalog.uuid, pg_catalog.uuid, pg_catalog.timestamptz) IS
+	'Internal: whether the user who is asking is a member of a space, which its row says where it is just being inserted';
 
 -- Not leakproof: of a column of somebody else's row, the error would tell.
 CREATE FUNCTION appdb.has_role(space_id pg_catalog.uuid, role pg_catalog.text) RETURNS pg_catalog.bool
@@ -136,7 +143,7 @@ CREATE FUNCTION appdb._sees_tasks(ids pg_catalog.uuid[]) RETURNS pg_catalog.bool
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN NOT EXISTS (SELECT FROM unnest(ids) d WHERE NOT EXISTS (SELECT FROM appdb.tasks t WHERE t.id = d));
+	RETURN NOT EXISTS (SELECT FROM unnest(ids) d (id) WHERE NOT EXISTS (SELECT FROM appdb.tasks t WHERE t.id = d.id));
 END
 $$;
 COMMENT ON FUNCTION appdb._sees_tasks(pg_catalog.uuid[]) IS 'Internal: whether all of these are tasks that the caller may see';
@@ -171,7 +178,7 @@ AS $$
 	 'appdb.has_organization_role(organization_id, ''admin'') OR user_id = appdb.current_user_id()'),
 	('members', 'delete', 'appdb.has_organization_role(organization_id, ''admin'') OR user_id = appdb.current_user_id()', NULL),
 
-	('spaces', 'select', 'appdb.is_member(id)', NULL),
+	('spaces', 'select', 'appdb._sees_space(id, owner_id, organization_id, deleted_at)', NULL),
 	('spaces', 'insert', NULL, 'owner_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''admin'')'),
 	('spaces', 'update', 'appdb.has_role(id, ''admin'')', 'appdb.has_role(id, ''admin'') OR owner_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''member'')'),
 	('spaces', 'delete', 'appdb.has_role(id, ''owner'')', NULL),

@@ -104,9 +104,11 @@ BEGIN
 		END LOOP;
 	END IF;
 
-	EXECUTE format('SELECT jsonb_build_object(''space'', to_jsonb(t) -> %L, ''organization'', to_jsonb(t) -> %L, ''deleted_at'', to_jsonb(t) -> ''deleted_at'') FROM %s t WHERE t.id = $1',
-				   CASE WHEN e.base = to_regclass('app_data.spaces') THEN 'id' ELSE 'space_id' END,
-				   CASE WHEN e.base = to_regclass('app_data.organizations') THEN 'id' ELSE 'organization_id' END, e.base)
+	EXECUTE format('SELECT jsonb_build_object(''space'', to_jsonb(t.*) -> %L, ''organization'', to_jsonb(t.*) -> %L, ''deleted_at'', to_jsonb(t.*) -> ''deleted_at'') FROM %s t WHERE t.id = $1',
+				   (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = e.base AND a.atttypid = 'uuid'::regtype
+					AND a.attname = CASE WHEN e.base = to_regclass('app_data.spaces') THEN 'id' ELSE 'space_id' END),
+				   (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = e.base AND a.atttypid = 'uuid'::regtype
+					AND a.attname = CASE WHEN e.base = to_regclass('app_data.organizations') THEN 'id' ELSE 'organization_id' END), e.base)
 	INTO found_row USING id;
 	question := 'row is there';
 	answer := found_row IS NOT NULL AND found_row ->> 'deleted_at' IS NULL;
@@ -139,12 +141,12 @@ BEGIN
 
 	FOR action IN SELECT * FROM (VALUES ('read', 'r'), ('update', 'w'), ('delete', 'd')) v (name, cmd) LOOP
 		question := action.name;
-		permissive := false;
+		permissive := (SELECT NOT c.relrowsecurity FROM pg_class c WHERE c.oid = e.base);
 		restrictive := true;
-		because := NULL;
+		because := CASE WHEN permissive THEN 'the table has no row security' END;
 		FOR policy IN
 			SELECT p.polname, p.polpermissive, coalesce(pg_get_expr(p.polqual, p.polrelid), 'true') AS expression
-			FROM pg_policy p
+			FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid AND c.relrowsecurity
 			WHERE p.polrelid = e.base AND p.polcmd::text IN (action.cmd, '*')
 			  AND (0::oid = ANY (p.polroles) OR EXISTS (SELECT FROM unnest(p.polroles) r
 														WHERE pg_has_role(role, r, 'USAGE')))

@@ -141,6 +141,7 @@ PG_FUNCTION_INFO_V1(appdb_has_role);
 PG_FUNCTION_INFO_V1(appdb_is_organization_member);
 PG_FUNCTION_INFO_V1(appdb_has_organization_role);
 PG_FUNCTION_INFO_V1(appdb_my_spaces);
+PG_FUNCTION_INFO_V1(appdb__sees_space);
 PG_FUNCTION_INFO_V1(appdb_can_read_chat);
 PG_FUNCTION_INFO_V1(appdb_can_read_message);
 PG_FUNCTION_INFO_V1(appdb_has_file_permission);
@@ -403,15 +404,19 @@ get_memberships(bool accept)
 	watch_changes();
 	for (int i = 0; i < NKEPT && found == NULL; i++)
 	{
-		if (kept[i].valid && memcmp(&kept[i].user, user, sizeof(pg_uuid_t)) == 0)
+		if (kept[i].context != NULL && memcmp(&kept[i].user, user, sizeof(pg_uuid_t)) == 0)
 			found = &kept[i];
 	}
-	if (found == NULL)
+	if (found == NULL || !found->valid)
 	{
 		pg_uuid_t	copy = *user;
 
-		found = &kept[next_kept];
-		next_kept = (next_kept + 1) % NKEPT;
+		/* what was kept of the same user makes room */
+		if (found == NULL)
+		{
+			found = &kept[next_kept];
+			next_kept = (next_kept + 1) % NKEPT;
+		}
 		/* a change that arrives while we read makes us read again */
 		current = NULL;
 		for (int tries = 0; current != found; tries++)
@@ -501,6 +506,27 @@ appdb_is_member(PG_FUNCTION_ARGS)
 
 	PG_RETURN_BOOL(memberships != NULL &&
 				   rank_in_space(memberships, PG_GETARG_UUID_P(0)) >= RANK_VIEWER);
+}
+
+/*
+ * appdb._sees_space(id uuid, owner_id uuid, organization_id uuid, deleted_at timestamptz) returns boolean
+ *		is_member() of a row of spaces.  Of one that is just being inserted its
+ *		columns say who will be, so that INSERT ... RETURNING can show it.
+ */
+Datum
+appdb__sees_space(PG_FUNCTION_ARGS)
+{
+	Memberships *memberships = memberships_of_call(fcinfo);
+
+	if (memberships == NULL || PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	if (rank_in_space(memberships, PG_GETARG_UUID_P(0)) >= RANK_VIEWER)
+		PG_RETURN_BOOL(true);
+	PG_RETURN_BOOL(PG_ARGISNULL(3) &&
+				   ((!PG_ARGISNULL(1) &&
+					 memcmp(PG_GETARG_UUID_P(1), &memberships->user, sizeof(pg_uuid_t)) == 0) ||
+					(!PG_ARGISNULL(2) &&
+					 rank_in(memberships->organizations, PG_GETARG_UUID_P(2)) >= RANK_ADMIN)));
 }
 
 /*
@@ -1078,9 +1104,9 @@ index_condition(SupportRequestIndexCondition *req, int arg, const char *name, Li
 
 /*
  * appdb._membership_support(internal) returns internal
- *		Of is_member(), can_read_chat() and can_read_message(): as good as always
- *		true where they are asked, and an index condition on the space where that
- *		is all there is.
+ *		Of is_member(), _sees_space(), can_read_chat() and can_read_message(): as
+ *		good as always true where they are asked, and an index condition on the
+ *		space where that is all there is.
  */
 Datum
 appdb_membership_support(PG_FUNCTION_ARGS)
@@ -1098,7 +1124,7 @@ appdb_membership_support(PG_FUNCTION_ARGS)
 		SupportRequestIndexCondition *req = (SupportRequestIndexCondition *) request;
 
 		result = (Node *) index_condition(req, 0, "my_spaces", NIL);
-		/* of can_read_chat() and can_read_message() that is only the half */
+		/* of the others that is not all */
 		req->lossy = result != NULL && list_length(((FuncExpr *) req->node)->args) > 1;
 	}
 	PG_RETURN_POINTER(result);

@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(125);
+SELECT plan(134);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -385,6 +385,25 @@ SELECT is((SELECT public.act(5, 'SELECT count(*) FROM appdb.message_files')), '1
 
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES ('00000000-0000-0000-0000-000000000000', public.u(5), 'Mine');
 SELECT is((SELECT public.act(5, $$SELECT appdb.is_member('00000000-0000-0000-0000-000000000000')$$)), 'true', 'it is a space like any other');
+
+-- == a space that is just being made ========================================
+
+INSERT INTO appdb.organizations (id, name, slug) VALUES (public.u(15), 'H', 'h');
+INSERT INTO appdb.members (organization_id, user_id, role) VALUES (public.u(15), public.u(1), 'owner'), (public.u(15), public.u(2), 'admin'), (public.u(15), public.u(3), 'member');
+SELECT is(public.act(3, 'INSERT INTO appdb.spaces (owner_id, name) VALUES (public.u(3), ''New'') RETURNING name'), 'New', 'one''s own is shown by the INSERT');
+SELECT is(public.act(3, 'INSERT INTO appdb.spaces (owner_id, name, slug) VALUES (public.u(3), ''New'', ''new''), (public.u(3), ''Newer'', ''newer'')
+	ON CONFLICT (owner_id, slug) WHERE deleted_at IS NULL DO UPDATE SET name = excluded.name RETURNING name'), 'New', 'and by an upsert');
+SELECT is(public.act(2, 'INSERT INTO appdb.spaces (organization_id, name) VALUES (public.u(15), ''New'') RETURNING name'), 'New', 'an organization''s, to its admins');
+SELECT matches(public.act(3, 'INSERT INTO appdb.spaces (organization_id, name) VALUES (public.u(15), ''New'') RETURNING name'), '^42501 ', 'who are the only ones to make one');
+SELECT matches(public.act(3, 'INSERT INTO appdb.spaces (owner_id, name) VALUES (public.u(4), ''New'') RETURNING name'), '^42501 ', 'nobody makes one of somebody else''s');
+SELECT matches(public.act(3, 'INSERT INTO appdb.spaces (id, owner_id, name) VALUES (public.u(12), public.u(3), ''Mine'') ON CONFLICT (id) DO UPDATE SET name = excluded.name, owner_id = excluded.owner_id RETURNING name'),
+	'^42501 ', 'nor somebody else''s their own');
+SELECT is(public.act(6, 'SELECT string_agg(name, '' '') FROM app_data.spaces'), 'B', 'what was deleted stays hidden from its owner, in the table, too');
+SELECT is(public.act(4, 'SELECT string_agg(name, '' '') FROM app_data.spaces'), 'A', 'as do others'' from everybody');
+INSERT INTO appdb.spaces (owner_id, name) SELECT public.u(6), n::text FROM generate_series(1, 1000) AS n;
+ANALYZE app_data.spaces;
+SELECT is(public.conditions('SELECT count(*) FROM appdb.spaces'),
+	'Index Cond: (id = ANY (appdb.my_spaces())) Filter: ((deleted_at IS NULL) AND appdb._sees_space(id, owner_id, organization_id, deleted_at))', 'one''s spaces are looked up by their ids');
 
 -- == signed out by what a statement returns =================================
 

@@ -165,6 +165,16 @@ SELECT question, answer, because FROM appdb.explain_access('appdb.organizations'
 COMMIT;
 RESET ROLE;
 
+-- a table outside of spaces, with columns of these names that are no ids
+CREATE TABLE public.regress_can (id uuid PRIMARY KEY, organization_id text, space_id int, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);
+SELECT appdb.manage('public.regress_can');
+INSERT INTO appdb.regress_can (id, organization_id, space_id) VALUES (public.u(91), 'org_1', 1);
+SELECT question, answer, because FROM appdb.explain_access('appdb.regress_can', public.u(91));
+SET appdb.allow_drop = on;
+SELECT appdb.unmanage('public.regress_can');
+DROP TABLE public.regress_can;
+RESET appdb.allow_drop;
+
 SELECT appdb.revoke_access('regress_can_app'), appdb.revoke_access('regress_can_readonly'), appdb.revoke_access('regress_can_service');
 DROP OWNED BY regress_can_app, regress_can_readonly, regress_can_service, regress_can_none;
 DROP ROLE regress_can_app, regress_can_readonly, regress_can_service, regress_can_none;

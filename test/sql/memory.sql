@@ -106,4 +106,21 @@ SET appdb.allow_drop = on;
 TRUNCATE app_data.messages CASCADE;
 
 SET client_min_messages = error;
+-- what is known of a user who is asking, while members come all the time
+BEGIN;
+INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-00000000fe01', 'Owner'), ('00000000-0000-4000-8000-00000000fe02', 'Member');
+INSERT INTO appdb.spaces (id, owner_id, name) SELECT ('00000000-0000-4000-8000-0000000' || 10000 + i)::uuid, '00000000-0000-4000-8000-00000000fe01', 'Space' FROM generate_series(1, 20) AS i;
+SELECT appdb.impersonate('00000000-0000-4000-8000-00000000fe01') IS NOT NULL;
+DO $$
+BEGIN
+  FOR i IN 1..20 LOOP
+    INSERT INTO appdb.space_members (space_id, user_id, role)
+    VALUES (('00000000-0000-4000-8000-0000000' || 10000 + i)::uuid, '00000000-0000-4000-8000-00000000fe02', 'viewer');
+    PERFORM appdb.is_member(('00000000-0000-4000-8000-0000000' || 10000 + i)::uuid);
+  END LOOP;
+END
+$$;
+SELECT count(*) < 3 AS bounded FROM pg_backend_memory_contexts WHERE name = 'appdb memberships';
+ROLLBACK;
+
 DROP SCHEMA memory CASCADE;
