@@ -57,6 +57,7 @@ CREATE FUNCTION appdb.folder_path(folder_id uuid) RETURNS text
 	LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+#variable_conflict use_variable
 DECLARE
 	path text;
 	parent uuid := folder_id;

@@ -336,7 +336,7 @@ CREATE FUNCTION appdb._answer(
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
 	me uuid := appdb._caller();
 	mine record;
@@ -398,6 +398,7 @@ CREATE FUNCTION appdb._accept(
 	SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+<<var>>
 DECLARE
 	me uuid := appdb._caller();
 	i record;
@@ -427,7 +428,7 @@ BEGIN
 	IF i.organization_id IS NOT NULL THEN
 		UPDATE app_data.members AS m SET role = CASE WHEN appdb._role_rank(m.role::text) < appdb._role_rank(i.role)
 			THEN i.role::app_data.organization_role ELSE m.role END
-		WHERE m.organization_id = i.organization_id AND m.user_id = me AND m.deleted_at IS NULL
+		WHERE m.organization_id = i.organization_id AND m.user_id = var.me AND m.deleted_at IS NULL
 		RETURNING m.role INTO held;
 		IF NOT FOUND THEN
 			PERFORM appdb._check_seats(i.organization_id, t.seats, t.members);
@@ -440,7 +441,7 @@ BEGIN
 	ELSE
 		UPDATE app_data.space_members AS m SET role = CASE WHEN appdb._role_rank(m.role::text) < appdb._role_rank(i.role)
 			THEN i.role::app_data.space_role ELSE m.role END
-		WHERE m.space_id = i.space_id AND m.user_id = me AND m.deleted_at IS NULL
+		WHERE m.space_id = i.space_id AND m.user_id = var.me AND m.deleted_at IS NULL
 		RETURNING m.role INTO held;
 		IF NOT FOUND THEN
 			INSERT INTO app_data.space_members AS m (space_id, user_id, role)
@@ -461,7 +462,7 @@ CREATE FUNCTION appdb._invitation_of(token pg_catalog.text) RETURNS pg_catalog.u
 	LANGUAGE sql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT i.id FROM app_data.invitations AS i WHERE i.token_hash = sha256(convert_to(token, 'UTF8')) AND i.deleted_at IS NULL
+	SELECT i.id FROM app_data.invitations AS i WHERE i.token_hash = sha256(convert_to(_invitation_of.token, 'UTF8')) AND i.deleted_at IS NULL
 $$;
 COMMENT ON FUNCTION appdb._invitation_of(pg_catalog.text) IS 'Internal: the invitation that a token is of';
 
@@ -508,6 +509,7 @@ CREATE FUNCTION appdb._decline_invitation(token pg_catalog.text) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
 	answered uuid := (appdb._answer(appdb._invitation_of(token), true)).id;
 BEGIN
@@ -526,6 +528,7 @@ CREATE FUNCTION appdb._decline_invitation(invitation_id pg_catalog.uuid) RETURNS
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
 	answered uuid := (appdb._answer(invitation_id, false)).id;
 BEGIN
@@ -675,6 +678,7 @@ CREATE FUNCTION appdb._end_membership(kind pg_catalog.text, id pg_catalog.uuid, 
 	SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+<<var>>
 DECLARE
 	space uuid;
 	heir uuid;
@@ -712,7 +716,7 @@ BEGIN
 		IF appdb._now('UPDATE app_data.space_members AS m SET role = ''owner'' FROM app_data.spaces AS s
 			WHERE s.id = $1 AND m.space_id = s.id AND m.user_id = $2 AND m.deleted_at = s.deleted_at RETURNING m.id', space, heir) = '{}' THEN
 			INSERT INTO app_data.space_members (space_id, user_id, role, deleted_at)
-			SELECT s.id, heir, 'owner', s.deleted_at FROM app_data.spaces AS s WHERE s.id = space;
+			SELECT s.id, var.heir, 'owner', s.deleted_at FROM app_data.spaces AS s WHERE s.id = var.space;
 		END IF;
 	END LOOP;
 	PERFORM appdb._now('UPDATE app_data.space_members AS m SET deleted_at = clock_timestamp() FROM app_data.spaces AS s
@@ -723,7 +727,7 @@ BEGIN
 	LOOP
 		PERFORM appdb._tenant_now(NULL, space, NULL, true);
 		PERFORM FROM app_data.space_members AS m
-		WHERE m.space_id = space AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL FOR NO KEY UPDATE;
+		WHERE m.space_id = var.space AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL FOR NO KEY UPDATE;
 		IF NOT FOUND THEN
 			-- gone meanwhile, or more recent than the transaction's snapshot
 			CONTINUE WHEN current_setting('transaction_isolation') = 'read committed';
@@ -737,7 +741,7 @@ BEGIN
 			ON CONFLICT (space_id, user_id) WHERE deleted_at IS NULL DO UPDATE SET role = 'owner';
 		END IF;
 		UPDATE app_data.space_members AS m SET deleted_at = now()
-		WHERE m.space_id = space AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL;
+		WHERE m.space_id = var.space AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL;
 	END LOOP;
 	UPDATE app_data.members AS m SET deleted_at = now()
 	WHERE m.organization_id = _end_membership.id AND m.user_id = _end_membership.user_id AND m.deleted_at IS NULL;
@@ -801,7 +805,7 @@ CREATE FUNCTION appdb._transfer_ownership(user_id pg_catalog.uuid, organization_
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
 	me uuid := appdb._caller();
 	t record;
@@ -842,6 +846,7 @@ CREATE FUNCTION appdb._membership_rank() RETURNS trigger
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
 	me uuid := appdb.current_user_id();
 	kind text := CASE TG_TABLE_NAME WHEN 'members' THEN 'organization' ELSE 'space' END;
@@ -1030,6 +1035,7 @@ CREATE FUNCTION appdb._invitation_rules() RETURNS trigger
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
 	me uuid := appdb.current_user_id();
 	own text;

@@ -8,5 +8,5 @@ GRANT UPDATE (name) ON app_data.users TO PUBLIC;
 GRANT USAGE ON SCHEMA app_data TO PUBLIC;
 ALTER EXTENSION appdb ADD TABLE app_data.chats;
 ALTER TABLE app_data.notes DISABLE ROW LEVEL SECURITY;
-CREATE FUNCTION appdb.wrong() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM x FROM app_data.users; END $$;
+CREATE FUNCTION appdb.wrong() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM missing FROM app_data.users; END $$;
 REVOKE EXECUTE ON FUNCTION appdb.wrong() FROM PUBLIC;

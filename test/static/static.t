@@ -8,6 +8,7 @@
 #   catalog.sql, planted.sql               the catalogs, and what breaks each rule there
 #   public.txt                             what PUBLIC may do
 #   plpgsql.sql                            plpgsql_check
+#   columns.sql                            columns that users could add
 #
 # Needs a running server that has the extension (make check provides it).
 
@@ -70,7 +71,8 @@ is "what is planted is found" "$(diff <(known) <(sql -f test/static/catalog.sql 
 
 extension=postgresql-${PG_MAJOR:-$(sql -c "SELECT current_setting('server_version_num')::int / 10000")}-plpgsql-check
 if need_packages "[ -f '$(pg_config --sharedir 2>/dev/null)/extension/plpgsql_check.control' ]" "$extension" && sql -c 'CREATE EXTENSION plpgsql_check'; then
-	is "plpgsql_check finds what is planted, and nothing else" "$(sql -f test/static/plpgsql.sql)" 'appdb.wrong(): line 1: column "x" does not exist'
+	is "plpgsql_check finds what is planted, and nothing else" "$(sql -f test/static/plpgsql.sql)" 'appdb.wrong(): line 1: column "missing" does not exist'
+	is "nor where users have added columns" "$(sql -f test/static/columns.sql -f test/static/plpgsql.sql)" 'appdb.wrong(): line 1: column "missing" does not exist'
 else
 	ok "PL/pgSQL # SKIP ${CLIENTS_WHY:-plpgsql_check does not work here}"
 fi
