@@ -341,7 +341,13 @@ BEGIN
 					ELSE format('REVOKE %I FROM %I;', v.role, a.role) END
 		FROM app_data.access a LEFT JOIN pg_roles r ON r.rolname = a.role
 		LEFT JOIN LATERAL (SELECT s.role FROM app_data.access s JOIN pg_roles q ON q.rolname = s.role
-						   WHERE s.level = 'service' AND a.level <> 'service' AND pg_has_role(r.oid, q.oid, 'MEMBER') ORDER BY s.role LIMIT 1) v ON true
+						   WHERE s.level = 'service' AND a.level <> 'service' AND pg_has_role(r.oid, q.oid, 'MEMBER')
+							 -- a membership can be one without the rights, and without SET ROLE: 16
+							 AND EXISTS (SELECT FROM pg_roles m
+										 WHERE pg_has_role(r.oid, m.oid, CASE WHEN current_setting('server_version_num')::int >= 160000
+																		 THEN 'SET, MEMBER WITH ADMIN OPTION' ELSE 'MEMBER' END)
+										   AND pg_has_role(m.oid, q.oid, 'USAGE'))
+						   ORDER BY s.role LIMIT 1) v ON true
 		WHERE r.oid IS NULL OR r.rolsuper OR (r.rolbypassrls AND a.level <> 'service') OR pg_has_role(r.oid, owner, 'USAGE') OR v.role IS NOT NULL
 		ORDER BY 2;
 	-- nothing of it was restored, or none of the functions; single rights can be taken on purpose
@@ -387,9 +393,11 @@ BEGIN
 			('zero_damaged_pages', 'on', 'error', 'damaged pages are emptied instead of reported', NULL),
 			('ignore_checksum_failure', 'on', 'error', 'damaged pages are read as if they were whole', NULL),
 			('autovacuum', 'off', 'error', 'tables grow without bound, and transaction ids run out', NULL),
-			('track_counts', 'off', 'error', 'autovacuum does not know what to do: tables grow without bound', NULL)
+			('track_counts', 'off', 'error', 'autovacuum does not know what to do: tables grow without bound', NULL),
+			-- 17 has it
+			('event_triggers', 'off', 'warning', 'tables are dropped without being asked, and live views do not follow ALTER TABLE', NULL)
 			) v (name, bad, severity, problem, fix)
-		WHERE current_setting(v.name) = v.bad
+		WHERE current_setting(v.name, true) = v.bad
 		ORDER BY 2;
 	RETURN QUERY
 		SELECT CASE c.name WHEN 'appdb.allow_drop' THEN 'warning' ELSE 'error' END, format('setting %s', c.name),

@@ -454,6 +454,7 @@ appdb_query_as(PG_FUNCTION_ARGS)
 			Datum		json = OidFunctionCall1(F_ROW_TO_JSON_RECORD, row);
 			bool		isnull = false;
 
+			CHECK_FOR_INTERRUPTS();
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &json, &isnull);
 			MemoryContextSwitchTo(oldcontext);
 			MemoryContextReset(percall);

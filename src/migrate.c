@@ -352,7 +352,7 @@ appdb_apply_migrations(void)
 			if (rc != SPI_OK_INSERT)
 				elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));
 		}
-		rc = SPI_execute_with_args("UPDATE app_data.schema_version SET version = $1, changed_at = pg_catalog.now()",
+		rc = SPI_execute_with_args("UPDATE app_data.schema_version SET version = $1, changed_at = pg_catalog.now() WHERE true",
 								   1, types, values, NULL, false, 0);
 		if (rc != SPI_OK_UPDATE)
 			elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(rc));

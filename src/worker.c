@@ -166,7 +166,8 @@ appdb_worker_init(void)
 							GUC_UNIT_S,
 							NULL, NULL, NULL);
 
-	if (!process_shared_preload_libraries_in_progress)
+	/* while pg_upgrade reads and makes clusters, nothing else is to be written in them */
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 
 	prev_shmem_request_hook = shmem_request_hook;

@@ -310,6 +310,11 @@ is "nothing crashed" "$(grep -cE 'PANIC|was terminated by signal' "$CLUSTER/log"
 cluster_stop fast
 is "the server stops at once, whatever it does" "$([ -f "$CLUSTER/data/postmaster.pid" ] || echo stopped)" stopped
 
+# -- as pg_upgrade starts it
+as_server "$PG_BINDIR/pg_ctl" -D "$CLUSTER/data" -l "$CLUSTER/log" -o -b -w -t 60 start >/dev/null 2>&1 9>&-
+is "it does nothing while pg_upgrade works" "$(DB=one q -c "SHOW appdb.worker" -c "SELECT pg_sleep(1.5)" -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'appdb%'")" "$(printf 'on\n\n0')"
+cluster_stop fast
+
 # -- pg_cron
 if [ -n "$cron" ]; then
 	PGHOST=$cron DB=app until_true "SELECT count(*) >= 2 FROM cron.job_run_details WHERE end_time IS NOT NULL" "pg_cron has run both jobs"

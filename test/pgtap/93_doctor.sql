@@ -238,6 +238,16 @@ SELECT is_empty('SELECT * FROM pg_temp.found()', 'a server may take the role of 
 REVOKE doctor_web FROM doctor_server;
 GRANT doctor_server TO doctor_web;
 SELECT pg_temp.finds('error | role doctor_web | it is a member of role doctor_server, which has access level service: it can see all rows | REVOKE doctor_server FROM doctor_web;', 'but not the other way round');
+SELECT current_setting('server_version_num')::int >= 160000 AS has_options \gset
+\if :has_options
+REVOKE doctor_server FROM doctor_web;
+GRANT doctor_server TO doctor_web WITH INHERIT FALSE, SET FALSE;
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'a membership that gives nothing');
+GRANT doctor_server TO doctor_web WITH INHERIT TRUE;
+SELECT pg_temp.finds('error | role doctor_web | it is a member of role doctor_server, which has access level service: it can see all rows | REVOKE doctor_server FROM doctor_web;', 'one that gives the rights');
+GRANT doctor_server TO doctor_web WITH INHERIT FALSE, ADMIN TRUE;
+SELECT pg_temp.finds('error | role doctor_web | it is a member of role doctor_server, which has access level service: it can see all rows | REVOKE doctor_server FROM doctor_web;', 'one that can be made to');
+\endif
 ROLLBACK TO start;
 CREATE ROLE doctor_server;
 SELECT appdb.grant_access('doctor_server', 'service');
@@ -260,6 +270,12 @@ ROLLBACK TO start;
 SET LOCAL synchronous_commit = off;
 SELECT pg_temp.finds('warning | setting synchronous_commit | a crash loses transactions that clients were told are committed | ALTER SYSTEM RESET synchronous_commit; SELECT pg_reload_conf();', 'commits that can be lost');
 ROLLBACK TO start;
+SELECT current_setting('server_version_num')::int >= 170000 AS has_event_triggers \gset
+\if :has_event_triggers
+SET LOCAL event_triggers = off;
+SELECT pg_temp.finds('warning | setting event_triggers | tables are dropped without being asked, and live views do not follow ALTER TABLE | ALTER SYSTEM RESET event_triggers; SELECT pg_reload_conf();', 'event triggers that do not fire');
+ROLLBACK TO start;
+\endif
 SET LOCAL zero_damaged_pages = on;
 SELECT pg_temp.finds('error | setting zero_damaged_pages | damaged pages are emptied instead of reported | ALTER SYSTEM RESET zero_damaged_pages; SELECT pg_reload_conf();', 'damage that is hidden');
 ROLLBACK TO start;
