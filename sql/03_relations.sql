@@ -273,13 +273,18 @@ AS $$
 	)
 	SELECT json_build_object('version', 1, 'config', json_build_object('class', json_object_agg('appdb.' || e.name, json_build_object('tags', json_build_object(
 		'primaryKey', 'id',
+		'unique', COALESCE((
+			SELECT json_agg(DISTINCT array_to_string(one.to_columns, ',') || '|@omit|@behavior -single -update -delete')
+			FROM r one WHERE one.kind = 'one' AND one."to" = e.name AND one.to_columns <> '{id}'), '[]'),
 		'foreignKey', COALESCE((
 			SELECT json_agg(format('(%s) references appdb.%s (%s)|@fieldName %s%s', array_to_string(one.columns, ', '), one."to", array_to_string(one.to_columns, ', '),
 								   one.camel, '|@foreignFieldName ' || many.camel) ORDER BY one.name)
 			FROM r one
 			LEFT JOIN r many ON many.kind = 'many' AND many.constraint_name = one.constraint_name
 				AND many."from" = one."to" AND many."to" = one."from" AND many.columns = one.to_columns AND many.to_columns = one.columns
-			WHERE one.kind = 'one' AND one."from" = e.name), '[]'))) ORDER BY e.name)))
+			WHERE one.kind = 'one' AND one."from" = e.name), '[]'))) ORDER BY e.name),
+		'procedure', (SELECT json_object_agg('appdb.' || f.name, json_build_object('tags', json_build_object(
+			'name', f.name || '_of', 'omit', true, 'behavior', '-*')) ORDER BY f.name) FROM (SELECT DISTINCT r.name FROM r) f)))
 	FROM (SELECT m.view AS name FROM appdb._managed_tables() m) e
 $$;
 COMMENT ON FUNCTION appdb.postgraphile_tags() IS

@@ -1,7 +1,7 @@
 -- The conventions, read from the catalogs: every base table keeps every one. A new table is tested as soon as it is there; each test
 -- lists what breaks the rule.
 BEGIN;
-SELECT plan(45);
+SELECT plan(47);
 
 -- what is the engine's own in app_data: no base tables
 CREATE TEMPORARY VIEW base AS
@@ -117,6 +117,12 @@ SELECT is_empty($$SELECT o."from", o.name FROM appdb.relations AS o WHERE o.kind
 	(SELECT FROM appdb.relations AS m WHERE m.kind = 'many' AND m."from" = o."to" AND m."to" = o."from" AND m.columns = o.to_columns AND m.to_columns = o.columns)$$, 'and one back');
 SELECT is_empty($$SELECT r."from", r.name FROM appdb.relations AS r WHERE r.function IS NULL$$, 'each with its function');
 SELECT is_empty($$SELECT "from", name FROM appdb.relations GROUP BY 1, 2 HAVING count(*) > 1$$, 'and a name of its own');
+SELECT is_empty($$SELECT r."from", r.name FROM appdb.relations AS r, LATERAL (SELECT appdb.postgraphile_tags()::jsonb #> ARRAY['config', 'class', 'appdb.' || r."to", 'tags'] AS tags) AS t
+	WHERE r.kind = 'one' AND array_to_string(r.to_columns, ',') <> t.tags ->> 'primaryKey' AND NOT EXISTS
+	(SELECT FROM jsonb_array_elements_text(t.tags -> 'unique') AS u WHERE split_part(u, '|', 1) = array_to_string(r.to_columns, ','))$$,
+	'PostGraphile knows what foreign keys refer to as unique');
+SELECT is_empty($$SELECT r."from", r.name FROM appdb.relations AS r, LATERAL (SELECT appdb.postgraphile_tags()::jsonb #>> ARRAY['config', 'procedure', 'appdb.' || r.name, 'tags', 'name'] AS name) AS t
+	WHERE t.name IS NULL OR to_regclass('appdb.' || t.name) IS NOT NULL$$, 'and relation functions by names that no view has');
 
 -- == whose it is ============================================================
 
