@@ -741,8 +741,6 @@ DECLARE
 	child record;
 	waits integer;
 	done integer;
-	-- in tables of 1.0, before they are migrated, there is no column for it
-	counts boolean := EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = 'app_data.tasks'::regclass AND a.attname = 'waited_for' AND NOT a.attisdropped);
 	ended uuid[] := ids;
 	then_ended uuid[];
 	how text := _task_dependents.status;
@@ -756,10 +754,13 @@ BEGIN
 		LOOP
 			done := child.done;
 			-- to write waits_for is to write all of depends_on to an index: of many, once
-			IF child.waits_for >= 64 AND counts THEN
-				UPDATE app_data.tasks AS t SET waited_for = least(coalesce(t.waited_for, 0)::bigint + done, t.waits_for)
-				WHERE t.id = child.id RETURNING t.waited_for INTO done;
-				CONTINUE WHEN done < child.waits_for;
+			IF child.waits_for >= 64 THEN
+				-- tables of 1.0 have no column for it before they are migrated
+				IF EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = 'app_data.tasks'::regclass AND a.attname = 'waited_for') THEN
+					UPDATE app_data.tasks AS t SET waited_for = least(coalesce(t.waited_for, 0)::bigint + done, t.waits_for)
+					WHERE t.id = child.id RETURNING t.waited_for INTO done;
+					CONTINUE WHEN done < child.waits_for;
+				END IF;
 			END IF;
 			UPDATE app_data.tasks AS t SET waits_for = t.waits_for - done, queued = t.waits_for = done AND t.run_at <= clock_timestamp()
 			WHERE t.id = child.id RETURNING t.waits_for INTO waits;
