@@ -342,36 +342,13 @@ like "explain_access(): refused" "$(as "$super" -c "SELECT question FROM appdb.e
 	'cannot fire deferred trigger'
 no_gain "explain_access()"
 
-# nor does what the owner has put on what is noted of tables, or in a table's place, leave settings, or run as who looks into the trash
+# nor do the owner's triggers on what a superuser writes, or what they have put in a table's place, leave settings, or run as who looks into the trash
 reset
 plant appdb_owner
 as appdb_owner >/dev/null <<-'SQL'
 	CREATE EXTENSION appdb;
 	CREATE FUNCTION evil.path() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('search_path', 'evil', false); RETURN NULL; END $$;
 	CREATE TRIGGER planted AFTER INSERT OR UPDATE OR DELETE ON app_data.managed FOR EACH STATEMENT EXECUTE FUNCTION evil.path();
-SQL
-for what in 'install()' "manage('app_data.notes')" "unmanage('app_data.notes')"; do
-	like "$what: no setting stays" "$(as "$super" -c 'SET appdb.allow_drop = on' -c "SELECT FROM appdb.$what" -c 'SHOW search_path')" "user\", public"
-done
-as appdb_owner >/dev/null <<-'SQL'
-	CREATE TABLE app_data.theirs AS SELECT gen_random_uuid() AS id, now() AS deleted_at;
-	CREATE VIEW app_data.bait AS SELECT * FROM app_data.theirs AS t WHERE evil.run(t.id::text);
-	INSERT INTO app_data.managed (entity, view) VALUES ('app_data.bait', 'bait');
-	SET appdb.allow_drop = on;
-	ALTER TABLE app_data.deletions RENAME TO kept_deletions;
-	CREATE VIEW app_data.deletions AS SELECT * FROM app_data.kept_deletions AS d WHERE set_config('search_path', 'evil', false) <> d.id::text;
-	INSERT INTO app_data.users (name, deleted_at) VALUES ('x', now());
-	INSERT INTO app_data.kept_deletions (deleted_at, entity, role, rows) SELECT deleted_at, 'app_data.users', 'x', 1 FROM app_data.users;
-SQL
-like "the trash: no setting stays" "$(as "$super" -c 'SELECT label FROM appdb.trash' -c 'SHOW search_path')" "^x.\"?.user\", public"
-no_gain "the trash"
-
-# nor what runs as the owner because of what a superuser writes
-reset
-plant appdb_owner
-as appdb_owner >/dev/null <<-'SQL'
-	CREATE EXTENSION appdb;
-	CREATE FUNCTION evil.path() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('search_path', 'evil', false); RETURN NULL; END $$;
 	CREATE TRIGGER planted AFTER INSERT OR UPDATE OR DELETE ON app_data.folders FOR EACH STATEMENT EXECUTE FUNCTION evil.path();
 	CREATE TRIGGER planted AFTER UPDATE OR DELETE ON app_data.tasks FOR EACH STATEMENT EXECUTE FUNCTION evil.path();
 	INSERT INTO app_data.users (id, name) VALUES ('00000000-0000-7000-8000-000000000001', 'x');
@@ -381,9 +358,22 @@ as appdb_owner >/dev/null <<-'SQL'
 SQL
 for what in "SELECT FROM appdb.claim('{default}'::text[], 'w'::text)" \
 	"DELETE FROM appdb.spaces" \
-	"SELECT FROM appdb.restore('app_data.spaces'::regclass, '00000000-0000-7000-8000-000000000001'::uuid)"; do
-	like "$what: no setting stays" "$(as "$super" -c "$what" -c 'SHOW search_path')" "^..user\", public"
+	"SELECT FROM appdb.restore('app_data.spaces'::regclass, '00000000-0000-7000-8000-000000000001'::uuid)" \
+	"SELECT FROM appdb.install()" "SELECT FROM appdb.manage('app_data.notes')" "SELECT FROM appdb.unmanage('app_data.notes')"; do
+	like "$what: no setting stays" "$(as "$super" -c 'SET appdb.allow_drop = on' -c "$what" -c 'SHOW search_path')" "^..user\", public"
 done
+as appdb_owner >/dev/null <<-'SQL'
+	CREATE TABLE app_data.theirs AS SELECT gen_random_uuid() AS id, now() AS deleted_at;
+	CREATE VIEW app_data.bait AS SELECT * FROM app_data.theirs AS t WHERE evil.run(t.id::text);
+	INSERT INTO app_data.managed (entity, view) VALUES ('app_data.bait', 'bait');
+	SET appdb.allow_drop = on;
+	ALTER TABLE app_data.deletions RENAME TO kept_deletions;
+	CREATE VIEW app_data.deletions AS SELECT * FROM app_data.kept_deletions AS d WHERE set_config('search_path', 'evil', false) <> d.id::text;
+	INSERT INTO app_data.users (name, deleted_at) VALUES ('x', now());
+	INSERT INTO app_data.kept_deletions (deleted_at, entity, role, rows) SELECT deleted_at, 'app_data.users', 'x', 1 FROM app_data.users WHERE deleted_at IS NOT NULL;
+SQL
+like "the trash: no setting stays" "$(as "$super" -c 'SELECT label FROM appdb.trash' -c 'SHOW search_path')" "^x.\"?.user\", public"
+no_gain "the trash"
 
 # what is the owner's to do, and a superuser does
 reset
