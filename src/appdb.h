@@ -73,6 +73,7 @@ extern bool appdb_schema_has_managed(Oid nsp);
 extern Oid	appdb_live_view(Oid relid);
 extern char *appdb_qualified_name(Oid relid);
 extern char *appdb_table_name(Oid relid);
+extern void appdb_append_operator(StringInfo out, Oid opno);
 
 /* protect.c: what is not to be dropped */
 extern void appdb_check_key_kept(Node *parsetree);
@@ -252,7 +253,6 @@ extern void appdb_rewrite_init(void);
 extern void appdb_copy_init(void);
 
 /* find.c, find_compile.c: settings of appdb.find() */
-extern void appdb_append_operator(StringInfo out, Oid opno);
 extern int	appdb_find_max_depth;
 extern int	appdb_find_max_nodes;
 extern int	appdb_find_max_rows;

@@ -356,20 +356,6 @@ own_operator(Oid typeoid, const char *name)
 	return result;
 }
 
-void
-appdb_append_operator(StringInfo out, Oid opno)
-{
-	HeapTuple	tup = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
-	Form_pg_operator op;
-
-	if (!HeapTupleIsValid(tup))
-		elog(ERROR, "cache lookup failed for operator %u", opno);
-	op = (Form_pg_operator) GETSTRUCT(tup);
-	appendStringInfo(out, " OPERATOR(%s.%s) ", quote_identifier(get_namespace_name(op->oprnamespace)),
-					 NameStr(op->oprname));
-	ReleaseSysCache(tup);
-}
-
 /* the comparison of a type's default order, or InvalidOid */
 static Oid
 comparison(Oid type, int strategy)
