@@ -43,7 +43,8 @@ done | tail -n 1)
 	exit 1
 }
 file=${MIGRATION:-sql/migrations/$old--$new.sql}
-if [ -f "$file" ] && grep -v -i -e '^ *--' -e '^SET LOCAL lock_timeout' "$file" | grep -q '[^[:space:]]'; then
+# (grep -q would end before the one whose lines it reads, and with pipefail that is a failure)
+if [ -f "$file" ] && grep -v -i -e '^ *--' -e '^SET LOCAL lock_timeout' "$file" | grep '[^[:space:]]' >/dev/null; then
 	echo "migration.sh: $file is there already, and not empty: move it away, and take from the draft what it lacks" >&2
 	exit 1
 fi
