@@ -139,15 +139,18 @@ parse_cron(const char *cron, Cron *result)
 	char	   *fields[6];
 	int			nfields = 0;
 
-	for (int i = 0; i < (int) lengthof(nicknames); i++)
-	{
-		if (pg_strcasecmp(cron, nicknames[i][0]) == 0)
-			copy = pstrdup(nicknames[i][1]);
-	}
 	for (char *field = strtok(copy, " \t\r\n"); field != NULL; field = strtok(NULL, " \t\r\n"))
 	{
 		if (nfields < 6)
 			fields[nfields++] = field;
+	}
+	for (int i = 0; nfields == 1 && i < (int) lengthof(nicknames); i++)
+	{
+		if (pg_strcasecmp(fields[0], nicknames[i][0]) == 0)
+		{
+			parse_cron(nicknames[i][1], result);
+			return;
+		}
 	}
 	if (nfields != 5)
 		bad_cron(cron, "It does not have five fields.");

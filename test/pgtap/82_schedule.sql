@@ -1,6 +1,6 @@
 -- Schedules, and what maintenance does.
 BEGIN;
-SELECT plan(72);
+SELECT plan(73);
 
 -- == cron ===================================================================
 
@@ -34,6 +34,7 @@ SELECT is(pg_temp.next('0 0 29 2 *', '2096-03-01 00:00'), '2104-02-29 00:00', 'a
 SELECT is(pg_temp.next('0 0 29 2 */7', '2060-03-01 00:00'), '2088-02-29 00:00', 'on some day of the week');
 SELECT is(appdb.cron_next('0 0 31 2 *', now()), NULL, 'what never comes');
 SELECT is(pg_temp.next('@monthly', '2026-01-15 00:00', n => 2), '2026-02-01 00:00, 2026-03-01 00:00', 'names of schedules');
+SELECT is(pg_temp.next(E' @Daily\n', '2026-01-15 00:00'), pg_temp.next(E'0\t0 * * *\n', '2026-01-15 00:00'), 'with space around them, as around fields');
 SELECT is(pg_temp.next('0 0 1 1 *', '2026-12-31 23:59:59'), '2027-01-01 00:00', 'over the year');
 -- Berlin: 2026-03-29 02:00 is 03:00, 2026-10-25 03:00 is 02:00
 SELECT is(pg_temp.next('30 4 * * *', '2026-03-28 12:00', 'Europe/Berlin'), '2026-03-29 02:30', 'a time zone''s own time');
