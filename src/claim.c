@@ -279,7 +279,7 @@ first_row(Claim *claim, ScanKey keys, int nkeys)
 	{
 		CHECK_FOR_INTERRUPTS();
 		claim->examined++;
-		if (index_fetch_heap(scan, claim->slot))
+		if (appdb_fetch_task(scan, claim->slot))
 		{
 			slot_getallattrs(claim->slot);
 			found = true;
@@ -441,7 +441,7 @@ find_next_of_group(Claim *claim)
 	index_rescan(scan, &key, 1, NULL, 0);
 	while (!found && walked++ < GROUP_WALK && index_getnext_tid(scan, ForwardScanDirection) != NULL)
 	{
-		if (!index_fetch_heap(scan, claim->slot))
+		if (!appdb_fetch_task(scan, claim->slot))
 			continue;
 		slot_getallattrs(claim->slot);
 		if (task_is_null(claim->slot, T_DELETED_AT) && task_is_null(claim->slot, T_GROUP_SLOT) &&
@@ -804,7 +804,7 @@ serve_range(Claim *claim, Range *range, int n)
 	{
 		CHECK_FOR_INTERRUPTS();
 		claim->examined++;
-		if (!index_fetch_heap(scan, claim->slot))
+		if (!appdb_fetch_task(scan, claim->slot))
 			continue;
 		slot_getallattrs(claim->slot);
 		range->run_at = DatumGetTimestampTz(task_value(claim->slot, T_RUN_AT, &isnull));
@@ -994,7 +994,7 @@ serve_queue(Claim *claim)
 
 			CHECK_FOR_INTERRUPTS();
 			claim->examined++;
-			if (!index_fetch_heap(scan, claim->slot))
+			if (!appdb_fetch_task(scan, claim->slot))
 				continue;
 			slot_getallattrs(claim->slot);
 			priority = DatumGetInt32(task_value(claim->slot, T_PRIORITY, &isnull));
@@ -1075,7 +1075,7 @@ something_urgent(Claim *claim)
 	{
 		bool		isnull;
 
-		if (!index_fetch_heap(scan, claim->slot))
+		if (!appdb_fetch_task(scan, claim->slot))
 			continue;
 		slot_getallattrs(claim->slot);
 		found = DatumGetObjectId(task_value(claim->slot, T_STATUS, &isnull)) == appdb_tasks.pending;
@@ -1136,7 +1136,7 @@ look_for_due(Claim *claim)
 
 		CHECK_FOR_INTERRUPTS();
 		stepped++;
-		if (!index_fetch_heap(scan, claim->slot))
+		if (!appdb_fetch_task(scan, claim->slot))
 			continue;
 		slot_getallattrs(claim->slot);
 		(void) task_value(claim->slot, T_DELETED_AT, &isnull);

@@ -123,8 +123,11 @@ complete_task(Completion *completion, Datum id, int32 ticket, Datum result, bool
 		CHECK_FOR_INTERRUPTS();
 		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, id);
 		index_rescan(completion->scan, &key, 1, NULL, 0);
-		if (!index_getnext_slot(completion->scan, ForwardScanDirection, slot))
-			return false;
+		do
+		{
+			if (index_getnext_tid(completion->scan, ForwardScanDirection) == NULL)
+				return false;
+		} while (!appdb_fetch_task(completion->scan, slot));
 		slot_getallattrs(slot);
 		if (DatumGetInt32(task_value(slot, T_TICKET, &isnull)) != ticket ||
 			DatumGetObjectId(task_value(slot, T_STATUS, &isnull)) != appdb_tasks.running ||

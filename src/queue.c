@@ -41,6 +41,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
@@ -579,6 +580,44 @@ who_is_at(TupleTableSlot *slot)
 		((infomask & HEAP_XMAX_COMMITTED) != 0 || TransactionIdIsInProgress(xmax)))
 		return SOMEBODY;
 	return PERHAPS_SOMEBODY;
+}
+
+/*
+ * index_fetch_heap(), but it lets a page be as long as there is room in it.
+ * That makes room as soon as a page has less of it than the fillfactor says:
+ * here at each visit, which is one dead version, and a record in the log, for
+ * each of the two.
+ */
+bool
+appdb_fetch_task(IndexScanDesc scan, TupleTableSlot *slot)
+{
+	Relation	rel = scan->heapRelation;
+	BufferHeapTupleTableSlot *buffer_slot = (BufferHeapTupleTableSlot *) slot;
+	ItemPointerData tid = scan->xs_heaptid;
+	Buffer		buffer;
+	bool		all_dead;
+	bool		found;
+
+	if (rel->rd_tableam != GetHeapamTableAmRoutine())
+		return index_fetch_heap(scan, slot);
+
+	buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(&tid));
+	if (PageGetHeapFreeSpace(BufferGetPage(buffer)) < BLCKSZ / 10)
+		heap_page_prune_opt(rel, buffer);
+	ExecClearTuple(slot);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(&tid, rel, buffer, scan->xs_snapshot, &buffer_slot->base.tupdata, &all_dead, true);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (found)
+	{
+		slot->tts_tableOid = RelationGetRelid(rel);
+		ExecStorePinnedBufferHeapTuple(&buffer_slot->base.tupdata, slot, buffer);
+		pgstat_count_heap_fetch(scan->indexRelation);
+	}
+	else
+		ReleaseBuffer(buffer);
+	scan->kill_prior_tuple = all_dead && !scan->xactStartedInRecovery;
+	return found;
 }
 
 /*

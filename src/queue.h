@@ -8,6 +8,7 @@
 #include "appdb.h"
 
 #include "access/attnum.h"
+#include "access/genam.h"
 #include "access/tableam.h"
 #include "executor/tuptable.h"
 #include "storage/lock.h"
@@ -75,6 +76,7 @@ extern void appdb_stop_waiting(void);
 extern bool appdb_start_waiting(const char *queue);
 extern void appdb_begin_writing(TaskWriter *writer, Relation rel);
 extern void appdb_end_writing(TaskWriter *writer);
+extern bool appdb_fetch_task(IndexScanDesc scan, TupleTableSlot *slot);
 extern TM_Result appdb_lock_task(Relation rel, ItemPointer tid, Snapshot snapshot, TM_FailureData *tmfd);
 extern TM_Result appdb_update_task(TaskWriter *writer, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot,
 								   TupleTableSlot *old, TM_FailureData *tmfd);

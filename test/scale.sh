@@ -1,7 +1,8 @@
 #!/bin/bash
 #
 # scale.sh: hundreds of managed tables, on a server that has room for few locks,
-# with more ways from table to table than could be looked at one by one.
+# with more ways from table to table than could be looked at one by one; and what
+# a hundred tasks leave in the log of a server that has nothing else to do.
 
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -55,5 +56,15 @@ cluster_start
 is "a purge ends, without locks on all tables at once" "$(sql -c "CALL appdb.purge('0')")" ''
 is "it has erased what is not on hold, and its notes" "$(sql -c "SELECT id = id(1) FROM t$tables UNION ALL SELECT count(*) = $tables FROM app_data.deletions")" "$(printf 't\nt')"
 is "without holds" "$(sql -c 'SELECT appdb.release(id(1))' -c "CALL appdb.purge('0')" -c "SELECT count(*) FROM app_data.deletions")" "$(printf 't\n0')"
+
+# a page of tasks is tidied up once there is no room in it, not at each step of each
+given=$(sql -c 'CREATE EXTENSION pg_walinspect' -c "SELECT cardinality(appdb.enqueue_many('x', array_fill('{}'::jsonb, ARRAY[100])))" -c 'SELECT pg_current_wal_insert_lsn()')
+since=${given##*$'\n'}
+for _ in {1..100}; do
+	echo "SELECT id, ticket FROM appdb.claim('{default}') \\gset"
+	echo "SELECT appdb.complete(:'id', :ticket) \\g /dev/null"
+done | sql
+is "a hundred tasks are completed" "$(sql -c "SELECT count(*) FROM appdb.tasks WHERE status = 'completed'")" 100
+is "and pages tidied up a few times" "$(sql -c "SELECT count(*) < 30 FROM pg_get_wal_records_info('$since', pg_current_wal_flush_lsn()) WHERE resource_manager = 'Heap2' AND record_type ~ 'PRUNE'")" t
 
 done_testing
