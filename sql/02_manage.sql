@@ -72,12 +72,13 @@ CREATE FUNCTION appdb._key_condition(key pg_catalog.pg_constraint, n pg_catalog.
 AS $$
 	SELECT format('%s.%I OPERATOR(%I.%s) %s.%I', parent, p.attname, s.nspname, o.oprname, child, c.attname) ||
 		   COALESCE((SELECT format(' COLLATE %I.%I', t.nspname, l.collname) FROM pg_collation l JOIN pg_namespace t ON t.oid = l.collnamespace
-					 WHERE l.oid = CASE WHEN x.collisdeterministic THEN c.attcollation ELSE p.attcollation END), '')
+					 WHERE l.oid = CASE WHEN y.oid IS NULL OR x.collisdeterministic AND y.collisdeterministic THEN c.attcollation ELSE p.attcollation END), '')
 	FROM pg_attribute c
 	JOIN pg_attribute p ON p.attrelid = key.confrelid AND p.attnum = key.confkey[n]
 	JOIN pg_operator o ON o.oid = key.conpfeqop[n]
 	JOIN pg_namespace s ON s.oid = o.oprnamespace
 	LEFT JOIN pg_collation x ON x.oid = p.attcollation
+	LEFT JOIN pg_collation y ON y.oid = c.attcollation
 	WHERE c.attrelid = key.conrelid AND c.attnum = key.conkey[n]
 $$;
 COMMENT ON FUNCTION appdb._key_condition(pg_catalog.pg_constraint, pg_catalog.int8, pg_catalog.text, pg_catalog.text) IS 'Internal: the condition on one column by which a foreign key refers to a row';

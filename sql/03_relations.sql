@@ -92,25 +92,38 @@ FROM many_through
 $$;
 COMMENT ON FUNCTION appdb._relations() IS 'Internal: the relations between managed tables, from their foreign keys';
 
--- The equality that a column's type came with, as find_compile.c has it.
-CREATE FUNCTION appdb._equality(view pg_catalog.name, col pg_catalog.name)
+-- The condition "left = right" on a column of a foreign key, by the equality that
+-- the type of what is referred to came with, and the collation that links.c has.
+CREATE FUNCTION appdb._equality(left_side pg_catalog.text, right_side pg_catalog.text,
+								child pg_catalog.name, child_column pg_catalog.name, parent pg_catalog.name, parent_column pg_catalog.name)
 	RETURNS pg_catalog.text
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	c pg_attribute;
+	p pg_attribute;
 BEGIN
-	RETURN COALESCE((
+	SELECT a.* INTO c FROM pg_attribute a WHERE a.attrelid = to_regclass(format('appdb.%I', child)) AND a.attname = child_column;
+	SELECT a.* INTO p FROM pg_attribute a WHERE a.attrelid = to_regclass(format('appdb.%I', parent)) AND a.attname = parent_column;
+	RETURN format('%s %s %s%s', left_side, COALESCE((
 		SELECT format('OPERATOR(%I.%s)', s.nspname, o.oprname)
-		FROM pg_attribute a
-		JOIN pg_type t ON t.oid = a.atttypid
-		JOIN pg_opclass c ON c.opcmethod = (SELECT m.oid FROM pg_am m WHERE m.amname = 'btree') AND c.opcdefault AND c.opcintype IN (t.oid, t.typbasetype)
-		JOIN pg_amop f ON f.amopfamily = c.opcfamily AND f.amoplefttype = c.opcintype AND f.amoprighttype = c.opcintype AND f.amopstrategy = 3
+		FROM pg_type t
+		JOIN pg_opclass k ON k.opcmethod = (SELECT m.oid FROM pg_am m WHERE m.amname = 'btree') AND k.opcdefault AND k.opcintype IN (t.oid, t.typbasetype)
+		JOIN pg_amop f ON f.amopfamily = k.opcfamily AND f.amoplefttype = k.opcintype AND f.amoprighttype = k.opcintype AND f.amopstrategy = 3
 		JOIN pg_operator o ON o.oid = f.amopopr
 		JOIN pg_namespace s ON s.oid = o.oprnamespace
-		WHERE a.attrelid = to_regclass(format('appdb.%I', view)) AND a.attname = col), 'OPERATOR(pg_catalog.=)');
+		WHERE t.oid = p.atttypid), 'OPERATOR(pg_catalog.=)'), right_side, (
+		SELECT format(' COLLATE %I.%I', s.nspname, l.collname)
+		FROM pg_collation x
+		JOIN pg_collation y ON y.oid = c.attcollation
+		JOIN pg_collation l ON l.oid = CASE WHEN x.collisdeterministic AND y.collisdeterministic THEN y.oid ELSE x.oid END
+		JOIN pg_namespace s ON s.oid = l.collnamespace
+		WHERE x.oid = p.attcollation AND x.oid <> y.oid));
 END
 $$;
-COMMENT ON FUNCTION appdb._equality(pg_catalog.name, pg_catalog.name) IS 'Internal: the operator by which a relation function compares a column';
+COMMENT ON FUNCTION appdb._equality(pg_catalog.text, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name) IS
+	'Internal: how a relation function compares a column';
 
 -- The body of a relation function; the marker at its start tells the engine's
 -- functions from those of the application.
@@ -122,13 +135,18 @@ AS $$
 BEGIN
 	RETURN '/* appdb relation */ ' || CASE WHEN rel.through IS NULL THEN
 		format('SELECT t.* FROM appdb.%I t WHERE %s', rel."to",
-			   (SELECT string_agg(format('t.%I %s ($1).%I', u.theirs, appdb._equality(rel."from", u.mine), u.mine), ' AND ' ORDER BY u.theirs <> 'id', u.n)
+			   (SELECT string_agg(CASE rel.kind
+					WHEN 'one' THEN appdb._equality(format('t.%I', u.theirs), format('($1).%I', u.mine), rel."from", u.mine, rel."to", u.theirs)
+					ELSE appdb._equality(format('t.%I', u.theirs), format('($1).%I', u.mine), rel."to", u.theirs, rel."from", u.mine) END,
+					' AND ' ORDER BY u.theirs <> 'id', u.n)
 				FROM unnest(rel.columns, rel.to_columns) WITH ORDINALITY u (mine, theirs, n)))
 	ELSE
 		format('SELECT t.* FROM appdb.%I j JOIN appdb.%I t ON %s WHERE %s', rel.through, rel."to",
-			   (SELECT string_agg(format('t.%I %s j.%I', u.theirs, appdb._equality(rel."to", u.theirs), u.through), ' AND ' ORDER BY u.theirs <> 'id', u.n)
+			   (SELECT string_agg(appdb._equality(format('t.%I', u.theirs), format('j.%I', u.through), rel.through, u.through, rel."to", u.theirs),
+								  ' AND ' ORDER BY u.theirs <> 'id', u.n)
 				FROM unnest(rel.to_columns, rel.through_to_columns) WITH ORDINALITY u (theirs, through, n)),
-			   (SELECT string_agg(format('j.%I %s ($1).%I', u.through, appdb._equality(rel."from", u.mine), u.mine), ' AND ' ORDER BY u.mine <> 'id', u.n)
+			   (SELECT string_agg(appdb._equality(format('j.%I', u.through), format('($1).%I', u.mine), rel.through, u.through, rel."from", u.mine),
+								  ' AND ' ORDER BY u.mine <> 'id', u.n)
 				FROM unnest(rel.columns, rel.through_columns) WITH ORDINALITY u (mine, through, n)))
 	END;
 END

@@ -74,6 +74,7 @@ extern Oid	appdb_live_view(Oid relid);
 extern char *appdb_qualified_name(Oid relid);
 extern char *appdb_table_name(Oid relid);
 extern void appdb_append_operator(StringInfo out, Oid opno);
+extern void appdb_append_collation(StringInfo out, Oid collation);
 
 /* protect.c: what is not to be dropped */
 extern void appdb_check_key_kept(Node *parsetree);
@@ -117,6 +118,7 @@ typedef struct AppdbLinks
 } AppdbLinks;
 
 extern const AppdbLinks *appdb_get_links(Relation rel);
+extern Oid	appdb_key_collation(Oid parent, Oid child);
 extern void appdb_append_link(StringInfo sql, const AppdbLink *link, bool but_key);
 
 /* guard.c: no live child of a deleted parent */

@@ -92,7 +92,8 @@ typedef struct FindRelation
 	char	   *name;
 	char	   *camel;
 	FindKind	kind;
-	int			to;				/* entity */
+	int			from;			/* entity */
+	int			to;
 	int			n;
 	char	  **columns;		/* of "from"; for many-to-many referred to by the join table */
 	char	  **far_columns;	/* what they equal, in "to" or the join table */

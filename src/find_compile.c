@@ -615,21 +615,53 @@ column_sql(const char *alias, const char *name)
 	return psprintf("%s.%s", alias, quote_identifier(name));
 }
 
-/* "a.x = b.y AND ..." for columns that take part in a relation */
+static Oid
+collation(FindEntity *entity, const char *name)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collid;
+
+	(void) own_column(entity, name);
+	get_atttypetypmodcoll(entity->view, get_attnum(entity->view, name), &type, &typmod, &collid);
+	return collid;
+}
+
+/*
+ * "p.x = c.y AND ..." for the columns of a foreign key, by the operator of what
+ * is referred to.  Where they have different collations: see links.c.
+ */
 static void
-append_equal(StringInfo out, FindEntity *left, const char *left_alias, char **left_columns,
-			 const char *right_alias, char **right_columns, int n)
+append_equal(StringInfo out, FindEntity *parent, const char *parent_alias, char **parent_columns,
+			 FindEntity *child, const char *child_alias, char **child_columns, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
-		FindColumn *column = own_column(left, left_columns[i]);
+		FindColumn *column = own_column(parent, parent_columns[i]);
+		Oid			theirs = collation(parent, parent_columns[i]);
+		Oid			mine = collation(child, child_columns[i]);
 
 		if (i > 0)
 			appendStringInfoString(out, " AND ");
-		appendStringInfoString(out, column_sql(left_alias, left_columns[i]));
+		appendStringInfoString(out, column_sql(parent_alias, parent_columns[i]));
 		appdb_append_operator(out, comparison(column->type, BTEqualStrategyNumber));
-		appendStringInfoString(out, column_sql(right_alias, right_columns[i]));
+		appendStringInfoString(out, column_sql(child_alias, child_columns[i]));
+		if (theirs != mine && OidIsValid(theirs) && OidIsValid(mine))
+			appdb_append_collation(out, appdb_key_collation(theirs, mine));
 	}
+}
+
+/* The same for rows of "to", or of the join table, that are related to rows of "from". */
+static void
+append_far(Compiler *c, StringInfo out, FindRelation *rel, const char *far_alias, const char *from_alias)
+{
+	FindEntity *from = &c->meta->entities[rel->from];
+	FindEntity *far = &c->meta->entities[rel->kind == FIND_THROUGH ? rel->through : rel->to];
+
+	if (rel->kind == FIND_ONE)
+		append_equal(out, far, far_alias, rel->far_columns, from, from_alias, rel->columns, rel->n);
+	else
+		append_equal(out, from, from_alias, rel->columns, far, far_alias, rel->far_columns, rel->n);
 }
 
 static char *
@@ -653,14 +685,14 @@ append_related(Compiler *c, FindRelation *rel, const char *from_alias, const cha
 		char	   *join = psprintf("j%d", ++c->aliases);
 
 		appendStringInfo(out, "%s %s JOIN %s %s ON ", source_sql(through), join, source_sql(to), alias);
-		append_equal(out, to, alias, rel->to_columns, join, rel->through_columns, rel->nthrough);
+		append_equal(out, to, alias, rel->to_columns, through, join, rel->through_columns, rel->nthrough);
 		appendStringInfoString(out, " WHERE ");
-		append_equal(out, through, join, rel->far_columns, from_alias, rel->columns, rel->n);
+		append_far(c, out, rel, join, from_alias);
 	}
 	else
 	{
 		appendStringInfo(out, "%s %s WHERE ", source_sql(to), alias);
-		append_equal(out, to, alias, rel->far_columns, from_alias, rel->columns, rel->n);
+		append_far(c, out, rel, alias, from_alias);
 	}
 }
 
@@ -879,7 +911,7 @@ compile_order(Compiler *c, FindNode *node, FindEntity *entity, const char *alias
 		check_depth(child, depth + 1);
 		related = psprintf("o%d", ++c->aliases);
 		appendStringInfo(joins, " LEFT JOIN %s %s ON ", source_sql(&c->meta->entities[rel->to]), related);
-		append_equal(joins, &c->meta->entities[rel->to], related, rel->far_columns, alias, rel->columns, rel->n);
+		append_far(c, joins, rel, related, alias);
 		compile_order(c, child, &c->meta->entities[rel->to], related, true, depth + 1, orders, joins);
 	}
 }
@@ -1440,13 +1472,13 @@ compile_rows(Compiler *c, FindNode *node, FindEntity *entity, Link *link, bool o
 
 			join = psprintf("j%d", level.alias);
 			appendStringInfo(&from, "%s %s JOIN %s %s ON ", source_sql(join_entity), join, source, base);
-			append_equal(&from, entity, base, rel->to_columns, join, rel->through_columns, rel->nthrough);
-			append_equal(&conditions, join_entity, join, rel->far_columns, parent, rel->columns, rel->n);
+			append_equal(&from, entity, base, rel->to_columns, join_entity, join, rel->through_columns, rel->nthrough);
+			append_far(c, &conditions, rel, join, parent);
 		}
 		else
 		{
 			appendStringInfo(&from, "%s %s", source, base);
-			append_equal(&conditions, entity, base, rel->far_columns, parent, rel->columns, rel->n);
+			append_far(c, &conditions, rel, base, parent);
 		}
 	}
 	else

@@ -224,6 +224,7 @@ load(void)
 		if (from < 0 || to < 0 || (through_name != NULL && through < 0))
 			continue;
 		rel.kind = strcmp(kind, "one") == 0 ? FIND_ONE : through_name == NULL ? FIND_MANY : FIND_THROUGH;
+		rel.from = from;
 		rel.to = to;
 		rel.through = through;
 		rel.n = names_field(&all, context, row, 6, &rel.columns);

@@ -15,7 +15,6 @@
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_type.h"
@@ -117,6 +116,20 @@ attribute(Relation rel, const char *name, Oid type)
 }
 
 /*
+ * The collation by which a foreign key compares: the parent's.  Where values
+ * that are equal are the same by both, the child's does as well, and its
+ * indexes have it.
+ */
+Oid
+appdb_key_collation(Oid parent, Oid child)
+{
+	if (!OidIsValid(child) ||
+		(OidIsValid(parent) && get_collation_isdeterministic(parent) && get_collation_isdeterministic(child)))
+		return child;
+	return parent;
+}
+
+/*
  * Fill in a link from its foreign key; false if it is none of ours.
  */
 static bool
@@ -149,14 +162,10 @@ make_link(AppdbLink *link, HeapTuple tup, Relation child, Relation parent)
 	link->key = -1;
 	for (int i = 0; i < link->ncolumns; i++)
 	{
-		Oid			collation = TupleDescAttr(RelationGetDescr(parent), link->parent_columns[i] - 1)->attcollation;
-
 		if (link->parent_columns[i] == parent_id)
 			link->key = i;
-		/* where the child has another one, that does as well, and its indexes have it, unless values can be equal and not the same */
-		if (OidIsValid(collation) && get_collation_isdeterministic(collation))
-			collation = TupleDescAttr(RelationGetDescr(child), link->child_columns[i] - 1)->attcollation;
-		link->collations[i] = collation;
+		link->collations[i] = appdb_key_collation(TupleDescAttr(RelationGetDescr(parent), link->parent_columns[i] - 1)->attcollation,
+												  TupleDescAttr(RelationGetDescr(child), link->child_columns[i] - 1)->attcollation);
 	}
 	/* what refers to it can be of another type that has a cast to uuid */
 	if (link->key < 0 ||
@@ -403,23 +412,13 @@ appdb_append_link(StringInfo sql, const AppdbLink *link, bool but_key)
 {
 	for (int i = 0; i < link->ncolumns; i++)
 	{
-		HeapTuple	tup;
-		Form_pg_collation coll;
-
 		if (but_key && i == link->key)
 			continue;
 		appendStringInfo(sql, "%sp.%s", but_key || i > 0 ? " AND " : "",
 						 quote_identifier(get_attname(link->parent, link->parent_columns[i], false)));
 		appdb_append_operator(sql, link->equals[i]);
 		appendStringInfo(sql, "c.%s", quote_identifier(get_attname(link->child, link->child_columns[i], false)));
-		if (!OidIsValid(link->collations[i]))
-			continue;
-		tup = SearchSysCache1(COLLOID, ObjectIdGetDatum(link->collations[i]));
-		if (!HeapTupleIsValid(tup))
-			elog(ERROR, "cache lookup failed for collation %u", link->collations[i]);
-		coll = (Form_pg_collation) GETSTRUCT(tup);
-		appendStringInfo(sql, " COLLATE %s",
-						 quote_qualified_identifier(get_namespace_name(coll->collnamespace), NameStr(coll->collname)));
-		ReleaseSysCache(tup);
+		if (OidIsValid(link->collations[i]))
+			appdb_append_collation(sql, link->collations[i]);
 	}
 }

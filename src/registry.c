@@ -15,6 +15,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
@@ -110,6 +111,21 @@ appdb_append_operator(StringInfo out, Oid opno)
 	op = (Form_pg_operator) GETSTRUCT(tup);
 	appendStringInfo(out, " OPERATOR(%s.%s) ", quote_identifier(get_namespace_name(op->oprnamespace)),
 					 NameStr(op->oprname));
+	ReleaseSysCache(tup);
+}
+
+/* What has an expression before it compared by a collation. */
+void
+appdb_append_collation(StringInfo out, Oid collation)
+{
+	HeapTuple	tup = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	Form_pg_collation coll;
+
+	if (!HeapTupleIsValid(tup))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	coll = (Form_pg_collation) GETSTRUCT(tup);
+	appendStringInfo(out, " COLLATE %s",
+					 quote_qualified_identifier(get_namespace_name(coll->collnamespace), NameStr(coll->collname)));
 	ReleaseSysCache(tup);
 }
 

@@ -1,6 +1,6 @@
 -- Tables of one's own whose foreign keys are not the plain ones: of two columns, of the id itself, several to a row.
 BEGIN;
-SELECT plan(52);
+SELECT plan(60);
 SET client_min_messages = error;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -161,6 +161,20 @@ SELECT lives_ok($$SELECT appdb._purge_statement('rooms', 'rooms', true)$$, 'and 
 SELECT matches(r.condition, 'COLLATE pg_catalog."POSIX"', 'by one of the two') FROM appdb._references('rooms') r;
 SELECT is_empty($$SELECT * FROM appdb._cascade_links() l WHERE l.child = 'chairs'::regclass AND l.condition !~ 'COLLATE pg_catalog."POSIX"'$$, 'in circles, too');
 
+CREATE TABLE public.guests (id uuid PRIMARY KEY, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+CREATE TABLE public.stays (LIKE chairs INCLUDING ALL, guest_id uuid REFERENCES guests, UNIQUE (house, room_id, guest_id), FOREIGN KEY (house, room_id) REFERENCES rooms (house, id));
+SELECT appdb.manage(t) FROM unnest('{guests,stays}'::regclass[]) t;
+INSERT INTO appdb.guests (id) VALUES (pg_temp.id(21));
+INSERT INTO appdb.stays (house, room_id, guest_id) VALUES ('a', pg_temp.id(2), pg_temp.id(21));
+SELECT results_eq('SELECT r.id, c.id FROM appdb.rooms r, appdb.chairs(r) c ORDER BY 1', $$VALUES (pg_temp.id(1), pg_temp.id(11)), (pg_temp.id(2), pg_temp.id(12))$$, 'relation functions follow it');
+SELECT results_eq('SELECT c.id, r.id FROM appdb.chairs c, appdb.room(c) r ORDER BY 1', $$VALUES (pg_temp.id(11), pg_temp.id(1)), (pg_temp.id(12), pg_temp.id(2))$$, 'in both directions');
+SELECT results_eq('SELECT r.id, g.id FROM appdb.rooms r, appdb.guests(r) g', $$VALUES (pg_temp.id(2), pg_temp.id(21))$$, 'through a join table');
+SELECT results_eq('SELECT g.id, r.id FROM appdb.guests g, appdb.rooms(g) r', $$VALUES (pg_temp.id(21), pg_temp.id(2))$$, 'in both directions, too');
+SELECT is(appdb.find('rooms', '{"columns": [], "orderBy": "id", "where": {"chairs": {}}, "count": {"*": true, "chairs": {"where": {"room": {}}}, "guests": true},
+	"with": {"chairs": {"columns": [], "with": {"room": {"columns": ["house"]}}, "orderBy": {"room": {"house": "desc"}}, "limit": 1}, "guests": {"columns": [], "with": {"rooms": {"columns": ["house"]}}}}}'::jsonb),
+	'{"rows": [{"_count": {"chairs": 1, "guests": 0}, "chairs": [{"room": {"house": "a"}}], "guests": []}, {"_count": {"chairs": 1, "guests": 1}, "chairs": [{"room": {"house": "a"}}], "guests": [{"rooms": [{"house": "a"}]}]}], "count": 2}'::jsonb,
+	'and find(), however it does');
+
 CREATE EXTENSION citext;
 CREATE TABLE public.streets (id uuid PRIMARY KEY, town citext, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, UNIQUE (town, id));
 CREATE TABLE public.lamps (LIKE streets INCLUDING ALL, street_id uuid, FOREIGN KEY (town, street_id) REFERENCES streets (town, id));
@@ -172,6 +186,14 @@ SELECT results_eq('SELECT id FROM appdb.lamps', ARRAY[pg_temp.id(12)], 'a child 
 SELECT is(pg_temp.restored('appdb.streets', 1), 'lamps 1, streets 1', 'and comes back');
 SELECT results_eq('SELECT s.id, l.id FROM appdb.streets s, appdb.lamps(s) l ORDER BY 1', $$VALUES (pg_temp.id(1), pg_temp.id(11)), (pg_temp.id(2), pg_temp.id(12))$$, 'relation functions find it');
 SELECT results_eq('SELECT l.id, s.id FROM appdb.lamps l, appdb.street(l) s ORDER BY 1', $$VALUES (pg_temp.id(11), pg_temp.id(1)), (pg_temp.id(12), pg_temp.id(2))$$, 'in both directions');
+
+CREATE TABLE public.codes (id uuid PRIMARY KEY, code text, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, UNIQUE (code, id));
+CREATE TABLE public.coded (id uuid PRIMARY KEY, code citext, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, code_id uuid, FOREIGN KEY (code, code_id) REFERENCES codes (code, id));
+SELECT lives_ok($$SELECT appdb.manage(t) FROM unnest('{codes,coded}'::regclass[]) t$$, 'a key of another type that has an equality of its own');
+INSERT INTO appdb.codes (id, code) VALUES (pg_temp.id(1), 'a');
+INSERT INTO appdb.coded (id, code, code_id) VALUES (pg_temp.id(11), 'a', pg_temp.id(1));
+SELECT results_eq('SELECT c.id, d.id FROM appdb.codes c, appdb.coded(c) d, appdb.code(d)', $$VALUES (pg_temp.id(1), pg_temp.id(11))$$, 'relation functions follow it');
+SELECT is(appdb.find('codes', '{"columns": [], "with": {"coded": {"columns": [], "with": {"code": {"columns": ["code"]}}}}}'::jsonb), '[{"coded": [{"code": {"code": "a"}}]}]', 'and find()');
 
 -- == columns with the names of aliases ======================================
 
