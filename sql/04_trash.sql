@@ -361,17 +361,17 @@ BEGIN
 			part, purgeable);
 	END IF;
 	RETURN format(
-		'WITH RECURSIVE near AS (SELECT c.ctid AS place, %3$s FROM ONLY %1$s c '
+		'WITH RECURSIVE near AS (SELECT c.ctid, %3$s FROM ONLY %1$s c '
 		'WHERE c.ctid OPERATOR(pg_catalog.>=) $1 AND c.ctid OPERATOR(pg_catalog.<) $2 AND %2$s FOR UPDATE OF c SKIP LOCKED), '
 		'climb (id) AS (SELECT pg_catalog.unnest($4) UNION SELECT p.id FROM climb b JOIN %7$s g ON g.id OPERATOR(pg_catalog.=) b.id '
 		'CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[%6$s]::pg_catalog.uuid[]) p (id) WHERE p.id IS NOT NULL), '
-		'far AS (SELECT c.ctid AS place, %3$s FROM ONLY %1$s c WHERE c.id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT b.id FROM climb b LIMIT $5)) '
+		'far AS (SELECT c.ctid, %3$s FROM ONLY %1$s c WHERE c.id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT b.id FROM climb b LIMIT $5)) '
 		'AND NOT (c.ctid OPERATOR(pg_catalog.>=) $1 AND c.ctid OPERATOR(pg_catalog.<) $2) AND %2$s FOR UPDATE OF c SKIP LOCKED), '
 		'candidate AS MATERIALIZED (SELECT * FROM near UNION ALL SELECT * FROM far), '
 		'blocked AS (SELECT c.* FROM candidate c WHERE %4$s '
 		'UNION SELECT c.* FROM blocked r JOIN candidate c ON %5$s), '
 		'gone AS (DELETE FROM ONLY %1$s c USING candidate k '
-		'WHERE c.ctid OPERATOR(pg_catalog.=) k.place AND NOT (k.id OPERATOR(pg_catalog.=) ANY (SELECT b.id FROM blocked b)) RETURNING c.*) '
+		'WHERE c.ctid OPERATOR(pg_catalog.=) k.ctid AND NOT (k.id OPERATOR(pg_catalog.=) ANY (SELECT b.id FROM blocked b)) RETURNING c.*) '
 		'SELECT (SELECT pg_catalog.count(*) FROM gone), ARRAY(SELECT DISTINCT p.id FROM gone g CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[%6$s]::pg_catalog.uuid[]) p (id) '
 		'WHERE p.id IS NOT NULL AND NOT (p.id OPERATOR(pg_catalog.=) ANY (SELECT x.id FROM gone x)))',
 		part, purgeable,

@@ -197,8 +197,8 @@ SELECT is(appdb.find('codes', '{"columns": [], "with": {"coded": {"columns": [],
 
 -- == columns with the names of aliases ======================================
 
-CREATE TABLE public.letters (id uuid PRIMARY KEY, c int DEFAULT 1, p text DEFAULT 'p', t text DEFAULT 't', place text, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz,
-	upper_id uuid REFERENCES letters);
+CREATE TABLE public.letters (id uuid PRIMARY KEY, c int DEFAULT 1, p text DEFAULT 'p', t text DEFAULT 't', place text DEFAULT 'here', created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz,
+	upper_id uuid, UNIQUE (place, id), FOREIGN KEY (place, upper_id) REFERENCES letters (place, id));
 SELECT appdb.manage('letters');
 INSERT INTO appdb.letters (id, upper_id) VALUES (pg_temp.id(1), NULL), (pg_temp.id(2), pg_temp.id(1));
 DELETE FROM appdb.letters WHERE id = pg_temp.id(1);
