@@ -410,7 +410,7 @@ BEGIN
 		INTO modes
 		FROM appdb._managed_tables() m, jsonb_each(m.relations) o
 		WHERE m.entity = _sync_guard.entity AND o.value ? 'on_delete';
-		definition := format('CREATE TRIGGER zz_appdb_guard BEFORE INSERT ON %%s FOR EACH ROW EXECUTE FUNCTION appdb.guard(%s)', modes);
+		definition := format('CREATE TRIGGER zz_appdb_guard BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION appdb.guard(%s)', entity, modes);
 	END IF;
 
 	SELECT pg_get_triggerdef(t.oid) INTO present
@@ -420,7 +420,7 @@ BEGIN
 		present := NULL;
 	END IF;
 	IF present IS NULL AND definition IS NOT NULL THEN
-		EXECUTE format(definition, entity);
+		EXECUTE definition;
 		EXECUTE format('COMMENT ON TRIGGER zz_appdb_guard ON %s IS %L', entity,
 					   'Refuses rows that refer to a deleted one; arguments say what else than the foreign key implies a delete does');
 	END IF;

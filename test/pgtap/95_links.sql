@@ -1,6 +1,6 @@
 -- Tables of one's own whose foreign keys are not the plain ones: of two columns, of the id itself, several to a row.
 BEGIN;
-SELECT plan(60);
+SELECT plan(62);
 SET client_min_messages = error;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -209,6 +209,13 @@ SELECT results_eq($$SELECT question, answer, because FROM appdb.explain_access('
 DELETE FROM appdb.letters;
 SELECT lives_ok(format('PREPARE stretch (tid, tid, timestamptz, uuid[], int) AS %s', appdb._purge_statement('letters', 'letters', false)), 'they are purged');
 SELECT is_empty($$SELECT * FROM appdb.doctor() WHERE object ~ 'letters' AND severity = 'error'$$, 'doctor() can look at them');
+
+CREATE TABLE public.shares (id uuid PRIMARY KEY, "100%" uuid REFERENCES letters, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+SELECT lives_ok($$SELECT appdb.manage('shares', relations => '{"100%": {"name": "whole", "on_delete": "set null"}}')$$, 'a key column whose name a format would take for something else');
+INSERT INTO appdb.letters (id) VALUES (pg_temp.id(3));
+INSERT INTO appdb.shares (id, "100%") VALUES (pg_temp.id(4), pg_temp.id(3));
+DELETE FROM appdb.letters;
+SELECT results_eq('SELECT id, "100%" FROM appdb.shares', 'SELECT pg_temp.id(4), NULL::uuid', 'does what its option says');
 
 SELECT * FROM finish();
 ROLLBACK;
