@@ -583,35 +583,42 @@ who_is_at(TupleTableSlot *slot)
 }
 
 /*
- * index_fetch_heap(), but it lets a page be as long as there is room in it.
- * That makes room as soon as a page has less of it than the fillfactor says:
- * here at each visit, which is one dead version, and a record in the log, for
- * each of the two.
+ * index_fetch_heap(), but it lets a page be while there is room in it for
+ * another version.  That makes room as soon as there is less of it than the
+ * fillfactor says: here at each visit, two for each task, and each time that
+ * removes one dead version, and is a record in the log.
  */
 bool
 appdb_fetch_task(IndexScanDesc scan, TupleTableSlot *slot)
 {
 	Relation	rel = scan->heapRelation;
-	BufferHeapTupleTableSlot *buffer_slot = (BufferHeapTupleTableSlot *) slot;
-	ItemPointerData tid = scan->xs_heaptid;
+	HeapTuple	tuple = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
+	ItemPointerData tid;
 	Buffer		buffer;
+	bool		pruned = false;
 	bool		all_dead;
 	bool		found;
 
 	if (rel->rd_tableam != GetHeapamTableAmRoutine())
 		return index_fetch_heap(scan, slot);
 
-	buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(&tid));
-	if (PageGetHeapFreeSpace(BufferGetPage(buffer)) < BLCKSZ / 10)
-		heap_page_prune_opt(rel, buffer);
 	ExecClearTuple(slot);
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	found = heap_hot_search_buffer(&tid, rel, buffer, scan->xs_snapshot, &buffer_slot->base.tupdata, &all_dead, true);
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(&scan->xs_heaptid));
+	for (;;)
+	{
+		tid = scan->xs_heaptid;
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		found = heap_hot_search_buffer(&tid, rel, buffer, scan->xs_snapshot, tuple, &all_dead, true);
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		if (!found || pruned || PageGetHeapFreeSpace(BufferGetPage(buffer)) >= tuple->t_len + BLCKSZ / 10)
+			break;
+		heap_page_prune_opt(rel, buffer);
+		pruned = true;
+	}
 	if (found)
 	{
 		slot->tts_tableOid = RelationGetRelid(rel);
-		ExecStorePinnedBufferHeapTuple(&buffer_slot->base.tupdata, slot, buffer);
+		ExecStorePinnedBufferHeapTuple(tuple, slot, buffer);
 		pgstat_count_heap_fetch(scan->indexRelation);
 	}
 	else
