@@ -23,9 +23,10 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 umask 022
 
 # nothing of the caller's connections, and messages that tests can compare
-unset PGHOST PGHOSTADDR PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE \
-	PGOPTIONS PGSSLMODE PGTZ PGDATESTYLE PGCLIENTENCODING PGAPPNAME \
-	MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES DESTDIR
+for variable in "${!PG@}"; do
+	[ "$variable" = PG_CONFIG ] || unset "$variable"
+done
+unset MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES DESTDIR LANGUAGE CDPATH
 export LC_ALL=C.UTF-8
 
 supported_majors="18 17 16 15"
