@@ -95,11 +95,11 @@ appdb: installing them takes root.  As root, or with sudo:  apt-get install $*"
 	say "Installing packages: $*"
 	as_root mkdir -p "${conf%/*}"
 	say 'create_main_cluster = false' | as_root tee "$conf" >/dev/null
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
-		--no-install-recommends "$@" </dev/null >"$PACKAGE_LOG" 2>&1 || {
-		as_root apt-get update -q </dev/null >>"$PACKAGE_LOG" 2>&1
-		as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
-			--no-install-recommends "$@" </dev/null >>"$PACKAGE_LOG" 2>&1
+	# the system may be at its own updates, and the network away for a moment
+	local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3)
+	as_root "${apt[@]}" install -y --no-install-recommends "$@" </dev/null >"$PACKAGE_LOG" 2>&1 || {
+		as_root "${apt[@]}" update </dev/null >>"$PACKAGE_LOG" 2>&1
+		as_root "${apt[@]}" install -y --no-install-recommends "$@" </dev/null >>"$PACKAGE_LOG" 2>&1
 	} || status=$?
 	as_root rm -f "$conf"
 	if [ $status != 0 ]; then
