@@ -123,7 +123,7 @@ find_postgres() {
 			apt-cache show postgresql >/dev/null 2>&1 ||
 				{ can_be_root && as_root apt-get update -q </dev/null >"$PACKAGE_LOG" 2>&1; } || :
 			want=$(apt-cache show postgresql 2>/dev/null |
-				sed -n 's/^Depends:.*postgresql-\([0-9][0-9]*\).*/\1/p' | head -n 1)
+				sed -n 's/^Depends:.*postgresql-\([0-9][0-9]*\).*/\1/p' | head -n 1) || :
 			case " $supported_majors " in *" $want "*) major=$want ;; esac
 		fi
 		missing+=("postgresql-$major" "postgresql-server-dev-$major" libc6-dev perl)
