@@ -75,11 +75,17 @@ as_super -c "ALTER ROLE web RESET appdb.user_id" >/dev/null
 as_super -c "ALTER DATABASE one SET appdb.user_id = '$ann'" >/dev/null
 like "by ALTER DATABASE" "$(q -c "$look")" "$refused"
 as_super -c "ALTER DATABASE one RESET appdb.user_id" >/dev/null
-as_super -c "ALTER SYSTEM SET appdb.user_id = '$ann'" >/dev/null
+# ALTER SYSTEM knows the setting only where the library is loaded
+cluster_configure "appdb.user_id = '$ann'"
 as_super -c "SELECT pg_reload_conf()" >/dev/null
-sleep 0.2
-like "by ALTER SYSTEM" "$(q -c "$look")" "$refused"
-as_super -c "ALTER SYSTEM RESET appdb.user_id" -c "SELECT pg_reload_conf()" >/dev/null
+for ((i = 0; i < 900; i++)); do
+	[ "$(q -c 'SHOW appdb.user_id')" != "$ann" ] || break
+	sleep 0.1
+done
+is "a session has what the configuration file says" "$(q -c 'SHOW appdb.user_id')" "$ann"
+like "which forges nothing" "$(q -c "$look")" "$refused"
+as_server sed -i '/^appdb.user_id/d' "$CLUSTER/data/postgresql.conf"
+as_super -c "SELECT pg_reload_conf()" >/dev/null
 
 # functions with a SET clause, and one that was made before the extension was
 forge="CREATE FUNCTION public.forge() RETURNS text LANGUAGE plpgsql SET appdb.user_id = '$ann' AS 'BEGIN RETURN coalesce(appdb.current_user_id()::text, ''nobody''); END'"
