@@ -40,7 +40,7 @@ for file in *.md docs/*.md docs/*/*.md; do
 		[ -z "$path" ] || target=$(dirname "$file")/$path
 		if [ ! -e "$target" ]; then
 			echo "$link: no such file" >>"$work/broken"
-		elif [[ $link == *#* ]] && ! anchors "$target" | grep -qxF -e "${link#*#}"; then
+		elif [[ $link == *#* ]] && ! grep -qxF -e "${link#*#}" < <(anchors "$target"); then
 			echo "$link: no such heading" >>"$work/broken"
 		fi
 	done < <(links "$file")
