@@ -61,8 +61,8 @@ cluster_start
 
 caught_up() {
 	local lsn i
-	lsn=$(on "$primary" -c 'SELECT pg_current_wal_insert_lsn()')
-	for ((i = 0; i < 300; i++)); do
+	lsn=$(on "$primary" -c 'SELECT pg_current_wal_flush_lsn()')
+	for ((i = 0; i < 1200; i++)); do
 		[ "$(on "$standby" -c "SELECT pg_last_wal_replay_lsn() >= '$lsn'")" = t ] && return
 		sleep 0.1
 	done
