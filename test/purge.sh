@@ -322,9 +322,9 @@ SQL
 
 reset
 given <<-'SQL'
+	ALTER TABLE app_data.messages SET (autovacuum_enabled = off);
 	INSERT INTO appdb.messages (space_id, chat_id, role, content) SELECT id(11), id(21), 'user', i::text FROM generate_series(1, 20000) i;
 	DELETE FROM appdb.organizations WHERE slug = 'acme';
-	ALTER TABLE app_data.messages SET (autovacuum_enabled = off);
 SQL
 # no transaction removes more than its batch, although the table was never analyzed
 given <<-'SQL'
