@@ -198,35 +198,51 @@ DB=two q -c "ALTER FUNCTION appdb.not_now(integer) RENAME TO _run_schedules"
 
 # a kill of the launcher
 pid=$(DB=postgres q -c "SELECT pid FROM pg_stat_activity WHERE backend_type = 'appdb launcher'")
-DB=postgres q -c "SELECT pg_terminate_backend($pid, 5000)" >/dev/null
+DB=postgres q -c "SELECT pg_terminate_backend($pid, 60000)" >/dev/null
 is "it ends when asked" "$(DB=postgres q -c "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid")" 0
 DB=postgres until_true "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'appdb launcher'" "and comes back"
 
 # -- in the way of nobody
 
-# busy DATABASE SECONDS: the worker is at work there for so long
+# busy DATABASE: the worker is at work there, until there is a row in public.enough
 busy() {
 	DB=$1 q <<-SQL
-		CREATE OR REPLACE FUNCTION app_data.slow() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN PERFORM pg_sleep($2); RETURN OLD; END \$\$;
+		CREATE TABLE IF NOT EXISTS public.enough ();
+		TRUNCATE public.enough;
+		GRANT SELECT ON public.enough TO PUBLIC;
+		CREATE OR REPLACE FUNCTION app_data.slow() RETURNS trigger LANGUAGE plpgsql AS \$\$
+		BEGIN
+			WHILE NOT EXISTS (SELECT FROM public.enough) LOOP PERFORM pg_sleep(0.1); END LOOP;
+			RETURN OLD;
+		END \$\$;
 		CREATE OR REPLACE TRIGGER slow BEFORE DELETE ON app_data.verifications FOR EACH ROW EXECUTE FUNCTION app_data.slow();
 		INSERT INTO app_data.verifications (identifier, value, expires_at) VALUES ('a', 'b', now() - interval '2 d');
 	SQL
 	DB=postgres until_true "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = '$1' AND backend_type = 'appdb maintenance' AND state = 'active' AND query = 'appdb: verifications'" \
 		"pg_stat_activity shows what it does in $1"
 }
-busy busy 600
+busy busy
 is "CREATE DATABASE by a template that it works in" "$(DB=postgres q -c "CREATE DATABASE copy TEMPLATE busy")" ""
 DB=postgres until_true "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname IN ('busy', 'copy') AND backend_type = 'appdb maintenance'" "it comes back"
 is "DROP DATABASE" "$(DB=postgres q -c "DROP DATABASE copy" -c "DROP DATABASE busy")" ""
-busy other 2
+busy other
 extension_dir=$BASE/root$("$PG_CONFIG" --sharedir)/extension
 version=$(DB=other q -c "SELECT extversion FROM pg_extension WHERE extname = 'appdb'")
 echo 'CREATE FUNCTION appdb.fake() RETURNS text LANGUAGE sql RETURN NULL;' >"$extension_dir/appdb--$version--fake.sql"
-is "ALTER EXTENSION UPDATE" "$(DB=other q -c "ALTER EXTENSION appdb UPDATE TO 'fake'" -c "SELECT appdb.fake() IS NULL")" t
+DB=other q -c "ALTER EXTENSION appdb UPDATE TO 'fake'" -c "SELECT appdb.fake() IS NULL" >"$BASE/busy.out" &
+sleep 1
+DB=other q -c "INSERT INTO public.enough DEFAULT VALUES"
+wait $!
+is "ALTER EXTENSION UPDATE" "$(cat "$BASE/busy.out")" t
 rm "$extension_dir/appdb--$version--fake.sql"
 DB=other until_true "SELECT count(*) = 0 FROM app_data.verifications" "and its work is done"
-busy other 2
-is "DROP EXTENSION" "$(DB=other q -c "SET client_min_messages = warning" -c "SET appdb.allow_drop = on" -c "DROP EXTENSION appdb CASCADE")" ""
+busy other
+DB=other q -c "SET client_min_messages = warning" -c "SET appdb.allow_drop = on" -c "DROP EXTENSION appdb CASCADE" >"$BASE/busy.out" &
+sleep 1
+DB=other q -c "INSERT INTO public.enough DEFAULT VALUES"
+wait $!
+is "DROP EXTENSION" "$(cat "$BASE/busy.out")" ""
+rm -f "$BASE/busy.out"
 
 # databases and extensions that go
 is "DROP EXTENSION" "$(DB=one q -c "SET client_min_messages = warning" -c "SET appdb.allow_drop = on" -c "DROP EXTENSION appdb CASCADE")" ""
@@ -305,7 +321,7 @@ wait $!
 
 # -- the end
 DB=postgres q -c "ALTER SYSTEM SET appdb.worker = on" -c "SELECT pg_reload_conf()" >/dev/null
-busy owned 600
+busy owned
 is "nothing crashed" "$(grep -cE 'PANIC|was terminated by signal' "$CLUSTER/log")" 0
 cluster_stop fast
 is "the server stops at once, whatever it does" "$([ -f "$CLUSTER/data/postmaster.pid" ] || echo stopped)" stopped
@@ -317,8 +333,8 @@ cluster_stop fast
 
 # -- pg_cron
 if [ -n "$cron" ]; then
-	PGHOST=$cron DB=app until_true "SELECT count(*) >= 2 FROM cron.job_run_details WHERE end_time IS NOT NULL" "pg_cron has run both jobs"
-	is "pg_cron does maintenance, as the owner of the tables" "$(PGHOST=$cron DB=app q -c "SELECT DISTINCT username, status, return_message FROM cron.job_run_details" -c "SELECT count(*) FROM app_data.verifications")" \
+	PGHOST=$cron DB=app until_true "SELECT count(DISTINCT jobid) = 2 FROM cron.job_run_details WHERE end_time IS NOT NULL" "pg_cron has run both jobs"
+	is "pg_cron does maintenance, as the owner of the tables" "$(PGHOST=$cron DB=app q -c "SELECT DISTINCT username, status, return_message FROM cron.job_run_details WHERE end_time IS NOT NULL" -c "SELECT count(*) FROM app_data.verifications")" \
 		"$(printf 'app_owner|succeeded|CALL\n0')"
 else
 	ok "pg_cron # SKIP $CLIENTS_WHY"
