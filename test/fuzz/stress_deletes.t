@@ -525,7 +525,7 @@ sub differences {
 	return @wrong;
 }
 
-sub time_of { my $t = shift; $t =~ /^(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)(\.\d+)?/ or die $t; return (($3 * 24 + $4) * 60 + $5) * 60 + $6 + ($7 // 0) }
+sub time_of { my $t = shift; $t =~ /^(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)(\.\d+)?/ or die $t; return ((((($1 * 12 + $2) * 31 + $3) * 24 + $4) * 60 + $5) * 60 + $6) * 1000000 + substr(($7 // '.') . '000000', 1, 6) }
 
 sub expected_trash {
 	my ($s) = @_;
