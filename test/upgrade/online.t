@@ -44,7 +44,7 @@ owner() {
 # until QUERY: is true
 until_true() {
 	local n
-	for n in $(seq 300); do
+	for n in $(seq 900); do
 		[ "$(sql -c "$1")" = t ] && return
 		sleep 0.1
 	done
@@ -69,14 +69,18 @@ let_go() {
 }
 
 # kill -9 of the session that waits in a statement like this; the server starts anew
+crashes() {
+	grep -c 'terminated by signal 9' "$CLUSTER/log"
+}
 kill_session() {
-	local pid
+	local pid before
+	before=$(crashes)
 	pid=$(sql -c "SELECT pid FROM pg_stat_activity WHERE query LIKE '$1%' AND state = 'active'")
 	[ -n "$pid" ] || { not_ok "there is a session to kill" <<<"$1"; return 1; }
 	kill -9 "$pid" 2>/dev/null || as_root kill -9 "$pid"
 	wait "$2" 2>/dev/null
-	for _ in $(seq 300); do
-		[ "$(sql -c 'SELECT 1')" = 1 ] && return
+	for _ in $(seq 900); do
+		[ "$(crashes)" != "$before" ] && [ "$(sql -c 'SELECT 1')" = 1 ] && return
 		sleep 0.1
 	done
 }
@@ -141,7 +145,7 @@ online=$!
 until_true "SELECT count(*) = 1 FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'"
 is "an index waits for transactions in whose way it would be, also with a lock_timeout: it is shown" \
 	"$(owner -c 'SELECT state, progress LIKE $$waiting for%$$, attempts, started_at IS NOT NULL FROM appdb.pending() WHERE step = 1')" 'running|t|1|t'
-is "meanwhile others write" "$(owner -c "SET statement_timeout = '5s'" -c "UPDATE appdb.notes SET title = 'm' || title WHERE title LIKE 'n1%' RETURNING 1" | sort -u)" 1
+is "meanwhile others write" "$(owner -c "SET statement_timeout = '60s'" -c "UPDATE appdb.notes SET title = 'm' || title WHERE title LIKE 'n1%' RETURNING 1" | sort -u)" 1
 moved=$(sql -c 'SELECT md5(string_agg(updated_at::text, NULL ORDER BY id)) FROM app_data.notes WHERE title LIKE $$m%$$')
 like "only one runs at a time" "$(owner -c 'CALL appdb.migrate_online()')" 'being migrated by another session'
 like "nor does appdb.migrate()" "$(sql -c "UPDATE app_data.schema_version SET version = '$version'" -c "SET lock_timeout = '2s'" -c 'SELECT appdb.migrate()' -c 'ROLLBACK')" 'being migrated by another session|already exists'
@@ -205,7 +209,8 @@ until [ "$(psql -X -q -At -d app2 -c 'SELECT count(*) FROM app_data.pending')" =
 	rounds=$((rounds + 1))
 	PGUSER=app_owner psql -X -q -d app2 -c 'CALL appdb.migrate_online(20)' >/dev/null 2>&1 &
 	online=$!
-	psql -X -q -At -d app2 -c "SELECT pg_sleep(0.01 + $((rounds % 10)) * 0.012)" \
+	# longer and longer, so that a slow machine gets there, too
+	psql -X -q -At -d app2 -c "SELECT pg_sleep(0.01 + $((rounds % 10)) * 0.012 * (1 + $rounds / 20))" \
 		-c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app2' AND query LIKE 'CALL appdb.migrate_online%'" >/dev/null
 	wait $online 2>/dev/null
 done
@@ -243,14 +248,14 @@ INSERT INTO appdb.notes (space_id, title, content) SELECT '00000000-0000-7000-80
 SQL
 PGUSER=app_owner pgbench -n -c 3 -T 600 -f "$work/load.sql" app4 >"$work/load.out" 2>&1 &
 load=$!
-for _ in $(seq 300); do
+for _ in $(seq 900); do
 	[ "$(psql -X -q -At -d app4 -c "SELECT count(*) > 10 FROM app_data.tasks WHERE kind = 'upgrade'")" = t ] && break
 	sleep 0.1
 done
 PGUSER=app_owner psql -X -q -d app4 -v ON_ERROR_STOP=1 -c "SET lock_timeout = '120s'" -c "ALTER EXTENSION appdb UPDATE TO '99.0'" -c 'CALL appdb.migrate_online(100)' >"$work/out" 2>&1
 is "beside load: it gets through" "$?$(grep -v -e NOTICE: -e HINT: "$work/out")" 0
 done=$(psql -X -q -At -d app4 -c 'SELECT count(*) FROM app_data.tasks')
-for _ in $(seq 300); do
+for _ in $(seq 900); do
 	[ "$(psql -X -q -At -d app4 -c "SELECT count(*) > $done + 10 FROM app_data.tasks")" = t ] && break
 	sleep 0.1
 done
