@@ -100,6 +100,7 @@ typedef struct AppdbLink
 	bool		enforced;		/* by PostgreSQL */
 	int			ncolumns;
 	int			key;			/* which of them refers to the parent's id */
+	int			rank;			/* of the parent among the child's: see rank_parents() */
 	AttrNumber	child_columns[INDEX_MAX_KEYS];
 	AttrNumber	parent_columns[INDEX_MAX_KEYS];
 	Oid			equals[INDEX_MAX_KEYS]; /* the foreign key's operators, parent = child */

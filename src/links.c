@@ -203,10 +203,11 @@ make_link(AppdbLink *link, HeapTuple tup, Relation child, Relation parent)
 }
 
 /*
- * Parents of all are locked before those within them, as a deletion does that
- * comes down from the top, whatever the order in which the foreign keys were
- * made: the keys of tables within a tenant have more columns, and more so the
- * deeper the table is.  Those whose rows are deleted for good come last.
+ * Parents are locked as a deletion comes to them, which goes down from the top,
+ * whatever the order in which the foreign keys were made: those that others of
+ * them refer to come before these.  Otherwise, keys of tables within a tenant
+ * have more columns, and more so the deeper the table is.  Those whose rows are
+ * deleted for good come last.
  */
 static int
 compare_parents(const void *a, const void *b)
@@ -217,9 +218,62 @@ compare_parents(const void *a, const void *b)
 
 	if (hard != (other->parent_deleted_at == InvalidAttrNumber))
 		return hard ? 1 : -1;
+	if (one->rank != other->rank)
+		return one->rank - other->rank;
 	if (one->ncolumns != other->ncolumns)
 		return one->ncolumns - other->ncolumns;
 	return one->child_columns[one->key] - other->child_columns[other->key];
+}
+
+/*
+ * A parent's rank is one more than the highest of those of the other parents
+ * that it refers to.  In a circle they stop growing at some time.
+ */
+static void
+rank_parents(AppdbLink *parents, int nparents)
+{
+	Relation	constraints;
+	bool	   *refers;
+
+	if (nparents < 2)
+		return;
+	refers = palloc0(sizeof(bool) * nparents * nparents);
+	constraints = table_open(ConstraintRelationId, AccessShareLock);
+	for (int i = 0; i < nparents; i++)
+	{
+		ScanKeyData scankey;
+		SysScanDesc scan;
+		HeapTuple	tup;
+
+		ScanKeyInit(&scankey, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(parents[i].parent));
+		scan = systable_beginscan(constraints, ConstraintRelidTypidNameIndexId, true, NULL, 1, &scankey);
+		while (HeapTupleIsValid(tup = systable_getnext(scan)))
+		{
+			Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tup);
+
+			for (int j = 0; con->contype == CONSTRAINT_FOREIGN && j < nparents; j++)
+			{
+				if (con->confrelid == parents[j].parent && con->confrelid != con->conrelid)
+					refers[i * nparents + j] = true;
+			}
+		}
+		systable_endscan(scan);
+	}
+	table_close(constraints, AccessShareLock);
+
+	for (int pass = 1; pass < nparents; pass++)
+	{
+		for (int i = 0; i < nparents; i++)
+		{
+			for (int j = 0; j < nparents; j++)
+			{
+				if (refers[i * nparents + j] && parents[j].rank < nparents)
+					parents[i].rank = Max(parents[i].rank, parents[j].rank + 1);
+			}
+		}
+	}
+	pfree(refers);
 }
 
 /*
@@ -358,6 +412,7 @@ load_links(LinksEntry *entry, Relation rel)
 		table_close(child, AccessShareLock);
 	}
 	/* parents in the order in which they are locked: see compare_parents() */
+	rank_parents(links.parents, links.nreferences);
 	qsort(links.parents, links.nreferences, sizeof(AppdbLink), compare_parents);
 	entry->links = links;
 }
