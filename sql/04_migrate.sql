@@ -21,7 +21,7 @@ AS $$
 			'appdb.grant_access(name, text)', 'appdb.revoke_access(name)',
 			'appdb.hold(uuid, text)', 'appdb.release(uuid)',
 			'appdb.doctor(boolean)', 'appdb._doctor(boolean)', 'appdb._doctor_catalogs()', 'appdb._doctor_rows()',
-			'appdb._run_schedules(integer)', 'appdb._maintain(text, integer)', 'appdb._remove(regclass, name, timestamptz, text, integer)', 'appdb._silent_tasks(integer)', 'appdb._park_lock(text, boolean)',
+			'appdb._run_schedules(integer)', 'appdb._maintain(text, integer)', 'appdb._remove(regclass, name, timestamptz, text, integer)', 'appdb._silent_tasks(integer)', 'appdb._park_lock(text, boolean)', 'appdb._place_taken(text, integer)',
 			'appdb.purge(interval, integer)', 'appdb.maintain(integer, boolean)']), false
 		UNION ALL
 		-- what appdb.grant_access() hands on

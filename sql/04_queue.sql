@@ -350,12 +350,21 @@ $$;
 COMMENT ON FUNCTION appdb.task_state() IS
 	'Trigger function: a task that is finished is not in the queue, and says when it was';
 
-CREATE FUNCTION appdb.task_restored() RETURNS trigger
+-- Whatever the transaction's snapshot shows. The lock keeps claims from filling places of the group until the transaction ends.
+CREATE FUNCTION appdb._place_taken(group_key text, place integer)
+	RETURNS boolean
+	LANGUAGE c STRICT
+	AS 'MODULE_PATHNAME', 'appdb_place_taken';
+COMMENT ON FUNCTION appdb._place_taken(text, integer) IS 'Internal: whether a task has a place in a group; waits for who is giving places away';
+REVOKE EXECUTE ON FUNCTION appdb._place_taken(text, integer) FROM PUBLIC;
+
+CREATE FUNCTION appdb._task_restored() RETURNS trigger
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
 	AS $$
 BEGIN
-	IF EXISTS (SELECT FROM app_data.tasks AS t WHERE t.group_key = NEW.group_key AND t.group_slot = NEW.group_slot AND t.deleted_at IS NULL) THEN
+	IF appdb._place_taken(NEW.group_key, NEW.group_slot) THEN
 		-- its worker, if it had one, counts as silent
 		NEW.group_slot := NULL;
 		NEW.locked_until := CASE WHEN NEW.status = 'running' THEN least(NEW.locked_until, clock_timestamp()) END;
@@ -365,6 +374,10 @@ BEGIN
 	RETURN NEW;
 END
 $$;
+COMMENT ON FUNCTION appdb._task_restored() IS 'Internal: appdb.task_restored()';
+CREATE FUNCTION appdb.task_restored() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
 COMMENT ON FUNCTION appdb.task_restored() IS
 	'Trigger function: a deleted task that claims had taken out of the queue is in it again when it is restored; one whose place in its group has been taken waits for another';
 

@@ -172,6 +172,7 @@ static XLogRecPtr claimed_upto = InvalidXLogRecPtr;
 PG_FUNCTION_INFO_V1(appdb_claim);
 PG_FUNCTION_INFO_V1(appdb_idle);
 PG_FUNCTION_INFO_V1(appdb_park_lock);
+PG_FUNCTION_INFO_V1(appdb_place_taken);
 PG_FUNCTION_INFO_V1(appdb_silent_tasks);
 
 /* == arguments, memory ==================================================== */
@@ -399,6 +400,35 @@ find_place(Claim *claim, const char *group, int32 limit, int32 *place)
 
 	block_group(claim, group, found);
 	return false;
+}
+
+/*
+ * appdb._place_taken(group_key text, place integer) returns boolean
+ *		Asked for a deleted task that comes back with its place: does another
+ *		have it now?  As find_place(), but waits for who fills places just now.
+ */
+Datum
+appdb_place_taken(PG_FUNCTION_ARGS)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, INT4OID};
+	Datum		values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	LOCKTAG		tag;
+	bool		taken;
+
+	appdb_set_lock_tag(&tag, APPDB_LOCK_GROUP, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	SPI_connect();
+	appdb_query_as_owner(&plan, "tasks",
+						 "SELECT FROM app_data.tasks t WHERE t.group_key OPERATOR(pg_catalog.=) $1 "
+						 "AND t.group_slot OPERATOR(pg_catalog.=) $2 AND t.deleted_at IS NULL",
+						 lengthof(types), types, values, NULL, true);
+	taken = SPI_processed > 0;
+	SPI_finish();
+	PopActiveSnapshot();
+	PG_RETURN_BOOL(taken);
 }
 
 static void
