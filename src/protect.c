@@ -40,7 +40,7 @@ refuse(const char *what, const char *detail)
 			 errhint("If this is really meant: SET appdb.allow_drop = on;")));
 }
 
-/* Is this a table that holds application data? */
+/* Is this a table that holds application data, or a partition of one? */
 static bool
 is_protected_table(Oid relid)
 {
@@ -49,7 +49,7 @@ is_protected_table(Oid relid)
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		return false;
 	return get_rel_namespace(relid) == get_namespace_oid(APPDB_DATA_SCHEMA, true) ||
-		appdb_is_managed(relid);
+		appdb_is_managed(appdb_whole_table(relid));
 }
 
 /*

@@ -16,6 +16,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
@@ -191,11 +192,22 @@ appdb_owns_managed(Oid roleid)
 	return any_managed(is_owned_by, roleid);
 }
 
-/* Is a managed table in the schema? */
+/* Is a managed table in the schema, or a partition of one? */
 static bool
 is_in_schema(Oid entity, Oid nsp)
 {
-	return get_rel_namespace(entity) == nsp;
+	bool		found = get_rel_namespace(entity) == nsp;
+
+	if (!found && get_rel_relkind(entity) == RELKIND_PARTITIONED_TABLE)
+	{
+		List	   *tables = find_all_inheritors(entity, NoLock, NULL);
+		ListCell   *lc;
+
+		foreach(lc, tables)
+			found |= get_rel_namespace(lfirst_oid(lc)) == nsp && get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE;
+		list_free(tables);
+	}
+	return found;
 }
 
 bool

@@ -47,6 +47,26 @@ ALTER TABLE regress_mine.things DROP COLUMN deleted_at CASCADE, ADD COLUMN delet
 ALTER TABLE regress_mine.things DROP COLUMN IF EXISTS deleted_at_all CASCADE;
 ALTER TABLE app_data.sessions DROP COLUMN IF EXISTS deleted_at CASCADE;
 
+-- nor partitions of them, wherever they are
+CREATE TABLE regress_mine.parted
+(
+	id uuid PRIMARY KEY,
+	created_at timestamptz NOT NULL,
+	updated_at timestamptz NOT NULL,
+	deleted_at timestamptz
+) PARTITION BY RANGE (id);
+CREATE SCHEMA regress_parts;
+CREATE TABLE regress_parts.outer_part PARTITION OF regress_mine.parted DEFAULT PARTITION BY HASH (id);
+CREATE TABLE regress_parts.part PARTITION OF regress_parts.outer_part FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+SELECT appdb.manage('regress_mine.parted');
+DROP TABLE regress_parts.part;
+DROP TABLE regress_parts.outer_part;
+DROP SCHEMA regress_parts CASCADE;
+ALTER TABLE regress_parts.outer_part DETACH PARTITION regress_parts.part;
+DROP TABLE regress_parts.part;
+SELECT appdb.unmanage('regress_mine.parted');
+DROP SCHEMA regress_parts CASCADE;
+
 -- what is not protected
 DROP TABLE IF EXISTS app_data.nowhere;
 DROP SCHEMA IF EXISTS regress_nowhere CASCADE;
