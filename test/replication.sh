@@ -30,7 +30,7 @@ rows() {
 caught_up() {
 	local lsn
 	lsn=$(sql -d publisher -c 'SELECT pg_current_wal_lsn()')
-	for _ in $(seq 300); do
+	for _ in $(seq 1200); do
 		[ "$(sql -d publisher -c "SELECT confirmed_flush_lsn >= '$lsn' FROM pg_replication_slots WHERE slot_name = 'appdb_test'")" = t ] && return
 		sleep 0.1
 	done
@@ -40,6 +40,11 @@ caught_up() {
 
 drop() {
 	sql -d subscriber -c 'ALTER SUBSCRIPTION appdb_test DISABLE' -c 'ALTER SUBSCRIPTION appdb_test SET (slot_name = NONE)' -c 'DROP SUBSCRIPTION appdb_test' >/dev/null
+	# the publisher sees in its own time that the subscriber has gone
+	for _ in $(seq 1200); do
+		[ "$(sql -d postgres -c "SELECT active FROM pg_replication_slots WHERE slot_name = 'appdb_test'")" = t ] || break
+		sleep 0.1
+	done
 	sql -d postgres -c "SELECT pg_drop_replication_slot('appdb_test')" >/dev/null
 	sql -d postgres -c 'DROP DATABASE IF EXISTS publisher' -c 'DROP DATABASE IF EXISTS subscriber' >/dev/null
 }
@@ -89,7 +94,7 @@ sql -d publisher -c 'CREATE EXTENSION appdb' -f test/fixture.sql >/dev/null || e
 sql -d subscriber -c 'CREATE EXTENSION appdb' -c 'SET appdb.allow_drop = on' -c 'TRUNCATE app_data.schema_version, app_data.managed, app_data.access' || exit 1
 sql -d publisher -c 'CREATE PUBLICATION appdb_test FOR TABLES IN SCHEMA app_data' -c "SELECT pg_create_logical_replication_slot('appdb_test', 'pgoutput')" >/dev/null || exit 1
 sql -d subscriber -c "CREATE SUBSCRIPTION appdb_test CONNECTION 'host=$PGHOST port=${PGPORT:-5432} user=${PGUSER:-postgres} dbname=publisher' PUBLICATION appdb_test WITH (create_slot = false, slot_name = 'appdb_test')" || exit 1
-for _ in $(seq 600); do
+for _ in $(seq 1200); do
 	[ "$(sql -d subscriber -c "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")" = t ] && break
 	sleep 0.1
 done
