@@ -69,9 +69,20 @@ restarted() {
 	return 1
 }
 
-# cycle WAY [alone]: all clients for some seconds, then the kill
+# how many transactions the clients were told are committed
+acknowledged() {
+	cat "$work/$dir"/[1-9] 2>/dev/null | grep -c '^done'
+}
+
+# crashes that the server has survived
+crashes() {
+	grep -c 'terminated by signal 9' "$CLUSTER/log"
+}
+
+# cycle WAY [alone]: all clients for some seconds, and until they have done something, then the kill
 cycle() {
-	local way=$1 c jobs=()
+	local way=$1 c i before jobs=()
+	before=$(acknowledged)
 	for ((c = 1; c <= clients; c++)); do
 		PGDATABASE=crash perl test/crash/client.pl run "$work/$dir/$c" $c >"$work/out" 2>&1 &
 		jobs+=($!)
@@ -81,12 +92,21 @@ cycle() {
 		jobs+=($!)
 	fi
 	sleep "$seconds.$((RANDOM % 10))"
+	for ((i = 0; i < 300; i++)); do
+		[ "$(acknowledged)" -lt $((before + 200)) ] || break
+		sleep 0.2
+	done
+	before=$(crashes)
 	if [ -z "${2:-}" ] && [ $((RANDOM % 2)) = 0 ]; then
 		q -c CHECKPOINT >/dev/null &
 		jobs+=($!)
 	fi
 	kill_server "$way"
 	if [ "$way" = one ]; then
+		for ((i = 0; i < 300; i++)); do
+			[ "$(crashes)" = "$before" ] || break
+			sleep 0.1
+		done
 		# a client whose process it was not, and that was idle just then, may go on
 		sleep 0.5
 		kill "${jobs[@]}" 2>/dev/null
@@ -155,8 +175,17 @@ for way in "${ways[@]}"; do
 done
 
 is "what the clients of the stress test did is as it must be" "$(DB=stress q -f test/stress/check.sql)" ""
-sleep 3.5
+# leases end, and the launcher comes back
+until_none() {
+	local i
+	for ((i = 0; i < 300; i++)); do
+		[ "$(q -c "SELECT EXISTS ($1)")" = t ] || return
+		sleep 0.1
+	done
+}
+until_none "SELECT FROM app_data.tasks WHERE locked_until > now()"
 is "every task can still be done" "$(for ((c = 1; c <= clients; c++)); do PGDATABASE=crash perl test/crash/client.pl drain "$work/$dir/$c" $c 2>&1; done)" ""
+until_none "SELECT FROM (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'appdb launcher') AS l (n) WHERE l.n <> 1"
 is "the worker came back" "$(q -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'appdb launcher'")" 1
 acts=$(cat "$work/$dir"/[1-9] | sed -n 's/^begin [0-9]* \([a-z_]*\).*/\1/p' | sort | uniq -c | sort -rn)
 is "everything was done" "$(wc -l <<<"$acts")" 12
