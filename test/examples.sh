@@ -25,7 +25,7 @@ q() {
 
 until_true() {
 	local i
-	for ((i = 0; i < 300; i++)); do
+	for ((i = 0; i < 900; i++)); do
 		[ "$(q "$1")" = t ] && { ok "$2"; return; }
 		sleep 0.1
 	done
@@ -53,8 +53,8 @@ example.count|completed|{"counted": 3}|at 3|1
 example.fail|pending|||1'
 	like "$name: says what went wrong" "$(q "SELECT last_error FROM appdb.tasks WHERE kind = 'example.fail'")" "it always does"
 
-	local id
-	export LEASE_SECONDS=2
+	local id first
+	export LEASE_SECONDS=5
 	"$@" >"$work/log" 2>&1 &
 	pid=$!
 	until_true "SELECT count(*) > 0 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.mode = 'RowExclusiveLock'" "$name: waits"
@@ -62,8 +62,9 @@ example.fail|pending|||1'
 	until_true "SELECT count(*) = 1 FROM appdb.tasks WHERE result = '{\"sum\": 42}'" "$name: wakes up"
 
 	# a lease is prolonged, so that nobody else gets the task
-	begin 1 5
-	sleep 3
+	begin 1 10
+	first=$(q "SELECT locked_until FROM appdb.tasks WHERE id = '$id'")
+	until_true "SELECT clock_timestamp() > '$first'" "$name: the first lease is over"
 	is "$name: keeps what it does" "$(q "SELECT count(*) FROM appdb.claim()")" 0
 	until_true "SELECT count(*) = 1 FROM appdb.tasks WHERE id = '$id' AND status = 'completed' AND attempts = 1" "$name: finishes it"
 	begin 1000 0.1
@@ -83,7 +84,7 @@ example.fail|pending|||1'
 	wait "$pid" 2>/dev/null
 	pid=''
 	q "UPDATE app_data.tasks SET payload = '{\"to\": 1}' WHERE id = '$id'" >/dev/null
-	sleep 2.1
+	until_true "SELECT locked_until < clock_timestamp() FROM appdb.tasks WHERE id = '$id'" "$name: its lease ends"
 	timeout 60 "$@" --once >"$work/log" 2>&1
 	is "$name: another does what was begun" "$(q "SELECT status, attempts, errors #>> '{0,error}' FROM appdb.tasks WHERE id = '$id'")" 'completed|2|its worker went silent'
 }
