@@ -54,31 +54,38 @@ run_pgbench() {
 		pgbench -n -c "$n" -j 1 -T "$seconds" --max-tries=0 "$@" $database >"$work/$name.out" 2>&1
 }
 mix=(-f "$work/one.sql@6" -f "$work/READ_COMMITTED.sql@2" -f "$work/REPEATABLE_READ.sql@2" -f "$work/SERIALIZABLE.sql@1" -f "$work/savepoint.sql@1")
-run_pgbench rewrite "-c session_preload_libraries=appdb -c appdb.rewrite_deletes=on" "$clients" "${mix[@]}" &
-one=$!
-run_pgbench trigger "-c appdb.rewrite_deletes=off" "$clients" "${mix[@]}" &
-other=$!
-run_pgbench purge "" 1 -f "$work/purge.sql" &
-purge=$!
+# what there is to judge
+missing="
+	SELECT act FROM unnest('{insert message,insert answer,insert note,delete message,delete chat,delete folder,move note,move folder,move message,restore}'::text[]) act
+	EXCEPT SELECT act FROM stress.acts WHERE outcome = 'ok'
+	UNION ALL SELECT 'children of deleted parents, refused' WHERE NOT EXISTS (SELECT FROM stress.acts WHERE outcome = '23503')
+	UNION ALL SELECT 'rows that come back' WHERE (SELECT count(*) FROM stress.restored) <= 10
+	UNION ALL SELECT 'rows that go for good' WHERE (SELECT count(*) FROM stress.gone) <= 10"
+# a slow machine takes longer for it
+for _ in 1 2 3 4 5; do
+	run_pgbench rewrite "-c session_preload_libraries=appdb -c appdb.rewrite_deletes=on" "$clients" "${mix[@]}" &
+	one=$!
+	run_pgbench trigger "-c appdb.rewrite_deletes=off" "$clients" "${mix[@]}" &
+	other=$!
+	run_pgbench purge "" 1 -f "$work/purge.sql" &
+	purge=$!
 
-for job in "rewrite:$one" "trigger:$other" "purge:$purge"; do
-	name=${job%:*}
-	status=0
-	wait "${job#*:}" || status=$?
-	if [ $status = 0 ]; then
-		ok "clients: $name"
-	else
-		not_ok "clients: $name" <"$work/$name.out"
-	fi
-	grep -hE '^(number of transactions actually|number of transactions retried|number of failed)' "$work/$name.out" | sed "s/^/# $name: /"
+	for job in "rewrite:$one" "trigger:$other" "purge:$purge"; do
+		name=${job%:*}
+		status=0
+		wait "${job#*:}" || status=$?
+		if [ $status = 0 ]; then
+			ok "clients: $name"
+		else
+			not_ok "clients: $name" <"$work/$name.out"
+		fi
+		grep -hE '^(number of transactions actually|number of transactions retried|number of failed)' "$work/$name.out" | sed "s/^/# $name: /"
+	done
+	[ -n "$(run_psql -d $database -c "$missing")" ] || break
 done
 
 is "nothing is wrong" "$(run_psql -d $database -f test/stress/check.sql 2>&1)" ""
-is "everything was done" "$(run_psql -d $database -c "
-	SELECT act FROM unnest('{insert message,insert answer,insert note,delete message,delete chat,delete folder,move note,move folder,move message,restore}'::text[]) act
-	EXCEPT SELECT act FROM stress.acts WHERE outcome = 'ok'")" ""
-is "children of deleted parents were refused" "$(run_psql -d $database -c "SELECT count(*) > 0 FROM stress.acts WHERE outcome = '23503'")" t
-is "rows came back, and went for good" "$(run_psql -d $database -c "SELECT (SELECT count(*) > 10 FROM stress.restored), (SELECT count(*) > 10 FROM stress.gone)")" "t|t"
+is "everything was done" "$(run_psql -d $database -c "$missing")" ""
 run_psql -d $database -c "SELECT format('# %s %s: %s', act, outcome, count(*)) FROM stress.acts GROUP BY act, outcome ORDER BY act, outcome"
 run_psql -d $database -c "SELECT format('# %s rows: %s deletions of rows, %s restores, %s purged', (SELECT count(*) FROM stress.inserted), count(is_now), (SELECT count(*) FROM stress.restored), (SELECT count(*) FROM stress.gone)) FROM stress.history"
 [ -n "${APPDB_STRESS_KEEP:-}" ] || run_psql -d postgres -c "DROP DATABASE $database"
