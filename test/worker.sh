@@ -33,7 +33,8 @@ if need_packages "ls $("$PG_CONFIG" --pkglibdir)/pg_cron.so" "postgresql-$PG_MAJ
 fi
 
 cluster_create worker
-cluster_configure "fsync = off" "shared_preload_libraries = 'appdb'" "appdb.worker = off" "appdb.worker_naptime = 1" "max_connections = 20" "wal_level = logical"
+cluster_configure "fsync = off" "shared_preload_libraries = 'appdb'" "appdb.worker = off" "appdb.worker_naptime = 1" "max_connections = 20" "wal_level = logical" \
+	"autovacuum_naptime = '1d'"
 cluster_start
 
 q() {
