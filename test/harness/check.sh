@@ -51,7 +51,7 @@ finish() {
 	if [ -z "$keep" ] || [ $status -ge 128 ]; then
 		cluster_stop immediate
 		# the log of a failed run may be wanted
-		[ $status != 0 ] || rm -rf "${CLUSTER:?}"
+		[ $status != 0 ] || rm -rf "${CLUSTER:?}" || :
 	else
 		say "The server still runs: psql -h $PGHOST -U postgres   (stop: pg_ctl -D $PGHOST/data stop)"
 	fi
@@ -237,6 +237,13 @@ server_log() {
 	fi
 }
 
+# reloaded LIBRARIES-AND-PATH: until new sessions have them: a reload reaches the postmaster in its own time
+reloaded() {
+	until [ "$(psql -X -At -d postgres -c 'SHOW session_preload_libraries' -c 'SHOW appdb.rewrite_deletes')" = "$1" ]; do
+		sleep 0.1
+	done
+}
+
 # the version is said in the control file; the library and its script follow
 version_test() {
 	local said is
@@ -293,10 +300,7 @@ if [ -z "$stress" ]; then
 			psql -X -q -d postgres -c "LOAD 'appdb'" -c "ALTER SYSTEM SET appdb.rewrite_deletes = on" \
 				-c "ALTER SYSTEM SET session_preload_libraries = 'appdb'" \
 				-c 'SELECT pg_catalog.pg_reload_conf()' >/dev/null
-			# the reload reaches the postmaster in its own time
-			until [ "$(psql -X -At -d postgres -c 'SHOW session_preload_libraries')" = appdb ]; do
-				sleep 0.1
-			done
+			reloaded "$(printf 'appdb\non')"
 		fi
 		regress_suite regress REGRESS ISOLATION regression.diffs "$round"
 		regress_suite isolation ISOLATION REGRESS output_iso/regression.diffs "$round"
@@ -305,6 +309,7 @@ if [ -z "$stress" ]; then
 	psql -X -q -d postgres -c "LOAD 'appdb'" -c "ALTER SYSTEM SET appdb.rewrite_deletes = on" \
 		-c "ALTER SYSTEM RESET session_preload_libraries" \
 		-c 'SELECT pg_catalog.pg_reload_conf()' >/dev/null
+	reloaded "$(printf '\non')"
 fi
 shell_suite
 if [ $((passed + failed)) = 0 ]; then
