@@ -713,6 +713,8 @@ BEGIN
 		WHERE s.organization_id = $1 AND m.user_id = $2 AND m.deleted_at = s.deleted_at AND m.role = ''owner''
 		  AND NOT EXISTS (SELECT FROM app_data.space_members AS o WHERE o.space_id = s.id AND o.user_id <> $2 AND o.role = ''owner'' AND o.deleted_at = s.deleted_at)', id, user_id)
 	LOOP
+		-- an organization that came back after its owner was deleted has none
+		CONTINUE WHEN heir IS NULL;
 		IF appdb._now('UPDATE app_data.space_members AS m SET role = ''owner'' FROM app_data.spaces AS s
 			WHERE s.id = $1 AND m.space_id = s.id AND m.user_id = $2 AND m.deleted_at = s.deleted_at RETURNING m.id', space, heir) = '{}' THEN
 			INSERT INTO app_data.space_members (space_id, user_id, role, deleted_at)
@@ -735,7 +737,7 @@ BEGIN
 				ERRCODE = 'serialization_failure',
 				MESSAGE = 'could not serialize access due to concurrent update';
 		END IF;
-		IF appdb._now('SELECT m.id FROM app_data.space_members AS m
+		IF heir IS NOT NULL AND appdb._now('SELECT m.id FROM app_data.space_members AS m
 			WHERE m.space_id = $1 AND m.user_id <> $2 AND m.role = ''owner'' AND m.deleted_at IS NULL LIMIT 1', space, user_id) = '{}' THEN
 			INSERT INTO app_data.space_members (space_id, user_id, role) VALUES (space, heir, 'owner')
 			ON CONFLICT (space_id, user_id) WHERE deleted_at IS NULL DO UPDATE SET role = 'owner';
@@ -971,6 +973,37 @@ CREATE FUNCTION appdb.keep_owner() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'appdb_as_owner';
 COMMENT ON FUNCTION appdb.keep_owner() IS
 	'Trigger function: an organization or a space that has members has an owner among them';
+
+-- BEFORE each user who is deleted: what they own is locked before their memberships, as all others do it, and not after, by keep_owner().
+CREATE FUNCTION appdb._user_deleted() RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	owned uuid;
+BEGIN
+	-- a membership that the transaction's snapshot does not show keeps the user from being deleted by it
+	FOR owned IN
+		SELECT m.organization_id FROM app_data.members AS m
+		WHERE m.user_id = OLD.id AND m.role = 'owner' AND m.deleted_at IS NULL ORDER BY m.organization_id
+	LOOP
+		PERFORM appdb._tenant_now(owned, NULL, NULL, true);
+	END LOOP;
+	FOR owned IN
+		SELECT m.space_id FROM app_data.space_members AS m
+		WHERE m.user_id = OLD.id AND m.role = 'owner' AND m.deleted_at IS NULL ORDER BY m.space_id
+	LOOP
+		PERFORM appdb._tenant_now(NULL, owned, NULL, true);
+	END LOOP;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION appdb._user_deleted() IS 'Internal: appdb.user_deleted()';
+CREATE FUNCTION appdb.user_deleted() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.user_deleted() IS
+	'Trigger function: the deletion of a user and changes of who belongs to what they own come one after the other';
 
 -- AFTER each row of a member who is one no longer.
 CREATE FUNCTION appdb._end_access() RETURNS trigger
@@ -1268,6 +1301,11 @@ BEGIN
 		FOR EACH ROW WHEN (appdb.current_user_id() IS NOT NULL) EXECUTE FUNCTION appdb.own_address();
 	COMMENT ON TRIGGER appdb_email_own ON app_data.users IS
 		'Nobody who is signed in verifies an e-mail address';
+	CREATE OR REPLACE TRIGGER appdb_user_deleted
+		BEFORE UPDATE OF deleted_at ON app_data.users
+		FOR EACH ROW WHEN (OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL) EXECUTE FUNCTION appdb.user_deleted();
+	COMMENT ON TRIGGER appdb_user_deleted ON app_data.users IS
+		'What a user owns is locked before their memberships';
 	FOREACH entity IN ARRAY ARRAY['app_data.users', 'app_data.organizations']::regclass[] LOOP
 		EXECUTE format(
 			'CREATE OR REPLACE TRIGGER appdb_billing BEFORE UPDATE ON %s FOR EACH ROW '

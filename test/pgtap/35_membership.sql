@@ -1,7 +1,7 @@
 -- Memberships and invitations: the functions, as a role that may execute them
 -- and nothing else, and the same rules for statements on the live views.
 BEGIN;
-SELECT plan(231);
+SELECT plan(233);
 
 CREATE ROLE regress_app;
 GRANT USAGE ON SCHEMA appdb TO regress_app;
@@ -478,16 +478,29 @@ SELECT count(*) AS restored FROM appdb.restore('appdb.files', pg_temp.n(5)) \gse
 SELECT set_eq($$SELECT public.id_of('Rex')$$, $$SELECT p.user_id FROM appdb.file_permissions AS p WHERE p.file_id = pg_temp.n(5)$$, 'as for who leaves a space');
 ROLLBACK TO trash;
 
+-- an organization whose owner was deleted while it was in the trash comes back without one
+DELETE FROM appdb.organizations WHERE id = pg_temp.n(1);
+DELETE FROM appdb.users WHERE name = 'Pia';
+SELECT count(*) AS restored FROM appdb.restore('appdb.organizations', pg_temp.n(1)) \gset
+SELECT count(*) AS restored FROM appdb.restore('appdb.spaces', pg_temp.n(3)) \gset
+INSERT INTO appdb.space_members (space_id, user_id, role) VALUES (pg_temp.n(3), public.id_of('Quin'), 'viewer');
+DELETE FROM appdb.spaces WHERE id = pg_temp.n(4);
+SELECT throws_like($$SELECT public.act('Rex', 'SELECT appdb.leave(organization_id => pg_temp.n(1))')$$,
+	'space 00000000-0000-4000-8000-000000000003 would have no owner', 'so there is nobody to whom a space of its last member could go');
+DELETE FROM appdb.space_members WHERE space_id = pg_temp.n(3) AND user_id = public.id_of('Quin');
+SELECT lives_ok($$SELECT public.act('Rex', 'SELECT appdb.leave(organization_id => pg_temp.n(1))')$$, 'unless there are no other members, as in one in the trash');
+ROLLBACK TO trash;
+
 -- == the triggers come back =================================================
 
 DROP TRIGGER appdb_keep_owner ON app_data.members;
 SELECT appdb.attach_domains();
 SELECT appdb.attach_domains();
 SELECT is((SELECT string_agg(t.tgrelid::regclass || '.' || t.tgname, ' ' ORDER BY t.tgrelid::regclass::text, t.tgname) FROM pg_trigger AS t
-	WHERE t.tgname IN ('appdb_keep_owner', 'appdb_keep_owner_delete', 'appdb_membership_rank', 'appdb_invitation_rules', 'appdb_space_rules', 'appdb_email_own', 'appdb_billing')),
+	WHERE t.tgname IN ('appdb_keep_owner', 'appdb_keep_owner_delete', 'appdb_membership_rank', 'appdb_invitation_rules', 'appdb_space_rules', 'appdb_email_own', 'appdb_billing', 'appdb_user_deleted')),
 	'app_data.invitations.appdb_invitation_rules app_data.members.appdb_keep_owner app_data.members.appdb_keep_owner_delete '
 	'app_data.members.appdb_membership_rank app_data.organizations.appdb_billing app_data.space_members.appdb_keep_owner app_data.space_members.appdb_keep_owner_delete '
-	'app_data.space_members.appdb_membership_rank app_data.spaces.appdb_space_rules app_data.users.appdb_billing app_data.users.appdb_email_own', 'when the extension does');
+	'app_data.space_members.appdb_membership_rank app_data.spaces.appdb_space_rules app_data.users.appdb_billing app_data.users.appdb_email_own app_data.users.appdb_user_deleted', 'when the extension does');
 
 SELECT * FROM finish();
 ROLLBACK;
