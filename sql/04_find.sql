@@ -169,6 +169,21 @@ $$;
 COMMENT ON FUNCTION appdb.describe(pg_catalog.text) IS
 'What appdb.find() can be asked about an entity: its columns, its relations (one, many, many-through) and functions of its rows';
 
+-- A reference to a part of the schema: a JSON pointer in the fragment of a URI,
+-- where names can have whatever they like.
+CREATE FUNCTION appdb._find_ref(view pg_catalog.text, part pg_catalog.text)
+	RETURNS pg_catalog.text
+	LANGUAGE sql IMMUTABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT '#/$defs/' || string_agg(
+			   CASE WHEN c.c ~ '[A-Za-z0-9_.-]' THEN c.c
+					ELSE upper(regexp_replace(encode(convert_to(replace(replace(c.c, '~', '~0'), '/', '~1'), 'UTF8'), 'hex'), '..', '%\&', 'g')) END,
+			   '' ORDER BY c.n) || '.' || part
+	FROM string_to_table(view, NULL) WITH ORDINALITY c (c, n)
+$$;
+COMMENT ON FUNCTION appdb._find_ref(pg_catalog.text, pg_catalog.text) IS 'Internal: a $ref in the schema of appdb.find()';
+
 CREATE FUNCTION appdb.find_schema(entity pg_catalog.text) RETURNS pg_catalog.json
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
@@ -210,18 +225,18 @@ BEGIN
 		SELECT e.view || '.where',
 			   jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
 				   (SELECT COALESCE(jsonb_object_agg(r.name, jsonb_build_object('anyOf', jsonb_build_array(
-						jsonb_build_object('type', 'boolean'), jsonb_build_object('$ref', '#/$defs/' || r."to" || '.where')))), '{}')
+						jsonb_build_object('type', 'boolean'), jsonb_build_object('$ref', appdb._find_ref(r."to", 'where'))))), '{}')
 					FROM rel r WHERE r."from" = e.view)
 				   || (SELECT jsonb_object_agg(c.name, jsonb_build_object('$ref', '#/$defs/filter.' || c.filter)) FROM col c WHERE c.view = e.view)
 				   || jsonb_build_object(
-					   'AND', jsonb_build_object('type', 'array', 'items', jsonb_build_object('$ref', '#/$defs/' || e.view || '.where')),
-					   'OR', jsonb_build_object('type', 'array', 'items', jsonb_build_object('$ref', '#/$defs/' || e.view || '.where')),
-					   'NOT', jsonb_build_object('$ref', '#/$defs/' || e.view || '.where')))
+					   'AND', jsonb_build_object('type', 'array', 'items', jsonb_build_object('$ref', appdb._find_ref(e.view, 'where'))),
+					   'OR', jsonb_build_object('type', 'array', 'items', jsonb_build_object('$ref', appdb._find_ref(e.view, 'where'))),
+					   'NOT', jsonb_build_object('$ref', appdb._find_ref(e.view, 'where'))))
 		FROM e
 		UNION ALL
 		SELECT e.view || '.orderBy',
 			   jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
-				   (SELECT COALESCE(jsonb_object_agg(r.name, jsonb_build_object('$ref', '#/$defs/' || r."to" || '.orderBy')), '{}')
+				   (SELECT COALESCE(jsonb_object_agg(r.name, jsonb_build_object('$ref', appdb._find_ref(r."to", 'orderBy'))), '{}')
 					FROM rel r WHERE r."from" = e.view AND r.kind = 'one')
 				   || (SELECT jsonb_object_agg(n, '{"$ref": "#/$defs/direction"}'::jsonb) FROM unnest(e.columns) n))
 		FROM e
@@ -229,17 +244,17 @@ BEGIN
 		SELECT e.view || '.' || k.kind,
 			   jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
 				   jsonb_build_object(
-					   'columns', jsonb_build_object('$ref', '#/$defs/' || e.view || '.columns'),
-					   'where', jsonb_build_object('$ref', '#/$defs/' || e.view || '.where'),
+					   'columns', jsonb_build_object('$ref', appdb._find_ref(e.view, 'columns')),
+					   'where', jsonb_build_object('$ref', appdb._find_ref(e.view, 'where')),
 					   'with', jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
 						   (SELECT COALESCE(jsonb_object_agg(r.name, jsonb_build_object('anyOf', jsonb_build_array(jsonb_build_object('type', 'boolean'),
-								jsonb_build_object('$ref', '#/$defs/' || r."to" || CASE r.kind WHEN 'one' THEN '.one' WHEN 'many' THEN '.many' ELSE '.through' END)))), '{}')
+								jsonb_build_object('$ref', appdb._find_ref(r."to", CASE r.kind WHEN 'many-through' THEN 'through' ELSE r.kind END))))), '{}')
 							FROM rel r WHERE r."from" = e.view)),
 					   'count', jsonb_build_object('anyOf', jsonb_build_array(jsonb_build_object('type', 'boolean'),
 						   jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
 							   (SELECT COALESCE(jsonb_object_agg(r.name, jsonb_build_object('anyOf', jsonb_build_array(jsonb_build_object('type', 'boolean'),
 									jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
-										jsonb_build_object('where', jsonb_build_object('$ref', '#/$defs/' || r."to" || '.where')))))), '{}')
+										jsonb_build_object('where', jsonb_build_object('$ref', appdb._find_ref(r."to", 'where'))))))), '{}')
 								FROM rel r WHERE r."from" = e.view) || CASE k.kind WHEN 'one' THEN '{}' ELSE '{"*": {"type": "boolean"}}' END::jsonb))))
 				   || CASE WHEN e.extras = '{}' THEN '{}' ELSE jsonb_build_object('extras', jsonb_build_object('anyOf', jsonb_build_array(
 					   jsonb_build_object('type', 'array', 'items', jsonb_build_object('enum', to_jsonb(e.extras))),
@@ -248,10 +263,10 @@ BEGIN
 				   || CASE WHEN e.soft_delete THEN '{"deleted": {"enum": ["include", "only"]}}'::jsonb ELSE '{}' END
 				   || CASE WHEN k.kind = 'one' THEN '{}'::jsonb ELSE jsonb_build_object(
 					   'orderBy', jsonb_build_object('anyOf', jsonb_build_array(
-						   jsonb_build_object('$ref', '#/$defs/' || e.view || '.orderBy'),
+						   jsonb_build_object('$ref', appdb._find_ref(e.view, 'orderBy')),
 						   jsonb_build_object('enum', to_jsonb(e.columns)),
 						   jsonb_build_object('type', 'array', 'items', jsonb_build_object('anyOf', jsonb_build_array(
-							   jsonb_build_object('$ref', '#/$defs/' || e.view || '.orderBy'), jsonb_build_object('enum', to_jsonb(e.columns))))))),
+							   jsonb_build_object('$ref', appdb._find_ref(e.view, 'orderBy')), jsonb_build_object('enum', to_jsonb(e.columns))))))),
 					   'limit', '{"type": ["integer", "null"], "minimum": 0}'::jsonb,
 					   'offset', '{"type": ["integer", "null"], "minimum": 0}'::jsonb,
 					   'cursor', '{"type": "boolean"}'::jsonb,
@@ -288,7 +303,7 @@ BEGIN
 	)
 	SELECT jsonb_object_agg(p.key, p.def) INTO defs FROM parts p;
 	RETURN jsonb_build_object('$schema', 'https://json-schema.org/draft/2020-12/schema',
-							  '$ref', '#/$defs/' || entity || '.root', '$defs', defs)::json;
+							  '$ref', appdb._find_ref(entity, 'root'), '$defs', defs)::json;
 END
 $$;
 COMMENT ON FUNCTION appdb.find_schema(pg_catalog.text) IS

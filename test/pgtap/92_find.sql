@@ -1,6 +1,6 @@
 -- appdb.find() shows each caller what row security lets through, from one cached shape.
 BEGIN;
-SELECT plan(9);
+SELECT plan(10);
 
 INSERT INTO appdb.users (id, name, email) VALUES
 	('00000000-0000-4000-8000-0000000000a1', 'Ann', 'ann@example.org'),
@@ -44,6 +44,14 @@ SET LOCAL ROLE find_app;
 SELECT is(pg_temp.titles(), '{"rows": [], "count": 0}', 'nobody sees nothing');
 RESET ROLE;
 SELECT is(pg_temp.titles()::jsonb -> 'count', '2', 'and a superuser still all');
+
+-- == what it says of itself =================================================
+
+SET client_min_messages = warning;
+CREATE TABLE public."a/b~%""é" (id uuid PRIMARY KEY, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, up_id uuid REFERENCES "a/b~%""é");
+SELECT appdb.manage('"a/b~%""é"');
+SELECT results_eq($$SELECT DISTINCT r #>> '{}' FROM jsonb_path_query(appdb.find_schema('a/b~%"é')::jsonb, '$.*.* ? (@.type == "object").properties.up.**."$ref"') r UNION SELECT appdb.find_schema('a/b~%"é') ->> '$ref' ORDER BY 1$$,
+	$$VALUES ('#/$defs/a%7E%31b%7E%30%25%22%C3%A9.orderBy'), ('#/$defs/a%7E%31b%7E%30%25%22%C3%A9.root'), ('#/$defs/a%7E%31b%7E%30%25%22%C3%A9.where')$$, 'references in a schema are pointers in a fragment, whatever a table is called');
 
 SELECT * FROM finish();
 ROLLBACK;
