@@ -92,6 +92,21 @@ FROM many_through
 $$;
 COMMENT ON FUNCTION appdb._relations() IS 'Internal: the relations between managed tables, from their foreign keys';
 
+-- What a domain is over, by way of other domains; any other type itself.
+CREATE FUNCTION appdb._base_type(type pg_catalog.oid)
+	RETURNS pg_catalog.oid
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE t (oid) AS (
+		SELECT type
+		UNION ALL
+		SELECT d.typbasetype FROM t JOIN pg_type d ON d.oid = t.oid WHERE d.typtype = 'd'
+	)
+	SELECT t.oid FROM t JOIN pg_type b ON b.oid = t.oid WHERE b.typtype <> 'd'
+$$;
+COMMENT ON FUNCTION appdb._base_type(pg_catalog.oid) IS 'Internal: the type that a domain is made of';
+
 -- The condition "left = right" on a column of a foreign key, by the equality that
 -- the type of what is referred to came with, and the collation that links.c has.
 CREATE FUNCTION appdb._equality(left_side pg_catalog.text, right_side pg_catalog.text,
@@ -108,12 +123,11 @@ BEGIN
 	SELECT a.* INTO p FROM pg_attribute a WHERE a.attrelid = to_regclass(format('appdb.%I', parent)) AND a.attname = parent_column;
 	RETURN format('%s %s %s%s', left_side, COALESCE((
 		SELECT format('OPERATOR(%I.%s)', s.nspname, o.oprname)
-		FROM pg_type t
-		JOIN pg_opclass k ON k.opcmethod = (SELECT m.oid FROM pg_am m WHERE m.amname = 'btree') AND k.opcdefault AND k.opcintype IN (t.oid, t.typbasetype)
+		FROM pg_opclass k
 		JOIN pg_amop f ON f.amopfamily = k.opcfamily AND f.amoplefttype = k.opcintype AND f.amoprighttype = k.opcintype AND f.amopstrategy = 3
 		JOIN pg_operator o ON o.oid = f.amopopr
 		JOIN pg_namespace s ON s.oid = o.oprnamespace
-		WHERE t.oid = p.atttypid), 'OPERATOR(pg_catalog.=)'), right_side, (
+		WHERE k.opcmethod = (SELECT m.oid FROM pg_am m WHERE m.amname = 'btree') AND k.opcdefault AND k.opcintype = appdb._base_type(p.atttypid)), 'OPERATOR(pg_catalog.=)'), right_side, (
 		SELECT format(' COLLATE %I.%I', s.nspname, l.collname)
 		FROM pg_collation x
 		JOIN pg_collation y ON y.oid = c.attcollation

@@ -200,13 +200,13 @@ BEGIN
 					WHEN t.typcategory = 'B' THEN '["boolean", "null"]'
 					ELSE '["string", "null"]' END::jsonb AS scalar,
 			   CASE WHEN t.typcategory = 'A' THEN 'array'
-					WHEN 'json'::regtype IN (t.oid, t.typbasetype) THEN 'json'
-					WHEN 'jsonb'::regtype IN (t.oid, t.typbasetype) THEN 'jsonb'
+					WHEN t.oid = 'json'::regtype THEN 'json'
+					WHEN t.oid = 'jsonb'::regtype THEN 'jsonb'
 					WHEN t.typcategory = 'S' THEN 'text'
 					WHEN t.typcategory = 'N' THEN 'number'
 					WHEN t.typcategory = 'B' THEN 'boolean'
 					ELSE 'other' END AS filter
-		FROM appdb._find_columns() c JOIN pg_type t ON t.oid = c.type
+		FROM appdb._find_columns() c JOIN pg_type t ON t.oid = appdb._base_type(c.type)
 	), rel AS MATERIALIZED (
 		SELECT * FROM appdb._relations()
 	), e AS MATERIALIZED (

@@ -176,7 +176,9 @@ SELECT is(appdb.find('rooms', '{"columns": [], "orderBy": "id", "where": {"chair
 	'and find(), however it does');
 
 CREATE EXTENSION citext;
-CREATE TABLE public.streets (id uuid PRIMARY KEY, town citext, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, UNIQUE (town, id));
+CREATE DOMAIN public.town AS citext;
+CREATE DOMAIN public.german_town AS public.town;
+CREATE TABLE public.streets (id uuid PRIMARY KEY, town german_town, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, UNIQUE (town, id));
 CREATE TABLE public.lamps (LIKE streets INCLUDING ALL, street_id uuid, FOREIGN KEY (town, street_id) REFERENCES streets (town, id));
 SELECT appdb.manage(t) FROM unnest('{streets,lamps}'::regclass[]) t;
 INSERT INTO appdb.streets (id, town) VALUES (pg_temp.id(1), 'Berlin'), (pg_temp.id(2), 'Berlin');
