@@ -42,7 +42,7 @@ await test(named('an insert needs no ids and times; every type comes back as it 
     small: -7, big: 9223372036854775807n, price: '1234567890.50', day: '2024-02-29', atTime: '12:34:56.789', noZone: new Date('2024-01-02T03:04:05.678Z'),
     zoned: [new Date('2024-01-02T03:04:05.678Z'), new Date('1999-12-31T23:59:59.999Z')], words: ['a', 'with "quotes", commas', '', 'NULL', 'back\\slash', '{}'], bytes: new Uint8Array([0, 1, 127, 128, 255]),
     anything: { a: [1, null, 'ü'], n: 1.5 }, things: [1, 'two', { three: 3 }], address: '10.0.0.1', lasts: '1 day 02:03:04', mood: 'so so' as const, moods: ['happy' as const, "it's" as const],
-    short: 'short', code: 'abc', single: 1.5, double: 0.1, share: 50, document: "'word'", class: 'class', 'odd name': 'odd', line1: 'one', flag: true,
+    short: 'short', code: 'abc', single: 1.5, double: 0.1, share: 50, half: 25, shares: ['1', '2'], tags: ['a', 'b'], spot: '(1,one)', spots: ['(1,one)', '(2,"two, or three")'], document: "'word'", class: 'class', 'odd name': 'odd', line1: 'one', flag: true,
   }
   const [row] = await owner.insert(samples).values(given).returning()
   yes(/^[0-9a-f]{8}-[0-9a-f]{4}-7/.test(row!.id), 'an id of version 7')
@@ -54,10 +54,11 @@ await test(named('an insert needs no ids and times; every type comes back as it 
   same((await owner.select().from(samples).where(eq(samples.bytes, given.bytes)))[0]!.id, id, 'and by its bytes')
   same((await owner.select().from(samples).where(and(eq(samples.big, given.big), inArray(samples.mood, ['so so']))))[0]!.id, id, 'and by a bigint and an enum')
   // what JavaScript's numbers cannot hold is exact: bigint and numeric
-  const found = (await findOne(owner, 'samples', { where: { id, big: given.big, price: '1234567890.50' }, extras: ['samplesTwice'] }))!
-  const { samplesTwice, lasts, ...others } = found
-  same({ ...others, lasts: '' }, { ...row!, lasts: '' }, 'find()')
-  same([found.big, found.price, samplesTwice], [9223372036854775807n, '1234567890.50', -14])
+  const found = (await findOne(owner, 'samples', { where: { id, big: given.big, price: '1234567890.50' }, extras: ['samplesHalf', 'samplesTwice'] }))!
+  const { samplesHalf, samplesTwice, lasts, shares, spot, spots, ...others } = found
+  same({ ...others, lasts: '' }, (({ shares, spot, spots, ...all }) => ({ ...all, lasts: '' }))(row!), 'find()')
+  same([found.big, found.price, samplesTwice, samplesHalf], [9223372036854775807n, '1234567890.50', -14, 25])
+  same([shares, spot, spots], [[1, 2], { x: 1, label: 'one' }, [{ x: 1, label: 'one' }, { x: 2, label: 'two, or three' }]], 'what drivers leave as text is JSON')
   await owner.delete(samples).where(eq(samples.id, id))
 })
 

@@ -57,7 +57,7 @@ export async function results() {
   const through = await find(db, 'users', { columns: ['id'], with: { spaces: { columns: ['name'], through: { columns: ['role'] } } } })
   const paged = await find(db, 'users', { columns: ['id'], cursor: true, limit: 10 })
   const extras = await find(db, 'folders', { columns: ['id'], extras: ['path'] })
-  const own = await find(db, 'samples', { columns: ['big', 'price', 'bytes', 'zoned', 'mood'], extras: ['samplesTwice'] })
+  const own = await find(db, 'samples', { columns: ['big', 'price', 'bytes', 'zoned', 'mood', 'half', 'shares', 'tags', 'spot', 'spots'], extras: ['samplesHalf', 'samplesTwice'] })
   const inner = await find(db, 'chats', { columns: [], with: { messages: { columns: ['id'], count: true } } })
   const fixed = { columns: ['id'], with: { author: true } } as const
   const reused = await find(db, 'chats', fixed)
@@ -75,7 +75,7 @@ export async function results() {
     Is<typeof through, { id: string; spaces: { name: string; _through: { role: 'viewer' | 'editor' | 'admin' | 'owner' } }[] }[]>,
     Is<typeof paged, { id: string; _cursor: string }[]>,
     Is<typeof extras, { id: string; path: string | null }[]>,
-    Is<typeof own, { big: bigint; price: string | null; bytes: Uint8Array | null; zoned: Date[] | null; mood: 'happy' | "it's" | 'so so'; samplesTwice: number | null }[]>,
+    Is<typeof own, { big: bigint; price: string | null; bytes: Uint8Array | null; zoned: Date[] | null; mood: 'happy' | "it's" | 'so so'; half: number | null; shares: number[] | null; tags: string[] | null; spot: Record<string, unknown> | null; spots: Record<string, unknown>[] | null; samplesHalf: number | null; samplesTwice: number | null }[]>,
     Is<typeof inner, { messages: { rows: { id: string }[]; count: number } }[]>,
     Is<(typeof reused)[number]['id'], string>,
   ]> = null!

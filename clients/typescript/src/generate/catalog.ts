@@ -8,6 +8,10 @@ export interface Column {
   typeSchema: string
   typeName: string
   enum: boolean
+  /** a row */
+  composite: boolean
+  /** the domain of an array's elements, which drivers leave as text */
+  domain: string | null
   /** 0 for no array */
   dimensions: number
   notNull: boolean
@@ -35,7 +39,7 @@ export interface Entity {
   /** columns that foreign keys can refer to: those of the primary key and of unique constraints */
   keys: string[]
   /** functions of a row that find() takes as extras */
-  extras: { name: string; type: string; typeSchema: string; typeName: string; dimensions: number }[]
+  extras: { name: string; type: string; typeSchema: string; typeName: string; composite: boolean; domain: string | null; dimensions: number }[]
 }
 
 export interface Relation {
@@ -66,7 +70,20 @@ export interface Catalog {
 
 /** One statement, one JSON document. Names are qualified: the caller's search_path does not matter. */
 export const catalogQuery = `
-WITH entity AS MATERIALIZED (
+WITH RECURSIVE part AS MATERIALIZED (
+  SELECT t.*, CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typcategory = 'A' AND t.typlen = -1 THEN t.typelem END AS of
+  FROM pg_catalog.pg_type AS t
+),
+-- elements of arrays, and what domains are over
+made AS (
+  SELECT p.oid AS type, p.typtype, p.oid AS base, NULL::int4 AS typmod, 0 AS dims, NULL::oid AS domain FROM part AS p WHERE p.of IS NULL
+  UNION ALL
+  SELECT p.oid, p.typtype, m.base, CASE WHEN p.typtype = 'd' THEN coalesce(m.typmod, p.typtypmod) ELSE m.typmod END,
+    m.dims + CASE WHEN p.typtype = 'd' THEN greatest(p.typndims - 1, 0) ELSE 1 END,
+    CASE WHEN p.typtype <> 'd' AND m.typtype = 'd' THEN m.type ELSE m.domain END
+  FROM made AS m JOIN part AS p ON p.of = m.type
+),
+entity AS MATERIALIZED (
   SELECT e.name, c.oid AS table_oid, v.oid AS view_oid, n.nspname, c.relname, e.soft_delete, e.comment
   FROM appdb.entities AS e
   JOIN pg_catalog.pg_class AS c ON c.oid = e.entity
@@ -78,17 +95,13 @@ col AS MATERIALIZED (
   SELECT e.name AS entity, a.attnum, a.attname, a.attnotnull, a.attidentity, a.attgenerated,
     pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS expr,
     pg_catalog.col_description(e.table_oid, a.attnum) AS comment,
-    b.oid AS type, CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END AS typmod,
-    CASE WHEN el.oid IS NULL THEN 0 ELSE CASE WHEN a.attndims > 1 THEN a.attndims ELSE 1 END END AS dims
+    m.base AS type, coalesce(m.typmod, a.atttypmod) AS typmod, m.dims + greatest(a.attndims - 1, 0) AS dims, m.domain
   FROM entity AS e
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = e.table_oid AND a.attnum > 0 AND NOT a.attisdropped
   -- the live view has the column
   JOIN pg_catalog.pg_attribute AS va ON va.attrelid = e.view_oid AND va.attname = a.attname AND NOT va.attisdropped
   LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-  JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-  LEFT JOIN pg_catalog.pg_type AS el ON el.oid = t.typelem AND t.typcategory = 'A' AND t.typlen = -1
-  -- elements of arrays, and what domains are made of
-  CROSS JOIN LATERAL (SELECT coalesce(CASE WHEN t.typtype = 'd' THEN t.typbasetype END, el.oid, t.oid) AS oid) AS b
+  JOIN made AS m ON m.type = a.atttypid
 )
 SELECT pg_catalog.json_build_object(
   'version', appdb.version(),
@@ -98,7 +111,7 @@ SELECT pg_catalog.json_build_object(
       'columns', (
         SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
           'name', c.attname, 'type', pg_catalog.format_type(c.type, c.typmod), 'typeSchema', n.nspname, 'typeName', t.typname,
-          'enum', t.typtype = 'e', 'dimensions', c.dims, 'notNull', c.attnotnull,
+          'enum', t.typtype = 'e', 'composite', t.typtype = 'c', 'domain', pg_catalog.format_type(c.domain, NULL), 'dimensions', c.dims, 'notNull', c.attnotnull,
           'default', CASE WHEN c.attgenerated = '' THEN c.expr END, 'identity', c.attidentity,
           'generated', CASE WHEN c.attgenerated <> '' THEN c.expr END, 'comment', c.comment,
           'json', (SELECT pg_catalog.min(pg_catalog.substring(pg_catalog.pg_get_constraintdef(k.oid), 'jsonb?_typeof\\([^()]*\\) = ''(object|array)'''))
@@ -118,13 +131,13 @@ SELECT pg_catalog.json_build_object(
           WHERE p.conrelid = e.table_oid AND p.contype IN ('p', 'u') AND a.attnum = ANY (p.conkey))),
       'extras', (
         SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-          'name', p.proname, 'type', pg_catalog.format_type(b.oid, NULL), 'typeSchema', tn.nspname, 'typeName', b.typname,
-          'dimensions', CASE WHEN el.oid IS NULL THEN 0 ELSE 1 END) ORDER BY p.proname), '[]')
+          'name', p.proname, 'type', pg_catalog.format_type(b.oid, m.typmod), 'composite', b.typtype = 'c', 'domain', pg_catalog.format_type(m.domain, NULL), 'typeSchema', tn.nspname, 'typeName', b.typname,
+          'dimensions', m.dims) ORDER BY p.proname), '[]')
         FROM pg_catalog.pg_proc AS p
         JOIN pg_catalog.pg_class AS v ON v.oid = e.view_oid
         JOIN pg_catalog.pg_type AS t ON t.oid = p.prorettype
-        LEFT JOIN pg_catalog.pg_type AS el ON el.oid = t.typelem AND t.typcategory = 'A' AND t.typlen = -1
-        JOIN pg_catalog.pg_type AS b ON b.oid = coalesce(el.oid, t.oid)
+        JOIN made AS m ON m.type = t.oid
+        JOIN pg_catalog.pg_type AS b ON b.oid = m.base
         JOIN pg_catalog.pg_namespace AS tn ON tn.oid = b.typnamespace
         WHERE p.pronamespace = v.relnamespace AND p.pronargs = 1 AND p.proargtypes[0] = v.reltype
           AND NOT p.proretset AND p.prokind = 'f' AND t.typtype <> 'p' AND t.typtype <> 'c')

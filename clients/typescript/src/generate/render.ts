@@ -78,6 +78,8 @@ export function render(catalog: Catalog, options: Options): Map<string, string> 
         if (c.enum && !enumModule.has(`${c.typeSchema}.${c.typeName}`)) enumModule.set(`${c.typeSchema}.${c.typeName}`, module)
 
   const typeOf = (e: Entity, c: Column): ColumnType => columnType(e.name, c, options.bigint, enums.get(`${c.typeSchema}.${c.typeName}`)?.values)
+  const extraOf = (e: Entity, x: Entity['extras'][number]) => columnType(e.name, { ...x, enum: false, json: null }, 'number')
+  const found = (t: ColumnType) => t.found ?? t.type
   const array = (type: string, dimensions: number) => dimensions === 0 ? type : (/[ |]/.test(type) ? `(${type})` : type) + '[]'.repeat(dimensions)
   const relationsOf = (name: string) => catalog.relations.filter((r) => r.from === name && byName.has(r.to))
 
@@ -251,17 +253,17 @@ export const other = (type: string) => customType<{ data: string; driverData: st
     for (const e of all) {
       const columns = e.columns.map((c) => {
         const t = typeOf(e, c)
-        return `    ${key(camel(c.name))}: ${array(t.type, c.dimensions)}${c.notNull ? '' : ' | null'}\n`
+        return `    ${key(camel(c.name))}: ${array(found(t), c.dimensions)}${c.notNull ? '' : ' | null'}\n`
       })
       const rels = relationsOf(e.name)
       const one = rels.filter((r) => r.kind === 'one').map((r) => `${key(camel(r.name))}: ${quote(camel(r.to))}`)
       const many = rels.filter((r) => r.kind === 'many').map((r) => `${key(camel(r.name))}: ${quote(camel(r.to))}`)
       const through = rels.filter((r) => r.kind === 'many-through').map((r) => `${key(camel(r.name))}: [${quote(camel(r.to))}, ${quote(camel(r.through!))}]`)
-      const extras = e.extras.map((x) => `${key(camel(x.name))}: ${array(columnType(e.name, { ...x, enum: false, json: null }, 'number').type, x.dimensions)} | null`)
+      const extras = e.extras.map((x) => `${key(camel(x.name))}: ${array(found(extraOf(e, x)), x.dimensions)} | null`)
       const object = (items: string[]) => items.length === 0 ? '{}' : `{ ${items.join('; ')} }`
       types.push(`  ${key(camel(e.name))}: {\n    columns: {\n${columns.map((c) => '  ' + c).join('')}    }\n    one: ${object(one)}\n    many: ${object(many)}\n    through: ${object(through)}\n    extras: ${object(extras)}\n  }\n`)
       const convert = e.columns.flatMap((c) => { const t = typeOf(e, c); return t.convert ? [`${key(camel(c.name))}: ${quote(t.convert)}`] : [] })
-      for (const x of e.extras) { const t = columnType(e.name, { ...x, enum: false, json: null }, 'number'); if (t.convert) convert.push(`${key(camel(x.name))}: ${quote(t.convert)}`) }
+      for (const x of e.extras) { const t = extraOf(e, x); if (t.convert) convert.push(`${key(camel(x.name))}: ${quote(t.convert)}`) }
       const to = rels.map((r) => `${key(camel(r.name))}: ${r.kind === 'many-through' ? `[${quote(camel(r.to))}, ${quote(camel(r.through!))}]` : quote(camel(r.to))}`)
       data.push(`  ${key(camel(e.name))}: {\n    convert: { ${convert.join(', ')} },\n    relations: { ${to.join(', ')} },\n  },\n`.replaceAll('{  }', '{}'))
     }

@@ -19,8 +19,9 @@ export interface ColumnType {
   from: 'pg-core' | 'schemas' | 'enum'
   /** what is after the call: ".$type<…>()" */
   rest: string
-  /** in Drizzle's rows, and in those of find() */
+  /** in Drizzle's rows, and in those of find() unless "found" says another */
   type: string
+  found?: string
   convert?: Convert
   /** in Kysely's rows, and what may be inserted */
   select: string
@@ -29,7 +30,7 @@ export interface ColumnType {
 
 const strings = new Set(['uuid', 'text', 'inet', 'cidr', 'macaddr', 'macaddr8'])
 
-export function columnType(entity: string, column: Pick<Column, 'name' | 'type' | 'typeSchema' | 'typeName' | 'enum' | 'json'>, bigint: BigintMode, enumValues?: string[]): ColumnType {
+export function columnType(entity: string, column: Pick<Column, 'name' | 'type' | 'typeSchema' | 'typeName' | 'enum' | 'composite' | 'domain' | 'json'>, bigint: BigintMode, enumValues?: string[]): ColumnType {
   const of = (builder: string, type: string, more: Partial<ColumnType> = {}): ColumnType => ({
     builder, options: '', from: 'pg-core', rest: '', type, select: type, insert: type, ...more,
   })
@@ -37,6 +38,10 @@ export function columnType(entity: string, column: Pick<Column, 'name' | 'type' 
   const precision = modifiers === undefined ? '' : `precision: ${modifiers}`
   const options = (...o: string[]) => { const given = o.filter((x) => x !== ''); return given.length ? `{ ${given.join(', ')} }` : '' }
 
+  if (column.domain !== null) {
+    const { type, found = type, convert } = columnType(entity, { ...column, domain: null }, bigint, enumValues)
+    return of('other', 'string', { from: 'schemas', options: quote(column.domain), found, ...(convert ? { convert } : {}) })
+  }
   if (column.enum) {
     const union = (enumValues ?? []).map(quote).join(' | ') || 'string'
     return of(identifier(column.typeName, 'Enum'), union, { from: 'enum' })
@@ -76,8 +81,8 @@ export function columnType(entity: string, column: Pick<Column, 'name' | 'type' 
       case 'bytea': return of('bytea', 'Uint8Array', { from: 'schemas', convert: 'bytes' })
     }
   }
-  // whatever else there is: as text
-  return of('other', 'string', { from: 'schemas', options: quote(column.type) })
+  // whatever else there is: as text, but for rows in JSON
+  return of('other', 'string', { from: 'schemas', options: quote(column.type), ...(column.composite ? { found: 'Record<string, unknown>' } : {}) })
 }
 
 /** The default as Drizzle writes it; the database fills it in. */
