@@ -123,7 +123,7 @@ extern Oid	appdb_key_collation(Oid parent, Oid child);
 extern void appdb_append_link(StringInfo sql, const AppdbLink *link, bool but_key);
 
 /* guard.c: no live child of a deleted parent */
-extern Oid	appdb_id_index(Relation rel);
+extern Oid	appdb_id_index(Relation rel, bool deferrable);
 extern HeapTuple appdb_guard_update(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted);
 extern void appdb_guard_lock_parents(Relation rel, HeapTuple tup);
 extern void appdb_guard_forget(void);

@@ -110,18 +110,44 @@ complain(Relation child, const AppdbLink *link, Datum id, const pg_uuid_t *child
 			 errtableconstraint(child, get_constraint_name(link->constraint))));
 }
 
+/* A primary key that is deferrable, which is none to the relation cache. */
+static Oid
+deferrable_key(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+	Oid			result = InvalidOid;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tup = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+
+		if (!HeapTupleIsValid(tup))
+			continue;
+		if (((Form_pg_index) GETSTRUCT(tup))->indisprimary && ((Form_pg_index) GETSTRUCT(tup))->indisvalid)
+			result = lfirst_oid(lc);
+		ReleaseSysCache(tup);
+	}
+	list_free(indexes);
+	return result;
+}
+
 /*
  * The index to find rows by their id: that of the primary key, if it is still
  * what appdb.manage() has asked for.  A partitioned table has none of its own.
+ * By one that is deferrable there can be two of them, until it is checked.
  */
 Oid
-appdb_id_index(Relation rel)
+appdb_id_index(Relation rel, bool deferrable)
 {
 	Oid			indexoid = rel->rd_rel->relkind == RELKIND_RELATION ? compat_primary_key_index(rel) : InvalidOid;
-	HeapTuple	tup = OidIsValid(indexoid) ? SearchSysCache1(INDEXRELID, ObjectIdGetDatum(indexoid)) : NULL;
+	HeapTuple	tup;
 	Form_pg_index form;
 	AttrNumber	key;
 
+	if (!OidIsValid(indexoid) && deferrable && rel->rd_rel->relkind == RELKIND_RELATION)
+		indexoid = deferrable_key(rel);
+	tup = OidIsValid(indexoid) ? SearchSysCache1(INDEXRELID, ObjectIdGetDatum(indexoid)) : NULL;
 	if (!HeapTupleIsValid(tup))
 		return InvalidOid;
 	form = (Form_pg_index) GETSTRUCT(tup);
@@ -157,7 +183,7 @@ parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 		return true;
 
 	parent = table_open(link->parent, RowShareLock);
-	indexoid = appdb_id_index(parent);
+	indexoid = appdb_id_index(parent, true);
 	if (!OidIsValid(indexoid))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -144,7 +144,7 @@ load_probe(Probe *probe, const AppdbLink *link, Relation child, Relation parent)
 		list_free(indexes);
 		if (link->ncolumns > 1)
 		{
-			probe->parent_index = appdb_id_index(parent);
+			probe->parent_index = appdb_id_index(parent, false);
 			if (!OidIsValid(probe->parent_index))
 				probe->index = InvalidOid;
 		}

@@ -89,7 +89,7 @@ static bool
 is_hidden(Oid relid, const pg_uuid_t *id, AppdbPolicies **policies, MemoryContext context)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
-	Oid			indexoid = appdb_id_index(rel);
+	Oid			indexoid = appdb_id_index(rel, true);
 	bool		hidden = false;
 
 	if (OidIsValid(indexoid))

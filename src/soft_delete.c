@@ -239,7 +239,7 @@ open_deleter(Relation view, Oid relid, MemoryContext context)
 	deleter->deleted_at = need_attribute(relid, "deleted_at", TIMESTAMPTZOID);
 	deleter->updated_at = need_attribute(relid, "updated_at", TIMESTAMPTZOID);
 	deleter->rel = table_open(relid, RowExclusiveLock);
-	key = appdb_id_index(deleter->rel);
+	key = appdb_id_index(deleter->rel, false);
 	if (OidIsValid(key))
 	{
 		deleter->index = index_open(key, AccessShareLock);

@@ -1,6 +1,6 @@
 -- Tables of one's own whose foreign keys are not the plain ones: of two columns, of the id itself, several to a row.
 BEGIN;
-SELECT plan(62);
+SELECT plan(67);
 SET client_min_messages = error;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -196,6 +196,26 @@ INSERT INTO appdb.codes (id, code) VALUES (pg_temp.id(1), 'a');
 INSERT INTO appdb.coded (id, code, code_id) VALUES (pg_temp.id(11), 'a', pg_temp.id(1));
 SELECT results_eq('SELECT c.id, d.id FROM appdb.codes c, appdb.coded(c) d, appdb.code(d)', $$VALUES (pg_temp.id(1), pg_temp.id(11))$$, 'relation functions follow it');
 SELECT is(appdb.find('codes', '{"columns": [], "with": {"coded": {"columns": [], "with": {"code": {"columns": ["code"]}}}}}'::jsonb), '[{"coded": [{"code": {"code": "a"}}]}]', 'and find()');
+
+-- == parents whose primary key is deferrable ================================
+
+CREATE TABLE public.ranks (id uuid PRIMARY KEY DEFERRABLE, tenant int NOT NULL DEFAULT 1, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, UNIQUE (tenant, id));
+CREATE TABLE public.ranked (id uuid PRIMARY KEY, tenant int NOT NULL DEFAULT 1, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz, rank_id uuid,
+	FOREIGN KEY (tenant, rank_id) REFERENCES ranks (tenant, id));
+SELECT appdb.manage(t) FROM unnest('{ranks,ranked}'::regclass[]) t;
+INSERT INTO appdb.ranks (id) VALUES (pg_temp.id(1)), (pg_temp.id(2));
+SELECT lives_ok($$INSERT INTO appdb.ranked (id, rank_id) VALUES (pg_temp.id(11), pg_temp.id(1)), (pg_temp.id(12), pg_temp.id(2))$$, 'a row refers to one whose primary key is deferrable');
+DELETE FROM appdb.ranks WHERE id = pg_temp.id(1);
+SELECT results_eq('SELECT id FROM appdb.ranked', ARRAY[pg_temp.id(12)], 'goes with it');
+SELECT throws_ok($$UPDATE appdb.ranked SET rank_id = pg_temp.id(1)$$, '23503', 'row of table "public.ranked" refers to a deleted row of table "public.ranks"', 'does not refer to it while it is deleted');
+SELECT is(pg_temp.restored('appdb.ranks', 1), 'ranked 1, ranks 1', 'and comes back with it');
+ALTER TABLE ranks ENABLE ROW LEVEL SECURITY;
+CREATE ROLE regress_links;
+SELECT appdb.grant_access('regress_links', 'app');
+SET LOCAL ROLE regress_links;
+SELECT throws_ok($$INSERT INTO appdb.ranked (rank_id) VALUES (pg_temp.id(1))$$, '23503', 'insert or update on table "ranked" violates foreign key constraint "ranked_tenant_rank_id_fkey"', 'nobody refers to one that they may not see');
+RESET ROLE;
+ALTER TABLE ranks DISABLE ROW LEVEL SECURITY;
 
 -- == columns with the names of aliases ======================================
 
