@@ -173,6 +173,19 @@ BEGIN
 		END IF;
 	END LOOP;
 
+	-- the trigger that keeps a row its author's could not look at them
+	SELECT a.attname INTO col
+	FROM pg_attribute a
+	WHERE a.attrelid = entity AND a.attname IN ('space_id', 'user_id') AND a.attgenerated <> '' AND appdb._is_authored(entity)
+	ORDER BY a.attnum LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_table_definition',
+			MESSAGE = format('column "%s" of table "%s" is generated', col.attname, entity),
+			DETAIL = 'Whose a row with "space_id" and "user_id" is is for its author and admins to change.',
+			HINT = format('ALTER TABLE %s ALTER COLUMN %I DROP EXPRESSION; or give it another name.', entity, col.attname);
+	END IF;
+
 	RETURN EXISTS (SELECT FROM pg_attribute a
 				   WHERE a.attrelid = entity AND a.attname = 'deleted_at' AND NOT a.attisdropped);
 END

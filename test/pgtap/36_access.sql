@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(134);
+SELECT plan(136);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -191,6 +191,11 @@ SELECT is(public.act(4, 'UPDATE appdb.chats SET title = ''x'', user_id = user_id
 SELECT is(public.act(3, format('UPDATE appdb.chats SET visibility = %L WHERE id = %L', 'private', public.u(22))), '1', 'its author decides who reads it');
 SELECT is(public.act(3, format('UPDATE appdb.chats SET user_id = %L WHERE id = %L', public.u(4), public.u(22))), '1', 'and can give it away');
 SELECT is(public.act(2, format('UPDATE appdb.chats SET user_id = %L WHERE id = %L', public.u(2), public.u(22))), '1', 'so can an admin');
+CREATE TABLE public.signed (id uuid PRIMARY KEY, space_id uuid NOT NULL REFERENCES app_data.spaces, author_id uuid, user_id uuid GENERATED ALWAYS AS (author_id) STORED,
+	created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+SELECT throws_ok($$SELECT appdb.manage('signed')$$, '42P16', 'column "user_id" of table "public.signed" is generated', 'whose a row is is no expression');
+ALTER TABLE public.signed ALTER COLUMN user_id DROP EXPRESSION;
+SELECT lives_ok($$SELECT appdb.manage('signed')$$, 'but a column');
 
 -- == references =============================================================
 
