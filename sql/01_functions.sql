@@ -247,6 +247,12 @@ BEGIN
 		COMMENT ON TRIGGER appdb_permissions ON app_data.file_permissions IS
 			'Every backend forgets who may do what with single files';
 		ALTER TABLE app_data.file_permissions ENABLE ALWAYS TRIGGER appdb_permissions;
+		CREATE OR REPLACE TRIGGER appdb_author_granted
+			BEFORE UPDATE OF granted_by ON app_data.file_permissions
+			FOR EACH ROW WHEN (OLD.granted_by IS DISTINCT FROM NEW.granted_by)
+			EXECUTE FUNCTION appdb.keep_author('granted_by');
+		COMMENT ON TRIGGER appdb_author_granted ON app_data.file_permissions IS
+			'A permission is given in one''s own name';
 	END IF;
 
 	-- what the engine itself keeps is as easily lost

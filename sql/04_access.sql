@@ -60,7 +60,7 @@ CREATE FUNCTION appdb.keep_author() RETURNS pg_catalog.trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_keep_author';
 COMMENT ON FUNCTION appdb.keep_author() IS
-	'Trigger of tables in spaces whose rows have an author: whose a row is, and who can read it, is for the author and admins to change; with the argument chat_id, for the author of the row''s chat, too';
+	'Trigger of tables in spaces whose rows have an author: whose a row is, and who can read it, is for the author and admins to change; with the argument chat_id, for the author of the row''s chat, too; with the argument granted_by, a permission is given in one''s own name';
 
 -- Who shares an organization or a space with the user who is asking.  Run as
 -- the tables' owner: one cannot see memberships of others otherwise.

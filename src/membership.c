@@ -991,7 +991,9 @@ column_uuid(Relation rel, HeapTuple tup, const char *name, pg_uuid_t *value)
  *		author's to decide, and an admin's.  An editor could make another's row
  *		their own otherwise, and with it what only authors may.  The argument
  *		"chat_id" says that a message moves to another chat: the author of the one
- *		that it is in, who could delete it with that, may do so as well.
+ *		that it is in, who could delete it with that, may do so as well.  The
+ *		argument "granted_by" says that of a permission who has given it changes:
+ *		that is said in one's own name, as the policy for INSERT has it, or nobody's.
  */
 Datum
 appdb_keep_author(PG_FUNCTION_ARGS)
@@ -1018,6 +1020,17 @@ appdb_keep_author(PG_FUNCTION_ARGS)
 	/* the owner's own work, and what foreign keys do, is none of a user's */
 	if (user == NULL || check_enable_rls(RelationGetRelid(rel), InvalidOid, true) != RLS_ENABLED)
 		PG_RETURN_POINTER(trigdata->tg_newtuple);
+
+	if (trigdata->tg_trigger->tgnargs > 0 && strcmp(trigdata->tg_trigger->tgargs[0], "granted_by") == 0)
+	{
+		if (!column_uuid(rel, trigdata->tg_newtuple, "granted_by", &author) || memcmp(&author, user, sizeof(pg_uuid_t)) == 0)
+			PG_RETURN_POINTER(trigdata->tg_newtuple);
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to give a permission as somebody else"),
+				 errhint("Leave granted_by as it is, or name yourself or nobody."),
+				 errtablecol(rel, SPI_fnumber(RelationGetDescr(rel), "granted_by"))));
+	}
 
 	memberships = get_memberships(true);
 	if (column_uuid(rel, trigdata->tg_trigtuple, "space_id", &space) &&

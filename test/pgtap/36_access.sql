@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(136);
+SELECT plan(140);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -109,6 +109,10 @@ SELECT is(public.told(7, format('UPDATE appdb.file_permissions SET space_id = %L
 	'whether another space is there is not told');
 SELECT matches(public.act(7, format('INSERT INTO appdb.file_permissions (space_id, file_id, user_id, granted_by) VALUES (%L, %L, %L, %L)', public.u(11), public.u(41), public.u(7), public.u(1))),
 	'^42501', 'in one''s own name');
+SELECT matches(public.act(who, format('UPDATE appdb.file_permissions SET granted_by = %L', public.u(1))),
+	'^42501 permission denied to give a permission as somebody else', 'nor is it said afterwards that another gave it') FROM unnest(ARRAY[2, 7]) who;
+SELECT is(public.act(7, format('UPDATE appdb.file_permissions SET permission = %L, granted_by = %L', 'manage', public.u(7))), '1', 'but that oneself did');
+SELECT is(public.act(7, 'UPDATE appdb.file_permissions SET granted_by = NULL'), '1', 'or nobody');
 UPDATE appdb.file_permissions SET expires_at = now() - interval '1 second' WHERE user_id = public.u(7);
 SELECT is(public.act(7, 'SELECT count(*) FROM appdb.files'), '0', 'a permission ends when it says');
 UPDATE appdb.file_permissions SET expires_at = now() + interval '1 hour' WHERE user_id = public.u(7);
