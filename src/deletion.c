@@ -152,6 +152,14 @@ static AppdbRestore *current_restore = NULL;
 
 PG_FUNCTION_INFO_V1(appdb_cascade);
 
+static void
+forget_deletion(Deletion *deletion)
+{
+	if (next_whole == deletion)
+		next_whole = NULL;
+	MemoryContextDelete(deletion->context);
+}
+
 /*
  * Forget statements that were abandoned with their subtransaction.
  */
@@ -166,9 +174,8 @@ abort_subxact(SubXactEvent event, SubTransactionId mySubid,
 		Deletion   *deletion = deletions;
 
 		deletions = deletion->outer;
-		MemoryContextDelete(deletion->context);
+		forget_deletion(deletion);
 	}
-	next_whole = NULL;
 	while (cascades != NULL && cascades->subid >= mySubid)
 	{
 		MemoryContext context = cascades->context;
@@ -1335,7 +1342,7 @@ end_deletion(Deletion **place)
 				note_deletion(deletion, nrows);
 		}
 	}
-	MemoryContextDelete(deletion->context);
+	forget_deletion(deletion);
 }
 
 void

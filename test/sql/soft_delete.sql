@@ -666,6 +666,21 @@ SELECT n, deleted_at IS NULL AS live FROM sd.tree ORDER BY n;
 DROP TRIGGER aaa ON sd.tree;
 
 --
+-- nor does an error that such a trigger deals with take the statement apart
+--
+INSERT INTO appdb.sd_deferred (n) VALUES (71), (72);
+CREATE FUNCTION sd.tolerate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE EXCEPTION 'no matter';
+EXCEPTION WHEN raise_exception THEN
+	RETURN NULL;
+END $$;
+CREATE TRIGGER aaa BEFORE UPDATE ON sd.deferred FOR EACH STATEMENT EXECUTE FUNCTION sd.tolerate();
+DELETE FROM appdb.sd_deferred WHERE n > 70;
+SELECT count(DISTINCT deleted_at) FROM sd.deferred WHERE n > 70;
+DROP TRIGGER aaa ON sd.deferred;
+
+--
 -- a session's first statement, which no trigger frames
 --
 INSERT INTO appdb.sd_part (n) SELECT generate_series(1, 20);
