@@ -161,6 +161,7 @@ typedef struct Claim
 	int			ndeleted;
 	pg_uuid_t	buried[MAX_BURIED];
 	int			nburied;
+	FmgrInfo	add_error;		/* _add_error(), once it is needed */
 } Claim;
 
 /* the transaction has a claim in it */
@@ -649,12 +650,13 @@ static void
 add_silence(Claim *claim)
 {
 	LOCAL_FCINFO(call, 4);
-	FmgrInfo	flinfo;
 	Oid			argtypes[] = {JSONBOID, INT4OID, TEXTOID, TEXTOID};
 	Datum		reason = CStringGetTextDatum("its worker went silent");
 
-	fmgr_info(appdb_engine_function("_add_error", 4, argtypes), &flinfo);
-	InitFunctionCallInfoData(*call, &flinfo, 4, DEFAULT_COLLATION_OID, NULL, NULL);
+	/* what a function in SQL keeps is as much as a plan */
+	if (!OidIsValid(claim->add_error.fn_oid))
+		fmgr_info(appdb_engine_function("_add_error", 4, argtypes), &claim->add_error);
+	InitFunctionCallInfoData(*call, &claim->add_error, 4, DEFAULT_COLLATION_OID, NULL, NULL);
 	call->args[0].value = task_value(claim->slot, T_ERRORS, &call->args[0].isnull);
 	call->args[1].value = task_value(claim->slot, T_ATTEMPTS, &call->args[1].isnull);
 	call->args[2].value = task_value(claim->slot, T_LOCKED_BY, &call->args[2].isnull);

@@ -89,6 +89,15 @@ CREATE TRIGGER look AFTER UPDATE ON memory.rows FOR EACH ROW WHEN (NEW.n % 100 =
 SELECT rows FROM appdb.restore('memory.rows', (SELECT array_agg(id) FROM memory.rows));
 SELECT count(*), max(bytes) - min(bytes) < 4000000 AS bounded FROM memory.seen;
 
+-- tasks that are taken from silent workers, while the claim that does lasts
+SELECT cardinality(appdb.enqueue_many('memory', array_fill('{}'::jsonb, '{1000}'), 'memory'));
+SELECT count(*) FROM appdb.claim('{memory}', 'silent', 1000);
+UPDATE app_data.tasks SET locked_until = now() - interval '1 second' WHERE queue = 'memory';
+SELECT count(*) AS before FROM pg_backend_memory_contexts \gset
+SELECT (SELECT count(*) FROM pg_backend_memory_contexts) - :before < 500 AS bounded
+FROM (SELECT appdb.claim('{memory}', 'w', 1000) OFFSET 0) c LIMIT 1;
+DELETE FROM app_data.tasks WHERE queue = 'memory';
+
 -- chats of messages that are asked for one by one, as policies do
 BEGIN;
 INSERT INTO appdb.users (id, email) VALUES ('3e000000-0000-4000-8000-000000000001', 'ann@memory.example');
