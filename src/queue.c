@@ -249,6 +249,22 @@ refers_by(const ForeignKeyCacheInfo *key, const TasksInfo *info, const TaskColum
 	return false;
 }
 
+/* does an index, to which foreign keys of others refer, have a column that a claim or a completion changes? */
+static bool
+has_updated_column(Oid indexoid, const TasksInfo *info)
+{
+	Relation	index = index_open(indexoid, AccessShareLock);
+	bool		result = false;
+
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+	{
+		for (int c = 0; c < (int) lengthof(updated_columns); c++)
+			result |= index->rd_index->indkey.values[i] == info->att[updated_columns[c]];
+	}
+	index_close(index, NoLock);
+	return result;
+}
+
 /* is a constraint of an index looked at later than when a row comes into it? */
 static bool
 is_deferrable(Oid indexoid)
@@ -330,7 +346,7 @@ appdb_open_tasks(void)
 	info.view = get_relname_relid("tasks", engine);
 	info.claim = appdb_engine_function("claim", 4, claim_args);
 	info.plain_insert = info.plain_update = rel->rd_rel->relkind == RELKIND_RELATION &&
-		rel->rd_rel->relam == HEAP_TABLE_AM_OID && rel->rd_rules == NULL && OidIsValid(info.view);
+		rel->rd_rel->relam == HEAP_TABLE_AM_OID && !rel->rd_rel->relispartition && rel->rd_rules == NULL && OidIsValid(info.view);
 	info.plain_delete = info.plain_update;
 
 	for (int i = 0; i < desc->natts; i++)
@@ -415,7 +431,11 @@ appdb_open_tasks(void)
 				info.plain_delete = false;
 			/* foreign keys of this table are looked at above */
 			if (RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_NONE)
+			{
+				if (RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_PK && has_updated_column(trigger->tgconstrindid, &info))
+					info.plain_update = false;
 				continue;
+			}
 			if (TRIGGER_FOR_INSERT(trigger->tgtype))
 				info.plain_insert = false;
 			if (TRIGGER_FOR_UPDATE(trigger->tgtype))

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(272);
+SELECT plan(277);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -479,6 +479,26 @@ SELECT lives_ok(format('SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE
 SELECT is(pg_temp.state(:'kept'), 'completed f t', 'and kept');
 DROP TABLE public.task_notes;
 RESET appdb.keep_completed_tasks;
+-- nor does what refers to how a task stands miss that
+ALTER TABLE app_data.tasks ADD CONSTRAINT stands UNIQUE (id, status);
+CREATE TABLE public.task_runs (task_id uuid, status app_data.task_status, FOREIGN KEY (task_id, status) REFERENCES app_data.tasks (id, status) ON UPDATE CASCADE);
+SELECT appdb.enqueue('run', queue => 'k4') AS run \gset
+INSERT INTO public.task_runs VALUES (:'run', 'pending');
+SELECT pg_temp.kinds('k4');
+SELECT is((SELECT string_agg(r.status::text, ' ') FROM public.task_runs AS r), 'running', 'a foreign key with ON UPDATE CASCADE follows a claim');
+SELECT lives_ok(format('SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE id = %L', :'run'), 'and a completion');
+SELECT is((SELECT string_agg(r.status::text, ' ') FROM public.task_runs AS r), 'completed', 'which it follows');
+DROP TABLE public.task_runs;
+ALTER TABLE app_data.tasks DROP CONSTRAINT stands;
+-- the table can be a partition of yours
+CREATE TABLE public.all_tasks (LIKE app_data.tasks INCLUDING DEFAULTS INCLUDING CONSTRAINTS) PARTITION BY LIST (kind);
+SAVEPOINT partition;
+DELETE FROM app_data.tasks WHERE kind = 'other';
+ALTER TABLE public.all_tasks ATTACH PARTITION app_data.tasks DEFAULT;
+CREATE TABLE public.other_tasks PARTITION OF public.all_tasks FOR VALUES IN ('other');
+SELECT throws_ok($$SELECT appdb.enqueue('other')$$, '23514', NULL, 'a task that belongs into another partition is refused');
+ROLLBACK TO partition;
+DROP TABLE public.all_tasks;
 
 -- == other ways =============================================================
 
@@ -501,6 +521,18 @@ SELECT pg_temp.kinds('u');
 SELECT pg_temp.silence(:'u1');
 SELECT is(pg_temp.kinds('u') || ' ' || pg_temp.state(:'u1'), 'u running t f 1', 'one that is taken from a silent worker keeps its place in its group');
 SELECT is(errors #>> '{0,error}', 'its worker went silent', 'and it is noted why') FROM appdb.tasks WHERE id = :'u1';
+-- it can claim itself, from many queues
+CREATE FUNCTION pg_temp.claim_more() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.queue = 'more' AND NEW.status = 'running' THEN
+		PERFORM appdb.claim(ARRAY(SELECT 'more' || n FROM generate_series(1, 70) AS n), 'w');
+	END IF;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER claim_more AFTER UPDATE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION pg_temp.claim_more();
+SELECT count(appdb.enqueue('more', queue => 'more')) AS done FROM generate_series(1, 3) \gset
+SELECT is(pg_temp.kinds('more', 10), 'more more more', 'also one that claims from many queues');
+DROP TRIGGER claim_more ON app_data.tasks;
 -- one that fails keeps only those from being done that it fails for
 CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.kind = 'bad' THEN RAISE 'refused'; END IF; RETURN NEW; END $$;
 CREATE TRIGGER refuse BEFORE UPDATE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION pg_temp.refuse();
