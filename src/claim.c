@@ -76,6 +76,7 @@
 /* entries of higher priorities that are looked at before */
 #define URGENT_WALK 20
 #define MAX_HINTS 256
+#define MAX_MEMORIES 64
 #define MAX_BURIED 100
 #define DUE_BATCH 1000
 /* tasks of groups without a place that are parked by one claim: from, to */
@@ -208,6 +209,7 @@ queue_memory(const char *queue)
 	ListCell   *lc;
 	QueueMemory *memory;
 	MemoryContext oldcontext;
+	char	   *name;
 
 	foreach(lc, memories)
 	{
@@ -216,15 +218,18 @@ queue_memory(const char *queue)
 			return memory;
 	}
 	oldcontext = MemoryContextSwitchTo(TopMemoryContext);
-	if (list_length(memories) >= 64)
+	name = pstrdup(queue);
+	if (list_length(memories) >= MAX_MEMORIES)
 	{
+		/* not freed: a trigger of the user's may claim while a claim has it */
 		memory = linitial(memories);
 		memories = list_delete_first(memories);
 		pfree(memory->name);
-		pfree(memory);
+		memset(memory, 0, sizeof(QueueMemory));
 	}
-	memory = palloc0(sizeof(QueueMemory));
-	memory->name = pstrdup(queue);
+	else
+		memory = palloc0(sizeof(QueueMemory));
+	memory->name = name;
 	memories = lappend(memories, memory);
 	MemoryContextSwitchTo(oldcontext);
 	return memory;
