@@ -451,9 +451,9 @@ static bool
 has_expired(Claim *claim)
 {
 	bool		isnull;
-	TimestampTz expires_at = DatumGetTimestampTz(task_value(claim->slot, T_EXPIRES_AT, &isnull));
+	Datum		expires_at = task_value(claim->slot, T_EXPIRES_AT, &isnull);
 
-	return !isnull && expires_at <= claim->now;
+	return !isnull && DatumGetTimestampTz(expires_at) <= claim->now;
 }
 
 /*
@@ -766,7 +766,7 @@ try_row(Claim *claim)
 {
 	bool		isnull;
 	Oid			status;
-	TimestampTz until;
+	Datum		until;
 
 	if (!task_is_null(claim->slot, T_DELETED_AT))
 	{
@@ -787,8 +787,8 @@ try_row(Claim *claim)
 	}
 	if (status != appdb_tasks.running)
 		return false;
-	until = DatumGetTimestampTz(task_value(claim->slot, T_LOCKED_UNTIL, &isnull));
-	if (!isnull && until > claim->now)
+	until = task_value(claim->slot, T_LOCKED_UNTIL, &isnull);
+	if (!isnull && DatumGetTimestampTz(until) > claim->now)
 		return false;
 	if (DatumGetBool(task_value(claim->slot, T_CANCEL_REQUESTED, &isnull)) ||
 		DatumGetInt32(task_value(claim->slot, T_ATTEMPTS, &isnull)) >= DatumGetInt32(task_value(claim->slot, T_MAX_ATTEMPTS, &isnull)))
@@ -1491,7 +1491,7 @@ appdb_silent_tasks(PG_FUNCTION_ARGS)
 		scan = begin_scan(&claim, keys, 3);
 		while (n < batch && unbegun < SILENT_WALK && index_getnext_slot(scan, ForwardScanDirection, claim.slot))
 		{
-			TimestampTz until;
+			Datum		until;
 
 			CHECK_FOR_INTERRUPTS();
 			slot_getallattrs(claim.slot);
@@ -1501,8 +1501,8 @@ appdb_silent_tasks(PG_FUNCTION_ARGS)
 				continue;
 			}
 			unbegun = 0;
-			until = DatumGetTimestampTz(task_value(claim.slot, T_LOCKED_UNTIL, &isnull));
-			if (isnull || until >= claim.now || !task_is_null(claim.slot, T_DELETED_AT))
+			until = task_value(claim.slot, T_LOCKED_UNTIL, &isnull);
+			if (isnull || DatumGetTimestampTz(until) >= claim.now || !task_is_null(claim.slot, T_DELETED_AT))
 				continue;
 			if (n == size)
 				ids = repalloc(ids, sizeof(Datum) * (size *= 2));

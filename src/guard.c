@@ -164,7 +164,7 @@ appdb_id_index(Relation rel, bool deferrable)
  * not, *deleted_at is when it was deleted.
  */
 static bool
-parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
+parent_is_live(const AppdbLink *link, Datum id, TimestampTz *deleted_at)
 {
 	Relation	parent;
 	Relation	index;
@@ -202,6 +202,7 @@ parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 	{
 		TM_FailureData tmfd;
 		TM_Result	result;
+		Datum		value = (Datum) 0;
 		bool		isnull = true;
 
 		/*
@@ -216,7 +217,7 @@ parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 		switch (result)
 		{
 			case TM_Ok:
-				*deleted_at = slot_getattr(slot, link->parent_deleted_at, &isnull);
+				value = slot_getattr(slot, link->parent_deleted_at, &isnull);
 				if (!isnull)
 				{
 					live = false;
@@ -239,7 +240,7 @@ parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 				 * children would be next; the new version tells.
 				 */
 				if (table_tuple_fetch_row_version(parent, &tmfd.ctid, SnapshotAny, slot))
-					*deleted_at = slot_getattr(slot, link->parent_deleted_at, &isnull);
+					value = slot_getattr(slot, link->parent_deleted_at, &isnull);
 				live = isnull;
 				break;
 			case TM_Deleted:
@@ -248,6 +249,8 @@ parent_is_live(const AppdbLink *link, Datum id, Datum *deleted_at)
 			default:
 				elog(ERROR, "unexpected table_tuple_lock status: %u", result);
 		}
+		if (!live)
+			*deleted_at = DatumGetTimestampTz(value);
 	}
 
 	index_endscan(scan);
@@ -319,7 +322,7 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 		AppdbLink	link;
 		AttrNumber	key;
 		Datum		id;
-		Datum		deleted_at = (Datum) 0;
+		TimestampTz deleted_at = 0;
 		bool		isnull;
 		int			column;
 		Datum		value;
@@ -343,14 +346,14 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 		if (parent_is_live(&link, id, &deleted_at))
 			continue;
 		comeback = undeleted && child_id != NULL && link.mode != APPDB_SET_NULL ?
-			appdb_comeback(rel, child_id, DatumGetTimestampTz(deleted_at)) : APPDB_REFUSED;
+			appdb_comeback(rel, child_id, deleted_at) : APPDB_REFUSED;
 
 		if (undeleted && link.mode == APPDB_SET_NULL)
 		{
 			Forgotten  *parent = palloc(sizeof(Forgotten));
 
 			parent->link = link;
-			parent->deleted_at = DatumGetTimestampTz(deleted_at);
+			parent->deleted_at = deleted_at;
 			parent->id = *DatumGetUUIDP(id);
 			forgotten = lappend(forgotten, parent);
 			column = key;
@@ -366,7 +369,7 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 		{
 			/* other parents do not matter */
 			column = link.child_deleted_at;
-			value = deleted_at;
+			value = TimestampTzGetDatum(deleted_at);
 			null = false;
 			return heap_modify_tuple_by_cols(given, desc, 1, &column, &value, &null);
 		}
@@ -401,7 +404,7 @@ appdb_guard_lock_parents(Relation rel, HeapTuple tup)
 		/* the links can be read anew when a parent is opened */
 		const AppdbLinks *links = appdb_get_links(rel);
 		AppdbLink	link;
-		Datum		deleted_at;
+		TimestampTz deleted_at;
 		bool		isnull;
 
 		if (i >= links->nparents)
