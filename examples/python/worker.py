@@ -31,7 +31,7 @@ def add(task):
 
 
 def fail(task):
-    raise RuntimeError("it always does")
+    raise RuntimeError("it always does\0")
 
 
 def count(task):
@@ -88,7 +88,8 @@ class Task:
             except (*LOST, psycopg.OperationalError):
                 raise
             except Exception:
-                self.conn.execute("SELECT appdb.fail(%s, %s, %s)", (self.id, self.ticket, traceback.format_exc()))
+                error = traceback.format_exc().replace("\0", "")  # which no text can hold
+                self.conn.execute("SELECT appdb.fail(%s, %s, %s)", (self.id, self.ticket, error))
         except LOST as error:
             print(error, file=sys.stderr)  # somebody else has it by now: nothing more to do about it
         finally:

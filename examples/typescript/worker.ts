@@ -21,7 +21,7 @@ const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 // what each kind of task does: an error makes it fail, and it is tried again; the signal says that somebody has called it off, or that another worker has it
 const handlers: Record<string, (context: Context) => Promise<unknown>> = {
 	'example.add': async ({ task }) => ({ sum: task.payload.a + task.payload.b }),
-	'example.fail': async () => { throw new Error('it always does') },
+	'example.fail': async () => { throw new Error('it always does\0') },
 	'example.count': async ({ task, signal, progress }) => {
 		for (let i = 1; i <= task.payload.to; i++) {
 			if (signal.aborted) throw new Error(`canceled at ${i - 1}`)
@@ -74,7 +74,8 @@ async function run(task: Task) {
 			await sql`SELECT appdb.complete(${task.id}, ${task.ticket}, ${sql.json((result ?? null) as any)})`
 		} catch (error: any) {
 			if (isLost(error)) throw error
-			await sql`SELECT appdb.fail(${task.id}, ${task.ticket}, ${String(error.stack ?? error)})`
+			// no text can hold the character 0
+			await sql`SELECT appdb.fail(${task.id}, ${task.ticket}, ${String(error.stack ?? error).replaceAll('\0', '')})`
 		}
 	} catch (error: any) {
 		// nothing more to do about it: if it is not lost already, its lease will end
