@@ -56,10 +56,14 @@ npm_ci() {
 	need_node || return
 	sum=$(cat "$dir/package.json" "$dir/package-lock.json" | cksum)
 	[ "$sum" != "$(cat "$dir/node_modules/.installed-for" 2>/dev/null)" ] || return 0
-	if (cd "$dir" && npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000) >tmp/npm.log 2>&1; then
-		printf '%s\n' "$sum" >"$dir/node_modules/.installed-for"
-		return
-	fi
+	# CI has a network, which may be away for a moment
+	for _ in 1 ${CI:+2 3}; do
+		if (cd "$dir" && npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000) >tmp/npm.log 2>&1; then
+			printf '%s\n' "$sum" >"$dir/node_modules/.installed-for"
+			return
+		fi
+		[ -z "${CI:-}" ] || sleep 5
+	done
 	# shellcheck disable=SC2034
 	CLIENTS_WHY="needs the npm packages of $dir (npm ci failed: tmp/npm.log), that is a network, or npm's cache of them"
 	return 1
@@ -90,8 +94,9 @@ pgbouncer_start() {
 			pidfile = $dir/pid
 		INI
 	} | in_harness as_server tee "$dir/pgbouncer.ini" >/dev/null
-	in_harness as_server "$pooler" -d "$dir/pgbouncer.ini" >/dev/null 2>&1
-	for _ in $(seq 50); do
+	# without the caller's locks (9), which it would hold on to
+	in_harness as_server "$pooler" -d "$dir/pgbouncer.ini" >/dev/null 2>&1 9>&-
+	for _ in $(seq 300); do
 		[ "$(PGHOST=$dir psql -X -At -d "$1" -c 'SELECT 1' 2>/dev/null)" != 1 ] || return 0
 		sleep 0.1
 	done
@@ -102,6 +107,10 @@ pgbouncer_start() {
 
 pgbouncer_stop() {
 	[ ! -f "$1/pid" ] || kill "$(cat "$1/pid")"
-	sleep 0.3
+	# it takes that away when it ends
+	for _ in $(seq 300); do
+		[ -f "$1/pid" ] || break
+		sleep 0.1
+	done
 	rm -rf "$1"
 }
