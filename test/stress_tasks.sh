@@ -56,6 +56,7 @@ worker many 20 '1 second' many '\sleep 20 ms'
 worker silent 2 '100 ms' one '\set nap random(1, 300)' '\sleep :nap ms'
 worker silent_many 5 '100 ms' many '\set nap random(1, 200)' '\sleep :nap ms'
 worker failing 2 '250 ms' fail "$nap"
+worker failing_late 2 '100 ms' fail '\set nap random(1, 300)' '\sleep :nap ms'
 worker snoozing 2 '250 ms' snooze '\sleep 5 ms'
 worker drain 50 '5 seconds' one
 worker broken_claim 3 '1 second' 'broken claim' '\sleep 5 ms'
@@ -146,6 +147,25 @@ drain() {
 	done
 }
 
+# what there is to judge
+missing="
+	SELECT 'status ' || s FROM unnest('{completed,canceled,dead}'::text[]) s WHERE NOT EXISTS (SELECT FROM app_data.tasks t WHERE t.status::text = s)
+	UNION ALL SELECT w.act FROM unnest('{lost: one,lost one of many,lost: fail,nothing to claim}'::text[]) w (act) WHERE NOT EXISTS (SELECT FROM stress.acts a WHERE a.act = w.act)
+	UNION ALL SELECT 'many leases of one task' WHERE NOT EXISTS (SELECT FROM stress.claims c GROUP BY c.task HAVING count(*) > 2)
+	UNION ALL SELECT 'tasks that are not kept' WHERE NOT EXISTS (SELECT FROM stress.enqueued e WHERE NOT EXISTS (SELECT FROM app_data.tasks t WHERE t.id = e.task))
+	UNION ALL SELECT 'claims that fire triggers' WHERE NOT EXISTS (SELECT FROM stress.fired)
+	UNION ALL SELECT w.what FROM unnest('{single,many,late,fan,limited,dedupe,replace,expiring,priority,of a space,ordered}'::text[]) w (what)
+		WHERE NOT EXISTS (SELECT FROM stress.enqueued e JOIN app_data.tasks t ON t.id = e.task AND t.status = 'completed' WHERE e.what = w.what)"
+
+# enough SECONDS: when so many are over, and there is all of it, for which a slow machine takes longer
+enough() {
+	sleep "$1"
+	for ((i = 0; i < 300; i++)); do
+		[ "$(wc -l <"$work/killed")" -gt 5 ] && [ "$(awk '{ n += $1 } END { print n + 0 }' "$work/terminated")" -gt 2 ] && [ -z "$(q -c "$missing")" ] && return
+		sleep 0.2
+	done
+}
+
 # == the run ================================================================
 
 new_database || exit 1
@@ -161,7 +181,7 @@ client careful 3 careful &
 client mixed 3 quick many at_once &
 client silent 2 silent silent_many &
 PGOPTIONS="$PGOPTIONS -c appdb.keep_completed_tasks=off" client forgetful 2 many silent_many &
-client grumpy 2 failing snoozing abort &
+client grumpy 2 failing failing_late snoozing abort &
 client strict 2 repeatable quick &
 client enqueue 2 enqueue &
 client ordered 2 enqueue_ordered &
@@ -175,22 +195,19 @@ q >/dev/null <<-'SQL'
 	CREATE TRIGGER fired AFTER UPDATE ON app_data.tasks FOR EACH ROW WHEN (NEW.status = 'running' AND OLD.ticket <> NEW.ticket) EXECUTE FUNCTION stress.fired();
 SQL
 sleep $((seconds / 4))
+for ((i = 0; i < 300; i++)); do
+	[ "$(q -c 'SELECT EXISTS (SELECT FROM stress.fired)')" != t ] || break
+	sleep 0.2
+done
 q -c 'DROP TRIGGER fired ON app_data.tasks' >/dev/null
-sleep $((seconds - seconds / 2 - seconds / 4))
+enough $((seconds - seconds / 2 - seconds / 4))
 stop_clients
 drain
 
 is "nothing is wrong" "$(q -f test/stress/tasks_check.sql)" ""
 is "no other errors" "$(sort "$work/errors" | uniq -c | sort -rn | head)" ""
 is "clients were killed" "$([ "$(wc -l <"$work/killed")" -gt 5 ] && [ "$(awk '{ n += $1 } END { print n + 0 }' "$work/terminated")" -gt 2 ] && echo yes)" yes
-is "everything happened" "$(q -c "
-	SELECT 'status ' || s FROM unnest('{completed,canceled,dead}'::text[]) s WHERE NOT EXISTS (SELECT FROM app_data.tasks t WHERE t.status::text = s)
-	UNION ALL SELECT act FROM unnest('{lost: one,lost one of many,lost: fail,nothing to claim}'::text[]) act WHERE NOT EXISTS (SELECT FROM stress.acts a WHERE a.act = act)
-	UNION ALL SELECT 'many leases of one task' WHERE NOT EXISTS (SELECT FROM stress.claims c GROUP BY c.task HAVING count(*) > 2)
-	UNION ALL SELECT 'tasks that are not kept' WHERE NOT EXISTS (SELECT FROM stress.enqueued e WHERE NOT EXISTS (SELECT FROM app_data.tasks t WHERE t.id = e.task))
-	UNION ALL SELECT 'claims that fire triggers' WHERE NOT EXISTS (SELECT FROM stress.fired)
-	UNION ALL SELECT what FROM unnest('{single,many,late,fan,limited,dedupe,replace,expiring,priority,of a space,ordered}'::text[]) what
-		WHERE NOT EXISTS (SELECT FROM stress.enqueued e JOIN app_data.tasks t ON t.id = e.task AND t.status = 'completed' WHERE e.what = what)")" ""
+is "everything happened" "$(q -c "$missing")" ""
 q -c "SELECT format('# %s: %s', status, count(*)) FROM app_data.tasks GROUP BY status" \
 	-c "SELECT format('# %s leases, %s heartbeats', (SELECT count(*) FROM stress.claims), (SELECT count(*) FROM stress.beats))" \
 	-c "SELECT format('# %s: %s', act, count(*)) FROM stress.acts GROUP BY act ORDER BY act"
@@ -198,20 +215,26 @@ echo "# $(wc -l <"$work/killed") clients and $(awk '{ n += $1 } END { print n + 
 
 # == that it would be seen ==================================================
 
-# control SCRIPT: two seconds of workers that are broken
+# control SCRIPT WHAT: two seconds of workers that are broken, or more, until it is found out
 control() {
-	new_database || exit 1
-	q -c "SELECT stress.enqueue(0) FROM generate_series(1, 100)" >/dev/null
-	client broken 4 "$1" &
-	client enqueue 1 enqueue &
-	sleep 2
-	stop_clients
-	drain
-	: >"$work/errors"
-	q -f test/stress/tasks_check.sql | cut -d '|' -f 1
+	local s
+	for s in 2 5 20; do
+		new_database || exit 1
+		q -c "SELECT stress.enqueue(0) FROM generate_series(1, 100)" >/dev/null
+		client broken 4 "$1" &
+		client enqueue 1 enqueue &
+		sleep $s
+		stop_clients
+		drain
+		: >"$work/errors"
+		found=$(q -f test/stress/tasks_check.sql | cut -d '|' -f 1)
+		[[ $found != *"$2"* ]] || break
+	done
 }
-like "a claim that does not lock is found out" "$(control broken_claim)" 'two live leases'
-like "so is one who does not show the ticket" "$(control broken_complete)" 'ended by a lease that was lost'
+control broken_claim 'two live leases'
+like "a claim that does not lock is found out" "$found" 'two live leases'
+control broken_complete 'ended by a lease that was lost'
+like "so is one who does not show the ticket" "$found" 'ended by a lease that was lost'
 
 [ -n "${APPDB_STRESS_KEEP:-}" ] || q -d postgres -c "DROP DATABASE $PGDATABASE WITH (FORCE)"
 done_testing
