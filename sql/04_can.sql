@@ -83,6 +83,7 @@ DECLARE
 	action record;
 	permissive bool;
 	restrictive bool;
+	readable bool := true;
 	policy record;
 	holds bool;
 BEGIN
@@ -162,8 +163,15 @@ BEGIN
 			END IF;
 			because := concat_ws('; ', because, format('policy %s %s: %s', policy.polname, CASE WHEN holds THEN 'holds' ELSE 'does not hold' END, policy.expression));
 		END LOOP;
-		answer := permissive AND restrictive AND found_row ->> 'deleted_at' IS NULL;
+		answer := permissive AND restrictive AND readable AND found_row ->> 'deleted_at' IS NULL;
 		because := coalesce(because, 'no policy allows it');
+		-- who says which row reads it
+		IF permissive AND restrictive AND NOT readable THEN
+			because := 'it cannot be read; ' || because;
+		END IF;
+		IF action.name = 'read' THEN
+			readable := permissive AND restrictive;
+		END IF;
 		RETURN NEXT;
 	END LOOP;
 END

@@ -165,6 +165,23 @@ SELECT question, answer, because FROM appdb.explain_access('appdb.organizations'
 COMMIT;
 RESET ROLE;
 
+-- each of the policies holds or not: what is said is what happens
+CREATE TABLE public.regress_can (id uuid PRIMARY KEY, n int, metadata jsonb, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+SELECT appdb.manage('public.regress_can');
+INSERT INTO appdb.regress_can (id, n) SELECT public.u(100 + n), n FROM generate_series(0, 7) n;
+ALTER TABLE public.regress_can ENABLE ROW LEVEL SECURITY;
+CREATE POLICY s ON public.regress_can FOR SELECT USING (n & 1 > 0);
+CREATE POLICY u ON public.regress_can FOR UPDATE USING (n & 6 > 0);
+CREATE POLICY d ON public.regress_can FOR DELETE USING (n & 4 > 0);
+SELECT r.n, public.may(3, 'update', 'appdb.regress_can', 100 + r.n) AS update, public.may(3, 'delete', 'appdb.regress_can', 100 + r.n) AS delete,
+	(SELECT string_agg(x.question, ' ') FROM appdb.explain_access('appdb.regress_can', r.id) x WHERE x.answer AND x.question IN ('read', 'update', 'delete')) AS explained
+FROM public.regress_can r ORDER BY r.n;
+SELECT r.n, x.question, x.because FROM public.regress_can r, appdb.explain_access('appdb.regress_can', r.id) x WHERE x.because ~ '^it cannot' ORDER BY r.n, x.question;
+SET appdb.allow_drop = on;
+SELECT appdb.unmanage('public.regress_can');
+DROP TABLE public.regress_can;
+RESET appdb.allow_drop;
+
 -- a table outside of spaces, with columns of these names that are no ids
 CREATE TABLE public.regress_can (id uuid PRIMARY KEY, organization_id text, space_id int, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);
 SELECT appdb.manage('public.regress_can');
