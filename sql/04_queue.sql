@@ -1428,7 +1428,8 @@ BEGIN
 		next := NULL;
 		times := '{}';
 		BEGIN
-			at := s.next_run_at;
+			-- after a time that is infinite none comes next
+			at := CASE s.next_run_at WHEN '-infinity' THEN clock_timestamp() ELSE s.next_run_at END;
 			WHILE at <= clock_timestamp() LOOP
 				times := times || at;
 				at := appdb.cron_next(s.cron, at, s.time_zone);

@@ -1,6 +1,6 @@
 -- Schedules, and what maintenance does.
 BEGIN;
-SELECT plan(73);
+SELECT plan(76);
 
 -- == cron ===================================================================
 
@@ -70,6 +70,11 @@ UPDATE appdb.schedules SET next_run_at = now() - interval '400 d' WHERE id = :'k
 SELECT is(appdb._run_schedules(10), 0::bigint, 'or none');
 UPDATE appdb.schedules SET next_run_at = now() - interval '90 s' WHERE id = :'k';
 SELECT is(appdb._run_schedules(10), 1::bigint, 'but what is late by a minute or so is not missed');
+UPDATE appdb.schedules SET next_run_at = '-infinity' WHERE id IN (:'a', :'k');
+SELECT is(appdb._run_schedules(10), 2::bigint, 'a time before all others is now');
+SELECT ok(bool_and(isfinite(last_run_at) AND next_run_at > now()), 'and others come next') FROM appdb.schedules WHERE id IN (:'a', :'k');
+UPDATE appdb.schedules SET next_run_at = 'infinity' WHERE id IN (:'a', :'k');
+SELECT is(appdb._run_schedules(10), 0::bigint, 'one after all others does not come');
 SELECT throws_ok($$SELECT appdb.schedule('x', 'never', 'x')$$, '22023', NULL, 'a schedule must be one');
 SELECT throws_ok($$SELECT appdb.schedule('x', '0 0 30 2 *', 'x')$$, '22023', NULL, 'and come');
 SELECT throws_ok($$SELECT appdb.schedule('x', '@daily', 'x', missed => 'never')$$, '22023', 'missed cannot be "never"', 'and what is missed is done in one of three ways');
