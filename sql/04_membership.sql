@@ -59,6 +59,17 @@ END
 $$;
 COMMENT ON FUNCTION appdb._caller() IS 'Internal: who is asking, or an error';
 
+-- Users come before what they belong to: who deletes one goes from there.
+CREATE FUNCTION appdb._keep_user(user_id pg_catalog.uuid) RETURNS void
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM appdb._now('SELECT u.id FROM app_data.users AS u WHERE u.id = $2 FOR KEY SHARE', NULL, _keep_user.user_id);
+END
+$$;
+COMMENT ON FUNCTION appdb._keep_user(pg_catalog.uuid) IS 'Internal: locks a user against being deleted, whatever the transaction''s snapshot';
+
 -- The organization or space, locked, and the caller's role in it.
 CREATE FUNCTION appdb._tenant(
 	organization_id pg_catalog.uuid, space_id pg_catalog.uuid, needed pg_catalog.text,
@@ -81,6 +92,7 @@ BEGIN
 	END IF;
 	kind := CASE WHEN space_id IS NULL THEN 'organization' ELSE 'space' END;
 	id := coalesce(organization_id, space_id);
+	PERFORM appdb._keep_user(me);
 	-- who is not to know of it does not lock it either
 	FOREACH locked IN ARRAY ARRAY[false, true] LOOP
 		SELECT t.live, t.owners, t.members, t.seats, t.role, t.owner_id
@@ -343,6 +355,7 @@ DECLARE
 	i record;
 	locked boolean;
 BEGIN
+	PERFORM appdb._keep_user(me);
 	SELECT u.email, u.email_verified INTO mine FROM app_data.users AS u WHERE u.id = me AND u.deleted_at IS NULL;
 	-- who is not to know of it does not lock it either
 	FOREACH locked IN ARRAY ARRAY[false, true] LOOP
@@ -1042,6 +1055,11 @@ BEGIN
 	   OR NOT (appdb.has_role(NEW.space_id, 'admin') OR appdb.has_file_permission(NEW.space_id, NEW.file_id, 'manage')) THEN
 		RETURN NEW;
 	END IF;
+	-- what is above first: who deletes that comes down to the memberships
+	PERFORM appdb._keep_user(NEW.user_id);
+	PERFORM appdb._now('SELECT o.id FROM app_data.organizations AS o, app_data.spaces AS s
+		WHERE s.id = $1 AND o.id = s.organization_id FOR KEY SHARE OF o', NEW.space_id, NULL);
+	PERFORM appdb._now('SELECT s.id FROM app_data.spaces AS s WHERE s.id = $1 FOR KEY SHARE', NEW.space_id, NULL);
 	-- in the order in which appdb._end_membership() locks them
 	FOREACH memberships IN ARRAY ARRAY[
 		'SELECT m.id FROM app_data.members AS m, app_data.spaces AS s

@@ -1227,7 +1227,7 @@ CREATE FUNCTION appdb.retry(id uuid, run_at timestamptz DEFAULT NULL)
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_task_as_owner';
 COMMENT ON FUNCTION appdb.retry(uuid, timestamptz) IS
-'Gives a task another attempt, whatever became of it, now (what is ready already keeps its place) or at run_at, and after what it depends on, as far as that is not finished; its errors so far are kept. For whoever could enqueue it: its user, editors of its space, servers.
+'Gives a task another attempt, whatever became of it, now (what is ready already keeps its place) or at run_at, and after what it depends on, as far as that is neither finished nor deleted; its errors so far are kept. For whoever could enqueue it: its user, editors of its space, servers.
 Errors: P0002 no such task for the caller, 55000 it is running, 23505 another with its dedupe key waits.';
 
 CREATE FUNCTION appdb._retry(id uuid, run_at timestamptz)

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(277);
+SELECT plan(280);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -362,6 +362,18 @@ SELECT appdb.enqueue('child9', queue => 'dep9', depends_on => ARRAY[:'p9', :'p10
 SELECT appdb.retry(:'p9');
 SELECT string_agg(appdb.complete(id, ticket)::text, '') AS done FROM appdb.claim('{dep9}', 'w', 10) \gset
 SELECT is(pg_temp.kinds('dep9', 10), 'child9', 'is waited for, and told of');
+-- one that is deleted is waited for when it is there again
+SELECT m[1] AS p13, m[2] AS child13 FROM appdb.enqueue_many('[{"kind": "p13", "queue": "dep13"}, {"kind": "child13", "queue": "dep13", "depends_on": [0]}]') AS m \gset
+DELETE FROM appdb.tasks WHERE id = :'p13';
+SELECT appdb._maintain('leases', 10) IS NOT NULL AS done \gset
+SELECT is(pg_temp.state(:'child13'), 'canceled f t', 'what waits for a task that is deleted is canceled by maintenance');
+SAVEPOINT deleted;
+SELECT appdb.retry(:'child13');
+SELECT is(pg_temp.kinds('dep13', 10), 'child13', 'tried again, it does not wait for that');
+ROLLBACK TO deleted;
+SELECT count(*) AS done FROM appdb.restore('appdb.tasks', :'p13'::uuid) \gset
+SELECT appdb.retry(:'child13');
+SELECT is(pg_temp.kinds('dep13', 10), 'p13', 'unless it has come back');
 -- a long row of tasks
 SELECT (appdb.enqueue_many((SELECT jsonb_agg(jsonb_build_object('kind', n::text, 'queue', 'row', 'depends_on', CASE WHEN n > 0 THEN jsonb_build_array(n - 1) END)) FROM generate_series(0, 500) AS n)))[1] AS first \gset
 SELECT is(appdb.cancel(:'first'), 'canceled', 'where the first of many is canceled');
