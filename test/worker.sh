@@ -107,7 +107,7 @@ is "a worker needs EXECUTE and nothing else" "$(PGUSER=appdb_stranger DB=owned q
 DB=postgres q -c "ALTER SYSTEM SET appdb.worker_naptime = '10min'" -c "SELECT pg_reload_conf()" >/dev/null
 until_true "SELECT appdb.version() IS NOT NULL AND current_setting('appdb.worker_naptime') = '10min'" "the worker may sleep long"
 is "it is late by that" "$(q <<-'SQL'
-	SELECT count(appdb.schedule(n, '0 0 1 1 *', n, missed => 'skip')) AS done FROM unnest('{late,missed}'::text[]) AS n \gset
+	SELECT count(appdb.schedule(n, '0 0 29 2 *', n, missed => 'skip')) AS done FROM unnest('{late,missed}'::text[]) AS n \gset
 	UPDATE appdb.schedules SET next_run_at = now() - CASE name WHEN 'late' THEN interval '15 min' ELSE '25 min' END WHERE name IN ('late', 'missed');
 	SELECT appdb._run_schedules(10) > 0 AS done \gset
 	SELECT kind FROM appdb.tasks WHERE kind IN ('late', 'missed');

@@ -63,9 +63,9 @@ SELECT results_eq($$SELECT kind, payload -> 'a', (payload ->> 'scheduled_for')::
 SELECT ok(next_run_at > now(), 'the next time is ahead') FROM appdb.schedules WHERE id = :'s';
 SELECT is(appdb._run_schedules(10), 0::bigint, 'no time is done twice');
 SELECT appdb.schedule('all', '0 * * * *', 'all', queue => 's2', missed => 'all') AS a \gset
-UPDATE appdb.schedules SET next_run_at = date_trunc('hour', now()) - interval '4 h' WHERE id = :'a';
+UPDATE appdb.schedules SET next_run_at = date_trunc('hour', clock_timestamp()) - interval '4 h' WHERE id = :'a';
 SELECT is(appdb._run_schedules(10), 5::bigint, 'or a task for each of them');
-SELECT appdb.schedule('skip', '0 0 1 1 *', 'skip', queue => 's3', missed => 'skip') AS k \gset
+SELECT appdb.schedule('skip', '0 0 29 2 *', 'skip', queue => 's3', missed => 'skip') AS k \gset
 UPDATE appdb.schedules SET next_run_at = now() - interval '400 d' WHERE id = :'k';
 SELECT is(appdb._run_schedules(10), 0::bigint, 'or none');
 UPDATE appdb.schedules SET next_run_at = now() - interval '90 s' WHERE id = :'k';

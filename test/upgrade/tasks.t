@@ -63,7 +63,7 @@ for old in "${released[@]}"; do
 		SELECT appdb.enqueue('held', queue => 'held', group_key => 'h'), appdb.enqueue('behind', queue => 'held', group_key => 'h');
 		SELECT appdb.enqueue('silent', queue => 'silent');
 		SELECT appdb.enqueue('later', run_at => now() + interval '1 day');
-		SELECT appdb.schedule('tick', '0 0 1 1 *', 'tick');
+		SELECT appdb.schedule('tick', '0 0 29 2 *', 'tick');
 	SQL
 	# one that runs all the while, and one whose worker never comes back
 	read -r held ticket < <(sql -F ' ' -c "SELECT id, ticket FROM appdb.claim('{held}', 'holder', 1, '10 minutes')")
