@@ -189,7 +189,8 @@ make_link(AppdbLink *link, HeapTuple tup, Relation child, Relation parent)
 	{
 		const char *arg = guard->tgargs[i];
 
-		if (strncmp(arg, key, len) != 0 || arg[len] != '=')
+		/* not that of a column whose name goes on with a "=" */
+		if (strncmp(arg, key, len) != 0 || arg[len] != '=' || strchr(arg + len + 1, '=') != NULL)
 			continue;
 		arg += len + 1;
 		link->mode = strcmp(arg, "set null") == 0 ? APPDB_SET_NULL :

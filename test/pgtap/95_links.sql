@@ -1,6 +1,6 @@
 -- Tables of one's own whose foreign keys are not the plain ones: of two columns, of the id itself, several to a row.
 BEGIN;
-SELECT plan(67);
+SELECT plan(68);
 SET client_min_messages = error;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -238,6 +238,11 @@ INSERT INTO appdb.letters (id) VALUES (pg_temp.id(3));
 INSERT INTO appdb.shares (id, "100%") VALUES (pg_temp.id(4), pg_temp.id(3));
 DELETE FROM appdb.letters;
 SELECT results_eq('SELECT id, "100%" FROM appdb.shares', 'SELECT pg_temp.id(4), NULL::uuid', 'does what its option says');
+CREATE TABLE public.equals (id uuid PRIMARY KEY, a uuid REFERENCES letters, "a=b" uuid REFERENCES letters, created_at timestamptz(3) NOT NULL, updated_at timestamptz(3) NOT NULL, deleted_at timestamptz);
+SELECT appdb.manage('equals', relations => '{"a": {"name": "one", "on_delete": "restrict"}, "a=b": {"name": "other", "on_delete": "set null"}}');
+INSERT INTO appdb.letters (id) VALUES (pg_temp.id(5));
+INSERT INTO appdb.equals (a) VALUES (pg_temp.id(5));
+SELECT throws_ok('DELETE FROM appdb.letters', '23001', NULL, 'and so does one beside it whose name begins another''s');
 
 SELECT * FROM finish();
 ROLLBACK;
