@@ -995,6 +995,8 @@ AS $$
 DECLARE
 	owned uuid;
 BEGIN
+	-- the user first, as the deletion does it next: who adds something of theirs is waited for before anything else is locked
+	PERFORM FROM app_data.users AS u WHERE u.id = OLD.id FOR UPDATE;
 	-- a membership that the transaction's snapshot does not show keeps the user from being deleted by it
 	FOR owned IN
 		SELECT m.organization_id FROM app_data.members AS m
