@@ -123,6 +123,7 @@ typedef struct QueueMemory
 } QueueMemory;
 
 static List *memories = NIL;	/* in TopMemoryContext */
+static int	claiming = 0;		/* claims under way, one within another */
 static bool found_ready = false;	/* idle() said so, and no claim has been made since */
 static int	fruitless = 0;		/* claims in a row that got nothing though idle() had said so */
 
@@ -209,7 +210,6 @@ queue_memory(const char *queue)
 	ListCell   *lc;
 	QueueMemory *memory;
 	MemoryContext oldcontext;
-	char	   *name;
 
 	foreach(lc, memories)
 	{
@@ -218,18 +218,16 @@ queue_memory(const char *queue)
 			return memory;
 	}
 	oldcontext = MemoryContextSwitchTo(TopMemoryContext);
-	name = pstrdup(queue);
-	if (list_length(memories) >= MAX_MEMORIES)
+	/* not while a claim has one of them, whose trigger of the user's claims, too */
+	while (claiming == 1 && list_length(memories) >= MAX_MEMORIES)
 	{
-		/* not freed: a trigger of the user's may claim while a claim has it */
 		memory = linitial(memories);
 		memories = list_delete_first(memories);
 		pfree(memory->name);
-		memset(memory, 0, sizeof(QueueMemory));
+		pfree(memory);
 	}
-	else
-		memory = palloc0(sizeof(QueueMemory));
-	memory->name = name;
+	memory = palloc0(sizeof(QueueMemory));
+	memory->name = pstrdup(queue);
 	memories = lappend(memories, memory);
 	MemoryContextSwitchTo(oldcontext);
 	return memory;
@@ -1372,8 +1370,17 @@ appdb_claim(PG_FUNCTION_ARGS)
 	claim.snapshot = appdb_push_snapshot();
 	appdb_begin_writing(&claim.writer, claim.rel);
 
-	for (int i = 0; i < nqueues && claim.taken < claim.wanted; i++)
-		claim_from(&claim, queues[i], datums[i]);
+	claiming++;
+	PG_TRY();
+	{
+		for (int i = 0; i < nqueues && claim.taken < claim.wanted; i++)
+			claim_from(&claim, queues[i], datums[i]);
+	}
+	PG_FINALLY();
+	{
+		claiming--;
+	}
+	PG_END_TRY();
 
 	appdb_end_writing(&claim.writer);
 	appdb_pop_snapshot(claim.snapshot);
