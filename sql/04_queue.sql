@@ -367,7 +367,7 @@ BEGIN
 	IF appdb._place_taken(NEW.group_key, NEW.group_slot) THEN
 		-- its worker, if it had one, counts as silent
 		NEW.group_slot := NULL;
-		NEW.locked_until := CASE WHEN NEW.status = 'running' THEN least(NEW.locked_until, clock_timestamp()) END;
+		NEW.locked_until := CASE WHEN NEW.status = 'running' THEN least(NEW.locked_until, date_trunc('milliseconds', clock_timestamp())) END;
 	END IF;
 	NEW.parked := false;
 	NEW.queued := NEW.finished_at IS NULL AND (NEW.status = 'running' OR NEW.run_at <= clock_timestamp() AND NEW.waits_for = 0);
