@@ -612,9 +612,9 @@ bool
 appdb_fetch_task(IndexScanDesc scan, TupleTableSlot *slot)
 {
 	Relation	rel = scan->heapRelation;
+	IndexFetchHeapData *fetch = (IndexFetchHeapData *) scan->xs_heapfetch;
 	HeapTuple	tuple = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
 	ItemPointerData tid;
-	Buffer		buffer;
 	bool		pruned = false;
 	bool		all_dead;
 	bool		found;
@@ -622,27 +622,26 @@ appdb_fetch_task(IndexScanDesc scan, TupleTableSlot *slot)
 	if (rel->rd_tableam != GetHeapamTableAmRoutine())
 		return index_fetch_heap(scan, slot);
 
-	ExecClearTuple(slot);
-	buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(&scan->xs_heaptid));
+	fetch->xs_cbuf = ReleaseAndReadBuffer(fetch->xs_cbuf, rel, ItemPointerGetBlockNumber(&scan->xs_heaptid));
 	for (;;)
 	{
 		tid = scan->xs_heaptid;
-		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		found = heap_hot_search_buffer(&tid, rel, buffer, scan->xs_snapshot, tuple, &all_dead, true);
-		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-		if (!found || pruned || PageGetHeapFreeSpace(BufferGetPage(buffer)) >= tuple->t_len + BLCKSZ / 10)
+		LockBuffer(fetch->xs_cbuf, BUFFER_LOCK_SHARE);
+		found = heap_hot_search_buffer(&tid, rel, fetch->xs_cbuf, scan->xs_snapshot, tuple, &all_dead, true);
+		LockBuffer(fetch->xs_cbuf, BUFFER_LOCK_UNLOCK);
+		if (!found || pruned || PageGetHeapFreeSpace(BufferGetPage(fetch->xs_cbuf)) >= tuple->t_len + BLCKSZ / 10)
 			break;
-		heap_page_prune_opt(rel, buffer);
+		/* nobody else is to have the page, nor the slot */
+		ExecClearTuple(slot);
+		heap_page_prune_opt(rel, fetch->xs_cbuf);
 		pruned = true;
 	}
 	if (found)
 	{
 		slot->tts_tableOid = RelationGetRelid(rel);
-		ExecStorePinnedBufferHeapTuple(tuple, slot, buffer);
+		ExecStoreBufferHeapTuple(tuple, slot, fetch->xs_cbuf);
 		pgstat_count_heap_fetch(scan->indexRelation);
 	}
-	else
-		ReleaseBuffer(buffer);
 	scan->kill_prior_tuple = all_dead && !scan->xactStartedInRecovery;
 	return found;
 }
