@@ -258,8 +258,8 @@ BEGIN
 	BEGIN
 		-- of hyphens only one right before a word is a "not"
 		words := websearch_to_tsquery(language, regexp_replace(query, '-([-[:space:]]+|$)', ' ', 'g'));
-	EXCEPTION WHEN internal_error THEN
-		-- more than 32 of them in a row
+	EXCEPTION WHEN internal_error OR program_limit_exceeded THEN
+		-- more than 32 of them in a row; the later minor versions say so by the second
 		words := plainto_tsquery(language, query);
 	END;
 	IF query IS NULL OR numnode(words) = 0 THEN
