@@ -234,15 +234,15 @@ is_among(TaskColumn column, const TaskColumn *columns, int ncolumns)
 	return false;
 }
 
-/* has a foreign key one of these columns? */
+/* is one of these columns among those of a key? */
 static bool
-refers_by(const ForeignKeyCacheInfo *key, const TasksInfo *info, const TaskColumn *columns, int ncolumns)
+has_column(const AttrNumber *key, int nkeys, const TasksInfo *info, const TaskColumn *columns, int ncolumns)
 {
-	for (int i = 0; i < key->nkeys; i++)
+	for (int i = 0; i < nkeys; i++)
 	{
 		for (int c = 0; c < ncolumns; c++)
 		{
-			if (key->conkey[i] == info->att[columns[c]])
+			if (key[i] == info->att[columns[c]])
 				return true;
 		}
 	}
@@ -254,13 +254,9 @@ static bool
 has_updated_column(Oid indexoid, const TasksInfo *info)
 {
 	Relation	index = index_open(indexoid, AccessShareLock);
-	bool		result = false;
+	bool		result = has_column(index->rd_index->indkey.values, index->rd_index->indnkeyatts, info,
+									updated_columns, lengthof(updated_columns));
 
-	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
-	{
-		for (int c = 0; c < (int) lengthof(updated_columns); c++)
-			result |= index->rd_index->indkey.values[i] == info->att[updated_columns[c]];
-	}
 	index_close(index, NoLock);
 	return result;
 }
@@ -411,9 +407,11 @@ appdb_open_tasks(void)
 	list_free(indexes);
 	foreach(lc, RelationGetFKeyList(rel))
 	{
-		if (refers_by(lfirst(lc), &info, inserted_columns, lengthof(inserted_columns)))
+		ForeignKeyCacheInfo *key = lfirst(lc);
+
+		if (has_column(key->conkey, key->nkeys, &info, inserted_columns, lengthof(inserted_columns)))
 			info.plain_insert = false;
-		if (refers_by(lfirst(lc), &info, updated_columns, lengthof(updated_columns)))
+		if (has_column(key->conkey, key->nkeys, &info, updated_columns, lengthof(updated_columns)))
 			info.plain_update = false;
 	}
 	triggers = CopyTriggerDesc(rel->trigdesc);
