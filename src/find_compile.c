@@ -616,14 +616,13 @@ column_sql(const char *alias, const char *name)
 }
 
 static Oid
-collation(FindEntity *entity, const char *name)
+collation(FindEntity *entity, FindColumn *column)
 {
 	Oid			type;
 	int32		typmod;
 	Oid			collid;
 
-	(void) own_column(entity, name);
-	get_atttypetypmodcoll(entity->view, get_attnum(entity->view, name), &type, &typmod, &collid);
+	get_atttypetypmodcoll(entity->view, get_attnum(entity->view, column->name), &type, &typmod, &collid);
 	return collid;
 }
 
@@ -638,8 +637,9 @@ append_equal(StringInfo out, FindEntity *parent, const char *parent_alias, char 
 	for (int i = 0; i < n; i++)
 	{
 		FindColumn *column = own_column(parent, parent_columns[i]);
-		Oid			theirs = collation(parent, parent_columns[i]);
-		Oid			mine = collation(child, child_columns[i]);
+		FindColumn *other = own_column(child, child_columns[i]);
+		Oid			theirs = collation(parent, column);
+		Oid			mine = collation(child, other);
 
 		if (i > 0)
 			appendStringInfoString(out, " AND ");
