@@ -63,22 +63,35 @@ AS $$
 $$;
 COMMENT ON FUNCTION appdb._key_columns(pg_catalog.pg_constraint) IS 'Internal: the columns by which a foreign key refers to a row';
 
--- The condition that the child's column is the parent's, as the foreign key has
--- it; links.c says why by which collation.
+-- The collation by which a foreign key compares, to follow what is compared,
+-- where the columns have different ones; links.c says why it is that.
+CREATE FUNCTION appdb._key_collation(parent pg_catalog.oid, child pg_catalog.oid)
+	RETURNS pg_catalog.text
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT COALESCE((
+		SELECT format(' COLLATE %I.%I', s.nspname, l.collname)
+		FROM pg_collation p
+		JOIN pg_collation c ON c.oid = child
+		JOIN pg_collation l ON l.oid = CASE WHEN p.collisdeterministic AND c.collisdeterministic THEN c.oid ELSE p.oid END
+		JOIN pg_namespace s ON s.oid = l.collnamespace
+		WHERE p.oid = parent AND p.oid <> c.oid), '')
+$$;
+COMMENT ON FUNCTION appdb._key_collation(pg_catalog.oid, pg_catalog.oid) IS 'Internal: the collation by which a foreign key compares';
+
+-- The condition that the child's column is the parent's, as the foreign key has it.
 CREATE FUNCTION appdb._key_condition(key pg_catalog.pg_constraint, n pg_catalog.int8, child pg_catalog.text, parent pg_catalog.text)
 	RETURNS pg_catalog.text
 	LANGUAGE sql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format('%s.%I OPERATOR(%I.%s) %s.%I', parent, p.attname, s.nspname, o.oprname, child, c.attname) ||
-		   COALESCE((SELECT format(' COLLATE %I.%I', t.nspname, l.collname) FROM pg_collation l JOIN pg_namespace t ON t.oid = l.collnamespace
-					 WHERE l.oid = CASE WHEN y.oid IS NULL OR x.collisdeterministic AND y.collisdeterministic THEN c.attcollation ELSE p.attcollation END), '')
+		   appdb._key_collation(p.attcollation, c.attcollation)
 	FROM pg_attribute c
 	JOIN pg_attribute p ON p.attrelid = key.confrelid AND p.attnum = key.confkey[n]
 	JOIN pg_operator o ON o.oid = key.conpfeqop[n]
 	JOIN pg_namespace s ON s.oid = o.oprnamespace
-	LEFT JOIN pg_collation x ON x.oid = p.attcollation
-	LEFT JOIN pg_collation y ON y.oid = c.attcollation
 	WHERE c.attrelid = key.conrelid AND c.attnum = key.conkey[n]
 $$;
 COMMENT ON FUNCTION appdb._key_condition(pg_catalog.pg_constraint, pg_catalog.int8, pg_catalog.text, pg_catalog.text) IS 'Internal: the condition on one column by which a foreign key refers to a row';

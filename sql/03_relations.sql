@@ -108,7 +108,7 @@ $$;
 COMMENT ON FUNCTION appdb._base_type(pg_catalog.oid) IS 'Internal: the type that a domain is made of';
 
 -- The condition "left = right" on a column of a foreign key, by the equality that
--- the type of what is referred to came with, and the collation that links.c has.
+-- the type of what is referred to came with.
 CREATE FUNCTION appdb._equality(left_side pg_catalog.text, right_side pg_catalog.text,
 								child pg_catalog.name, child_column pg_catalog.name, parent pg_catalog.name, parent_column pg_catalog.name)
 	RETURNS pg_catalog.text
@@ -127,13 +127,7 @@ BEGIN
 		JOIN pg_amop f ON f.amopfamily = k.opcfamily AND f.amoplefttype = k.opcintype AND f.amoprighttype = k.opcintype AND f.amopstrategy = 3
 		JOIN pg_operator o ON o.oid = f.amopopr
 		JOIN pg_namespace s ON s.oid = o.oprnamespace
-		WHERE k.opcmethod = (SELECT m.oid FROM pg_am m WHERE m.amname = 'btree') AND k.opcdefault AND k.opcintype = appdb._base_type(p.atttypid)), 'OPERATOR(pg_catalog.=)'), right_side, (
-		SELECT format(' COLLATE %I.%I', s.nspname, l.collname)
-		FROM pg_collation x
-		JOIN pg_collation y ON y.oid = c.attcollation
-		JOIN pg_collation l ON l.oid = CASE WHEN x.collisdeterministic AND y.collisdeterministic THEN y.oid ELSE x.oid END
-		JOIN pg_namespace s ON s.oid = l.collnamespace
-		WHERE x.oid = p.attcollation AND x.oid <> y.oid));
+		WHERE k.opcmethod = (SELECT m.oid FROM pg_am m WHERE m.amname = 'btree') AND k.opcdefault AND k.opcintype = appdb._base_type(p.atttypid)), 'OPERATOR(pg_catalog.=)'), right_side, appdb._key_collation(p.attcollation, c.attcollation));
 END
 $$;
 COMMENT ON FUNCTION appdb._equality(pg_catalog.text, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name) IS
