@@ -1037,9 +1037,7 @@ BEGIN
 			MESSAGE = 'ids, tickets and results must be of the same length',
 			HINT = 'Each id needs the ticket that claim() returned with it.';
 	END IF;
-	IF array_position(ids, NULL) IS NOT NULL OR array_position(tickets, NULL) IS NOT NULL THEN
-		PERFORM appdb._lost(CASE WHEN array_position(ids, NULL) IS NULL THEN ids[1] END, NULL);
-	END IF;
+	PERFORM appdb._lost(i.id, i.ticket) FROM unnest(ids, tickets) AS i (id, ticket) WHERE i.id IS NULL OR i.ticket IS NULL;
 	IF (SELECT count(DISTINCT i) FROM unnest(ids) AS i) < cardinality(ids) THEN
 		RAISE cardinality_violation USING
 			MESSAGE = 'a task was given more than once',

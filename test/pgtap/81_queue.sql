@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(280);
+SELECT plan(283);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -439,6 +439,15 @@ SELECT is(appdb.complete_many(:'m', :'tickets', ARRAY['1', '2']::jsonb[]), 2, 'a
 SELECT results_eq(format('SELECT payload -> %L, result FROM appdb.tasks WHERE id = ANY (%L) ORDER BY id', 'n', :'m'), $$VALUES ('1'::jsonb, '1'::jsonb), ('2', '2')$$, 'each with its result');
 SELECT is(appdb.complete_many(NULL, NULL) + appdb.complete_many('{}', '{}'), 0, 'none is no error');
 SELECT throws_ok(format('SELECT appdb.complete_many(%L, NULL)', :'m'), '2202E', NULL, 'a ticket for each');
+-- by hand and by the executor
+CREATE FUNCTION pg_temp.is_done() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+SELECT appdb.enqueue_many('mm', ARRAY[ARRAY['1', '2'], ARRAY['3', '4']]::jsonb[], 'mm') AS mm \gset
+SELECT array_agg(c.ticket ORDER BY c.id) AS mm_tickets FROM appdb.claim('{mm}', 'w', 4) AS c \gset
+SELECT is(appdb.complete_many(ARRAY[(:'mm'::uuid[])[1:1]], ARRAY[(:'mm_tickets'::int[])[1:1]], ARRAY[ARRAY['1']]::jsonb[]), 1, 'arrays of arrays are what is in them');
+CREATE TRIGGER is_done AFTER UPDATE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION pg_temp.is_done();
+SELECT is(appdb.complete_many(ARRAY[(:'mm'::uuid[])[2:2]], ARRAY[(:'mm_tickets'::int[])[2:2]], ARRAY[ARRAY['1']]::jsonb[]), 1, 'with a trigger, too');
+SELECT throws_ok(format('SELECT appdb.complete_many(%L, %L)', ARRAY[(:'mm'::uuid[])[3:4]], '[0:0][0:1]={{1,NULL}}'::int[]), '22004', 'the ticket of a task must not be null', 'and none is null');
+DROP TRIGGER is_done ON app_data.tasks;
 SELECT throws_ok(format('SELECT appdb.complete_many(ARRAY[%1$L, %1$L]::uuid[], %2$L)', (:'m'::uuid[])[1], :'tickets'), '55000', NULL, 'what is done is not done again');
 -- what waits for all of these, and the next of their group
 SELECT appdb.enqueue_many('[{"kind": "n1", "queue": "n", "group_key": "n", "group_limit": 2}, {"kind": "n2", "queue": "n", "group_key": "n", "group_limit": 2}, {"kind": "n3", "queue": "n", "group_key": "n", "group_limit": 2},
