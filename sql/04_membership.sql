@@ -304,6 +304,10 @@ BEGIN
 			MESSAGE = 'an invitation''s lifetime must be more than nothing',
 			HINT = 'lifetime is an interval such as 7 days.';
 	END IF;
+	-- blanks that came with it, unless somebody's address is stored with them
+	IF NOT EXISTS (SELECT FROM app_data.users AS u WHERE lower(u.email) = lower(_invite.email) AND u.deleted_at IS NULL) THEN
+		_invite.email := btrim(_invite.email, E' \t\r\n');
+	END IF;
 	IF EXISTS (SELECT FROM app_data.users AS u JOIN app_data.members AS m ON m.user_id = u.id AND m.deleted_at IS NULL
 			   WHERE lower(u.email) = lower(_invite.email) AND u.deleted_at IS NULL AND m.organization_id = _invite.organization_id)
 	   OR EXISTS (SELECT FROM app_data.users AS u JOIN app_data.space_members AS m ON m.user_id = u.id AND m.deleted_at IS NULL
@@ -336,7 +340,7 @@ CREATE FUNCTION appdb.invite(
 	AS 'MODULE_PATHNAME', 'appdb_as_owner';
 COMMENT ON FUNCTION appdb.invite(pg_catalog.text, pg_catalog.text, pg_catalog.uuid, pg_catalog.uuid, pg_catalog.interval) IS
 'Invites somebody to an organization or a space, and returns the token for the link, which is kept nowhere: only its SHA-256 is. Earlier invitations of the same address to it are canceled.
-email: the address; role: what they will be, at most what the caller is (null: the least); organization_id or space_id: to what; lifetime: until when it can be accepted, from now.
+email: the address (blanks around it are left out); role: what they will be, at most what the caller is (null: the least); organization_id or space_id: to what; lifetime: until when it can be accepted, from now.
 Errors: 28000 nobody is signed in; P0002 no such organization or space; 42501 not an admin of it, or a role above one''s own; 55000 a member already; 22023 no such role or lifetime.';
 
 -- The invitation, locked together with what it is to, if it can be answered.

@@ -113,8 +113,8 @@ BEGIN
 	SELECT u.id, a.password INTO account
 	FROM app_data.users u
 	JOIN app_data.accounts a ON a.user_id = u.id AND a.provider_id = 'credential' AND a.deleted_at IS NULL
-	WHERE lower(u.email) = lower(_sign_in_with_password.email) AND u.deleted_at IS NULL
-	ORDER BY a.id LIMIT 1;
+	WHERE lower(u.email) IN (lower(_sign_in_with_password.email), lower(btrim(_sign_in_with_password.email, E' \t\r\n'))) AND u.deleted_at IS NULL
+	ORDER BY lower(u.email) = lower(_sign_in_with_password.email) DESC, a.id LIMIT 1;
 	-- the same work whether there is a user or not: else time tells who is one
 	hash := CASE WHEN account.password ~ '^[$]2[abxy][$](0[4-9]|[12][0-9]|3[01])[$][./A-Za-z0-9]{53}$' THEN account.password
 			ELSE stand_in END;
@@ -152,6 +152,6 @@ CREATE FUNCTION appdb.sign_in_with_password(
 	AS 'MODULE_PATHNAME', 'appdb_as_owner';
 COMMENT ON FUNCTION appdb.sign_in_with_password(pg_catalog.text, pg_catalog.text, pg_catalog.interval, pg_catalog.text, pg_catalog.text) IS
 'Verifies a password that appdb.set_password() or a client has kept as a bcrypt hash, and makes a session, as appdb.sign_in() does.
-email: the user''s address, in any case; password: the password; lifetime, ip_address, user_agent: as for appdb.sign_in(). Needs the extension pgcrypto.
+email: the user''s address, in any case (blanks around it are left out); password: the password; lifetime, ip_address, user_agent: as for appdb.sign_in(). Needs the extension pgcrypto.
 Errors: 28P01 for whatever is wrong, after the same work; 55000 where a client keeps the password in a format of its own; 0A000 without pgcrypto. Only roles with access level service may.';
 REVOKE EXECUTE ON FUNCTION appdb.sign_in_with_password(pg_catalog.text, pg_catalog.text, pg_catalog.interval, pg_catalog.text, pg_catalog.text) FROM PUBLIC;

@@ -1,7 +1,7 @@
 -- Memberships and invitations: the functions, as a role that may execute them
 -- and nothing else, and the same rules for statements on the live views.
 BEGIN;
-SELECT plan(233);
+SELECT plan(235);
 
 CREATE ROLE regress_app;
 GRANT USAGE ON SCHEMA appdb TO regress_app;
@@ -129,6 +129,11 @@ SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('x@example.or
 SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('x@example.org', organization_id => @acme@, lifetime => '0')$q$)$$, '22023', NULL, 'for some time');
 SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('nonsense', organization_id => @acme@)$q$)$$, '23514', NULL, 'an address');
 SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('ann@example.ORG', organization_id => @acme@)$q$)$$, '55000', NULL, 'who is there already is not invited');
+SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite(E' \tann@example.org \r\n', organization_id => @acme@)$q$)$$, '55000', 'ann@example.org is a member of organization ' || public.kept('acme') || ' already', 'nor with blanks around the address');
+SAVEPOINT blanks;
+UPDATE appdb.users SET email = 'ann@example.org ' WHERE name = 'Ann';
+SELECT throws_ok($$SELECT public.act('Ann', $q$SELECT appdb.invite('Ann@example.org ', organization_id => @acme@)$q$)$$, '55000', NULL, 'unless somebody''s is stored with them');
+ROLLBACK TO blanks;
 
 SELECT throws_ok($$SELECT public.act('Cem', $q$SELECT appdb.accept_invitation(@ben@)$q$)$$, '42501', 'the invitation was sent to another address', 'somebody else''s token');
 SELECT throws_ok($$SELECT public.act('Ben', $q$SELECT appdb.accept_invitation('nonsense')$q$)$$, 'P0002', 'there is no such invitation', 'an unknown token');
@@ -173,7 +178,7 @@ SELECT public.last_invitation();
 SELECT lives_ok($$SELECT public.act('Ann', 'SELECT appdb.revoke_invitation(@i@)')$$, 'taken back');
 SELECT throws_ok($$SELECT public.act('Dee', $q$SELECT appdb.accept_invitation(@dee@)$q$)$$, '55000', 'the invitation has been taken back', 'is taken back');
 SELECT public.keep('dee1', public.act('Ann', $$SELECT i.token FROM appdb.invite('dee@example.org', 'owner', @acme@) AS i$$));
-SELECT public.keep('dee2', public.act('Ann', $$SELECT i.token FROM appdb.invite('DEE@example.org', 'member', @acme@) AS i$$));
+SELECT public.keep('dee2', public.act('Ann', $$SELECT i.token FROM appdb.invite(' DEE@example.org ', 'member', @acme@) AS i$$));
 SELECT throws_ok($$SELECT public.act('Dee', $q$SELECT appdb.accept_invitation(@dee1@)$q$)$$, '55000', NULL, 'the last invitation holds');
 UPDATE app_data.invitations SET expires_at = now() - interval '1 second' WHERE status = 'pending';
 SELECT throws_ok($$SELECT public.act('Dee', $q$SELECT appdb.accept_invitation(@dee2@)$q$)$$, '55000', 'the invitation has expired', 'until it expires');

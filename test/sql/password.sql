@@ -41,6 +41,13 @@ FROM appdb.sign_in_with_password('aNN@example.com', 'secret', lifetime => '7 day
 SELECT user_id, ip_address, user_agent FROM appdb.sessions;
 SELECT appdb.authenticate(:'t');
 SELECT length(token) FROM appdb.sign_in_with_password('bob@example.com', repeat('ü', 36));
+-- blanks around the address are nobody's, unless stored
+SELECT length(token) FROM appdb.sign_in_with_password(E' ann@example.com \n', 'secret');
+UPDATE appdb.users SET email = ' dan@example.com' WHERE email = 'dan@example.com';
+SELECT appdb.set_password('00000000-0000-7000-8000-00000000000d', 'secret');
+SELECT length(token) FROM appdb.sign_in_with_password(' dan@example.com', 'secret');
+DELETE FROM appdb.accounts WHERE user_id = '00000000-0000-7000-8000-00000000000d';
+UPDATE appdb.users SET email = 'dan@example.com' WHERE email = ' dan@example.com';
 -- wrong in any way: one answer
 SELECT token FROM appdb.sign_in_with_password('ann@example.com', 'first');
 SELECT token FROM appdb.sign_in_with_password('ann@example.com', '');
