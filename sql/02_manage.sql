@@ -147,9 +147,14 @@ BEGIN
 				WHEN col.atttypid <> 'uuid'::regtype THEN format('Column "id" is of type %s.', col.atttypid::regtype)
 				ELSE 'Column "id" is not the primary key.' END,
 			HINT = CASE
-				WHEN col.attnum IS NULL THEN format('ALTER TABLE %s ADD COLUMN id uuid PRIMARY KEY DEFAULT appdb.uuidv7();', entity)
+				-- of which a key has to have all columns
+				WHEN EXISTS (SELECT FROM pg_partitioned_table p WHERE p.partrelid = entity AND p.partattrs::text IS DISTINCT FROM col.attnum::text)
+					THEN 'Partition the table by "id" alone, which is in order of time: PARTITION BY RANGE (id), with bounds of appdb.uuidv7_lower().'
 				WHEN col.atttypid <> 'uuid'::regtype THEN 'The primary key of a managed table is a uuid: keep the present key as another column and make a new "id".'
-				ELSE format('ALTER TABLE %s ADD PRIMARY KEY (id);', entity) END;
+				ELSE format('ALTER TABLE %s %sADD %s;', entity,
+					(SELECT format('DROP CONSTRAINT %I, ADD %s, ', c.conname, regexp_replace(pg_get_constraintdef(c.oid), '^PRIMARY KEY', 'UNIQUE'))
+					 FROM pg_constraint c WHERE c.conrelid = entity AND c.contype = 'p'),
+					CASE WHEN col.attnum IS NULL THEN 'COLUMN id uuid PRIMARY KEY DEFAULT appdb.uuidv7()' ELSE 'PRIMARY KEY (id)' END) END;
 	END IF;
 
 	FOR wanted IN
@@ -711,7 +716,8 @@ BEGIN
 		RAISE NOTICE USING
 			MESSAGE = format('foreign key "%s" of table "%s" has no index', col.conname, entity),
 			DETAIL = 'Deletes and relations that follow it read the whole table.',
-			HINT = format('CREATE INDEX CONCURRENTLY ON %s (%s);', entity, col.columns);
+			HINT = format('CREATE INDEX%s ON %s (%s);',
+						  (SELECT ' CONCURRENTLY' FROM pg_class c WHERE c.oid = entity AND c.relkind <> 'p'), entity, col.columns);
 	END LOOP;
 END
 $$;

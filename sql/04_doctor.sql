@@ -221,8 +221,8 @@ BEGIN
 	RETURN QUERY
 		SELECT 'warning', m.entity::text,
 			   format('foreign key "%s" has no index: deletes and relations that follow it read the whole table', k.conname),
-			   format('CREATE INDEX CONCURRENTLY ON %s (%s);', m.entity, k.columns)
-		FROM appdb._managed_tables() m, appdb._unindexed_keys(m.entity) k
+			   format('CREATE INDEX%s ON %s (%s);', CASE WHEN c.relkind <> 'p' THEN ' CONCURRENTLY' END, m.entity, k.columns)
+		FROM appdb._managed_tables() m JOIN pg_class c ON c.oid = m.entity, appdb._unindexed_keys(m.entity) k
 		ORDER BY 2, k.conname;
 	RETURN QUERY
 		SELECT 'warning', m.entity::text,

@@ -31,6 +31,25 @@ ALTER TABLE public.articles ALTER COLUMN deleted_at DROP NOT NULL;
 SELECT appdb.manage('public.articles');
 SELECT appdb.unmanage('public.articles'); ALTER TABLE public.articles ALTER COLUMN deleted_at TYPE timestamptz;
 SELECT appdb.manage('public.articles');
+-- a table with another key, and tables that are partitioned
+CREATE TABLE public.keyed (name text PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+SELECT appdb.manage('public.keyed');
+ALTER TABLE public.keyed DROP CONSTRAINT keyed_pkey, ADD UNIQUE (name), ADD COLUMN id uuid PRIMARY KEY DEFAULT appdb.uuidv7();
+SELECT appdb.manage('public.keyed', view => 'regress_keyed');
+CREATE TABLE public.months (id uuid NOT NULL, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz, user_id uuid REFERENCES app_data.users)
+	PARTITION BY RANGE (created_at);
+SELECT appdb.manage('public.months');
+ALTER TABLE public.months ADD PRIMARY KEY (id, created_at);
+SELECT appdb.manage('public.months');
+CREATE TABLE public.by_id (LIKE public.months) PARTITION BY RANGE (id);
+ALTER TABLE public.by_id ADD FOREIGN KEY (user_id) REFERENCES app_data.users;
+SELECT appdb.manage('public.by_id');
+ALTER TABLE public.by_id ADD PRIMARY KEY (id);
+SELECT appdb.manage('public.by_id');
+CREATE INDEX ON public.by_id (user_id);
+SELECT appdb.manage('public.by_id');
+SELECT appdb.unmanage('public.keyed'), appdb.unmanage('public.by_id');
+DROP TABLE public.keyed, public.months, public.by_id;
 
 -- == arguments ===============================================================
 SELECT appdb.manage(NULL);
