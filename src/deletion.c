@@ -443,21 +443,6 @@ lock_row(Deletion *deletion, Relation rel, HeapTuple tuple)
 	ExecClearTuple(slot);
 }
 
-/* Is there a trigger before an UPDATE of a row that is none of the engine's? */
-static bool
-others_come_first(const TriggerDesc *triggers)
-{
-	for (int i = 0; i < triggers->numtriggers; i++)
-	{
-		Trigger    *trigger = &triggers->triggers[i];
-
-		if (TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_BEFORE(trigger->tgtype) &&
-			TRIGGER_FOR_UPDATE(trigger->tgtype) && strstr(trigger->tgname, "appdb_") == NULL)
-			return true;
-	}
-	return false;
-}
-
 /* A statement cannot go on with a row that one of its triggers has changed: the executor's words. */
 void
 appdb_refuse_changed(void)
@@ -503,7 +488,7 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id, bool nam
 	if (!appdb_may_delete(rel, oldtup, &deletion->policies, deletion->context))
 		return 0;
 	/* row by row, nobody else looks whether a trigger before us has changed it */
-	if (deletion->deleter != NULL && others_come_first(rel->trigdesc))
+	if (deletion->deleter != NULL)
 	{
 		TupleTableSlot *slot = row_slot(deletion, rel);
 

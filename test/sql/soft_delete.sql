@@ -644,7 +644,10 @@ BEGIN
 END $$;
 CREATE TRIGGER aaa BEFORE UPDATE ON sd.d FOR EACH ROW WHEN (pg_trigger_depth() < 2) EXECUTE FUNCTION sd.upward();
 DELETE FROM appdb.sd_d WHERE n = 1;
-DROP TRIGGER aaa ON sd.d;
+-- whatever it is called
+ALTER TRIGGER aaa ON sd.d RENAME TO aaa_appdb_;
+DELETE FROM appdb.sd_d WHERE n = 1;
+DROP TRIGGER aaa_appdb_ ON sd.d;
 
 --
 -- what a trigger before a statement deletes is not what the statement is for
