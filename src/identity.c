@@ -724,7 +724,8 @@ appdb_sign_out_everywhere(PG_FUNCTION_ARGS)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {UUIDOID};
-	Datum		value;
+	pg_uuid_t	user;
+	Datum		value = UUIDPGetDatum(&user);
 	uint64		n;
 
 	if (user_id == NULL)
@@ -732,7 +733,8 @@ appdb_sign_out_everywhere(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("nobody is signed in"),
 				 errhint("Call appdb.authenticate() first, in the same transaction.")));
-	value = UUIDPGetDatum(user_id);
+	/* a trigger could sign somebody else in */
+	user = *user_id;
 	SPI_connect();
 	appdb_query_as_owner(&plan, "sessions",
 						 "DELETE FROM app_data.sessions s WHERE s.user_id OPERATOR(pg_catalog.=) $1",

@@ -145,6 +145,26 @@ SELECT token AS t FROM appdb.sign_in('00000000-0000-7000-8000-00000000000b') \gs
 SELECT appdb.authenticate(:'t', for_session => true);
 SELECT appdb.sign_out_everywhere();
 SELECT appdb.current_user_id();
+-- whoever a trigger signs in meanwhile keeps their sessions
+SELECT token AS t FROM appdb.sign_in('00000000-0000-7000-8000-00000000000b') \gset
+SELECT count(appdb.sign_in(('00000000-0000-7000-8000-00000000000' || u)::uuid)) FROM unnest('{a,b}'::text[]) AS u;
+CREATE FUNCTION regress_other() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM appdb.impersonate('00000000-0000-7000-8000-00000000000a');
+	RETURN OLD;
+END $$;
+CREATE TRIGGER regress_other BEFORE DELETE ON app_data.sessions FOR EACH ROW EXECUTE FUNCTION regress_other();
+SET plan_cache_mode = force_generic_plan;
+SET enable_indexscan = off;
+SET enable_bitmapscan = off;
+SELECT appdb.authenticate(:'t', for_session => true);
+SELECT appdb.sign_out_everywhere();
+RESET plan_cache_mode;
+RESET enable_indexscan;
+RESET enable_bitmapscan;
+SELECT user_id FROM app_data.sessions;
+DROP TRIGGER regress_other ON app_data.sessions;
+DROP FUNCTION regress_other();
 -- a deleted user is nobody
 SELECT token AS t FROM appdb.sign_in('00000000-0000-7000-8000-00000000000b') \gset
 DELETE FROM appdb.users WHERE name = 'Bob';
