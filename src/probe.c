@@ -238,6 +238,9 @@ appdb_may_have_children(const AppdbLink *link, Relation child, const pg_uuid_t *
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	memcpy(keys, probe->keys, sizeof(ScanKeyData) * link->ncolumns);
+	/* what a comparison keeps for its next call goes with these */
+	for (int i = 0; i < link->ncolumns; i++)
+		fmgr_info_copy(&keys[i].sk_func, &probe->keys[i].sk_func, CurrentMemoryContext);
 	found = false;
 	for (int i = 0; i < nids && !found; i++)
 	{

@@ -89,6 +89,30 @@ CREATE TRIGGER look AFTER UPDATE ON memory.rows FOR EACH ROW WHEN (NEW.n % 100 =
 SELECT rows FROM appdb.restore('memory.rows', (SELECT array_agg(id) FROM memory.rows));
 SELECT count(*), max(bytes) - min(bytes) < 4000000 AS bounded FROM memory.seen;
 
+-- parents that are deleted one by one, and whose children are looked for by an operator that keeps something
+CREATE FUNCTION memory.eq(text, text) RETURNS bool LANGUAGE sql IMMUTABLE STRICT SET work_mem = '4MB' AS 'SELECT $1 = $2';
+CREATE OPERATOR memory.=== (LEFTARG = text, RIGHTARG = text, PROCEDURE = memory.eq, COMMUTATOR = OPERATOR(memory.===));
+CREATE OPERATOR CLASS memory.text_ops FOR TYPE text USING btree AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 memory.===, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 bttextcmp(text, text);
+CREATE TABLE memory.parents (LIKE memory.rows, name text NOT NULL, PRIMARY KEY (id));
+CREATE UNIQUE INDEX ON memory.parents (id, name memory.text_ops);
+CREATE TABLE memory.children (LIKE memory.rows, parent_id uuid NOT NULL, name text NOT NULL, PRIMARY KEY (id), FOREIGN KEY (parent_id, name) REFERENCES memory.parents (id, name));
+CREATE INDEX ON memory.children (parent_id, name memory.text_ops);
+SELECT appdb.manage('memory.parents', view => 'memory_parents') \gset
+SELECT appdb.manage('memory.children', view => 'memory_children') \gset
+INSERT INTO appdb.memory_parents (n, name) SELECT i, 'x' FROM generate_series(1, 500) i;
+INSERT INTO appdb.memory_children (parent_id, name) SELECT id, name FROM appdb.memory_parents;
+DELETE FROM appdb.memory_children;
+SELECT sum(total_bytes) AS before FROM pg_backend_memory_contexts \gset
+DO $$
+BEGIN
+  FOR i IN 1..500 LOOP
+    DELETE FROM appdb.memory_parents WHERE n = i;
+  END LOOP;
+END
+$$;
+SELECT sum(total_bytes) - :before < 4000000 AS bounded FROM pg_backend_memory_contexts;
+
 -- tasks that are taken from silent workers, while the claim that does lasts
 SELECT cardinality(appdb.enqueue_many('memory', array_fill('{}'::jsonb, '{1000}'), 'memory'));
 SELECT count(*) FROM appdb.claim('{memory}', 'silent', 1000);
