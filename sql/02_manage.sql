@@ -535,6 +535,15 @@ DECLARE
 BEGIN
 	-- one call at a time: two would make each other's relation functions
 	LOCK TABLE app_data.managed IN SHARE ROW EXCLUSIVE MODE;
+	-- the rest reads catalogs by the transaction's snapshot
+	IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = entity)
+		OR EXISTS (SELECT m.entity, m.view FROM appdb._managed_tables() m EXCEPT SELECT m.entity, m.view FROM app_data.managed m)
+	THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'serialization_failure',
+			MESSAGE = format('could not serialize management of table "%s" with what others have managed or made since', entity),
+			HINT = 'Try the transaction again.';
+	END IF;
 	soft_delete := appdb._check_conventions(entity);
 
 	-- options follow the columns that they speak of

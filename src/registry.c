@@ -10,9 +10,10 @@
 #include "appdb.h"
 
 #include "access/genam.h"
-#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
@@ -25,6 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 /* columns of app_data.managed, in the order of appdb._managed_tables() */
@@ -270,6 +272,7 @@ appdb_forget_dropped(PG_FUNCTION_ARGS)
 	Relation	rel;
 	SysScanDesc scan;
 	HeapTuple	tup;
+	TM_FailureData tmfd;
 
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
@@ -288,8 +291,10 @@ appdb_forget_dropped(PG_FUNCTION_ARGS)
 		bool		isnull;
 		Datum		entity = heap_getattr(tup, attnums[0], RelationGetDescr(rel), &isnull);
 
+		/* who drops another table at the same time may forget it, too */
 		if (!isnull && !SearchSysCacheExists1(RELOID, entity))
-			simple_heap_delete(rel, &tup->t_self);
+			(void) table_tuple_delete(rel, &tup->t_self, GetCurrentCommandId(true), SnapshotAny, InvalidSnapshot, true,
+									  &tmfd, false);
 	}
 	systable_endscan(scan);
 	table_close(rel, NoLock);
