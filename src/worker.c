@@ -65,7 +65,6 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#define MAX_DATABASES 256
 #define BATCH 1000
 /* a database without the extension is looked at again after this */
 #define LOOK_AGAIN_MS (60 * 1000)
@@ -83,10 +82,10 @@ static const char *const steps[] = {"schedules", "leases", "tasks", "sessions", 
 /* from here on, what is found after the last full batch can wait */
 #define FIRST_REMOVAL 2
 
-/* written by one worker at a time, while the launcher waits for it */
+/* what the launcher remembers of a database */
 typedef struct DatabaseState
 {
-	Oid			oid;
+	Oid			oid;			/* hash key, must be first */
 	int64		without;		/* when it was seen not to have the extension */
 	bool		subscribes;		/* to rows of app_data, as far as the log knows */
 	int64		not_before[NSTEPS];	/* when a step is due again, if not in the next round */
@@ -95,15 +94,10 @@ typedef struct DatabaseState
 	Oid			purge_by;		/* the role to do it now, or InvalidOid */
 } DatabaseState;
 
-typedef struct WorkerShared
-{
-	int			n;
-	DatabaseState databases[MAX_DATABASES];
-} WorkerShared;
-
 static bool worker_enabled = true;
 static int	worker_naptime = 10;
-static WorkerShared *shared = NULL;
+/* in shared memory: of the database whose turn it is, written by its worker while the launcher waits for it */
+static DatabaseState *shared = NULL;
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
@@ -126,7 +120,7 @@ shmem_request(void)
 {
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(WorkerShared)));
+	RequestAddinShmemSpace(MAXALIGN(sizeof(DatabaseState)));
 }
 
 static void
@@ -137,9 +131,9 @@ shmem_startup(void)
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("appdb maintenance", sizeof(WorkerShared), &found);
+	shared = ShmemInitStruct("appdb maintenance", sizeof(DatabaseState), &found);
 	if (!found)
-		memset(shared, 0, sizeof(WorkerShared));
+		memset(shared, 0, sizeof(DatabaseState));
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -186,29 +180,6 @@ appdb_worker_init(void)
 	RegisterBackgroundWorker(&worker);
 }
 
-static DatabaseState *
-database_state(Oid oid)
-{
-	DatabaseState *state;
-
-	for (int i = 0; i < shared->n; i++)
-	{
-		if (shared->databases[i].oid == oid)
-			return &shared->databases[i];
-	}
-	/* beyond that many, the oldest is forgotten */
-	if (shared->n < MAX_DATABASES)
-		state = &shared->databases[shared->n++];
-	else
-	{
-		memmove(&shared->databases[0], &shared->databases[1], sizeof(DatabaseState) * (MAX_DATABASES - 1));
-		state = &shared->databases[MAX_DATABASES - 1];
-	}
-	memset(state, 0, sizeof(DatabaseState));
-	state->oid = oid;
-	return state;
-}
-
 /* == the launcher ========================================================= */
 
 static List *
@@ -239,6 +210,41 @@ list_databases(MemoryContext context)
 	table_close(rel, AccessShareLock);
 	CommitTransactionCommand();
 	return result;
+}
+
+/* What is remembered of a database; of those that are not in the list any more, nothing. */
+static DatabaseState *
+database_state(Oid oid, List *databases)
+{
+	static HTAB *states = NULL;
+	DatabaseState *state;
+	HASH_SEQ_STATUS status;
+	bool		found;
+
+	if (states == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(DatabaseState);
+		states = hash_create("appdb databases", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	if (hash_get_num_entries(states) > list_length(databases))
+	{
+		hash_seq_init(&status, states);
+		while ((state = hash_seq_search(&status)) != NULL)
+		{
+			if (!list_member_oid(databases, state->oid))
+				hash_search(states, &state->oid, HASH_REMOVE, NULL);
+		}
+	}
+	state = hash_search(states, &oid, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset(state, 0, sizeof(DatabaseState));
+		state->oid = oid;
+	}
+	return state;
 }
 
 /* a worker of the launcher's */
@@ -377,13 +383,15 @@ appdb_launcher_main(Datum arg)
 			foreach(lc, databases)
 			{
 				Oid			database = lfirst_oid(lc);
-				DatabaseState *state = database_state(database);
+				DatabaseState *state = database_state(database, databases);
 
 				if (state->without != 0 && ticks() - state->without < LOOK_AGAIN_MS)
 					continue;
 				state->purge_by = InvalidOid;
+				*shared = *state;
 				start_worker(&maintenance, "appdb_worker_main", database, InvalidOid);
 				wait_for(&maintenance, 0);
+				*state = *shared;
 				if (OidIsValid(state->purge_by) && !is_running(&purge))
 				{
 					/* which may take long: nobody waits for it */
@@ -576,11 +584,19 @@ owner_who_can_log_in(void)
 	return owner;
 }
 
+/* What to remember; a launcher that is at another database already does not hear of it. */
+static void
+tell_launcher(const DatabaseState *state)
+{
+	if (shared->oid == state->oid)
+		*shared = *state;
+}
+
 void
 appdb_worker_main(Datum arg)
 {
 	Oid			database = DatumGetObjectId(arg);
-	DatabaseState *state;
+	DatabaseState state;
 	int64		end;
 
 	pqsignal(SIGTERM, die);
@@ -589,23 +605,28 @@ appdb_worker_main(Datum arg)
 	own_settings();
 	end = ticks() + LONGEST_PASS_MS;
 
-	state = database_state(database);
+	state = *shared;
+	/* the launcher that has started us is gone */
+	if (state.oid != database)
+		proc_exit(0);
 	if (!has_extension())
 	{
-		state->without = ticks();
+		state.without = ticks();
+		tell_launcher(&state);
 		proc_exit(0);
 	}
-	state->without = 0;
+	state.without = 0;
 	if (subscribes())
 	{
-		if (!state->subscribes)
+		if (!state.subscribes)
 			ereport(LOG,
 					(errmsg("maintenance of appdb rests in this database: a subscription brings rows of schema \"%s\"", APPDB_DATA_SCHEMA),
 					 errhint("It begins when the subscription is dropped.")));
-		state->subscribes = true;
+		state.subscribes = true;
+		tell_launcher(&state);
 		proc_exit(0);
 	}
-	state->subscribes = false;
+	state.subscribes = false;
 
 	for (int i = 0; i < NSTEPS; i++)
 	{
@@ -615,7 +636,7 @@ appdb_worker_main(Datum arg)
 		int64		now;
 		int64		n;
 
-		if (ticks() < state->not_before[i])
+		if (ticks() < state.not_before[i])
 			continue;
 		do
 		{
@@ -625,24 +646,26 @@ appdb_worker_main(Datum arg)
 		now = ticks();
 		if (n >= 0)
 		{
-			state->failures[i] = 0;
-			state->not_before[i] = n >= (i < FIRST_REMOVAL ? 1 : BATCH) ? 0 : now + Min(REST_FACTOR * (now - begin), LONGEST_REST_MS);
+			state.failures[i] = 0;
+			state.not_before[i] = n >= (i < FIRST_REMOVAL ? 1 : BATCH) ? 0 : now + Min(REST_FACTOR * (now - begin), LONGEST_REST_MS);
 		}
 		else
 		{
-			int64		wait = worker_naptime * INT64CONST(1000) << Min(state->failures[i], 10);
+			int64		wait = worker_naptime * INT64CONST(1000) << Min(state.failures[i], 10);
 
-			state->failures[i]++;
-			state->not_before[i] = now + Min(wait, LONGEST_BACKOFF_MS);
+			state.failures[i]++;
+			state.not_before[i] = now + Min(wait, LONGEST_BACKOFF_MS);
 		}
+		tell_launcher(&state);
 	}
-	state->purge_by = InvalidOid;
-	if (state->purged == 0 || ticks() - state->purged >= PURGE_EVERY_MS)
+	state.purge_by = InvalidOid;
+	if (state.purged == 0 || ticks() - state.purged >= PURGE_EVERY_MS)
 	{
-		state->purge_by = owner_who_can_log_in();
-		if (!OidIsValid(state->purge_by))
-			state->purged = ticks();
+		state.purge_by = owner_who_can_log_in();
+		if (!OidIsValid(state.purge_by))
+			state.purged = ticks();
 	}
+	tell_launcher(&state);
 	proc_exit(0);
 }
 
