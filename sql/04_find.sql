@@ -225,18 +225,18 @@ BEGIN
 		SELECT e.view || '.where',
 			   jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
 				   (SELECT COALESCE(jsonb_object_agg(r.name, jsonb_build_object('anyOf', jsonb_build_array(
-						jsonb_build_object('type', 'boolean'), jsonb_build_object('$ref', appdb._find_ref(r."to", 'where'))))), '{}')
+						jsonb_build_object('type', 'boolean'), jsonb_build_object('$ref', appdb._find_ref(r."to"::text, 'where'))))), '{}')
 					FROM rel r WHERE r."from" = e.view)
 				   || (SELECT jsonb_object_agg(c.name, jsonb_build_object('$ref', '#/$defs/filter.' || c.filter)) FROM col c WHERE c.view = e.view)
 				   || jsonb_build_object(
-					   'AND', jsonb_build_object('type', 'array', 'items', jsonb_build_object('$ref', appdb._find_ref(e.view, 'where'))),
-					   'OR', jsonb_build_object('type', 'array', 'items', jsonb_build_object('$ref', appdb._find_ref(e.view, 'where'))),
-					   'NOT', jsonb_build_object('$ref', appdb._find_ref(e.view, 'where'))))
+					   'AND', jsonb_build_object('type', 'array', 'items', jsonb_build_object('$ref', appdb._find_ref(e.view::text, 'where'))),
+					   'OR', jsonb_build_object('type', 'array', 'items', jsonb_build_object('$ref', appdb._find_ref(e.view::text, 'where'))),
+					   'NOT', jsonb_build_object('$ref', appdb._find_ref(e.view::text, 'where'))))
 		FROM e
 		UNION ALL
 		SELECT e.view || '.orderBy',
 			   jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
-				   (SELECT COALESCE(jsonb_object_agg(r.name, jsonb_build_object('$ref', appdb._find_ref(r."to", 'orderBy'))), '{}')
+				   (SELECT COALESCE(jsonb_object_agg(r.name, jsonb_build_object('$ref', appdb._find_ref(r."to"::text, 'orderBy'))), '{}')
 					FROM rel r WHERE r."from" = e.view AND r.kind = 'one')
 				   || (SELECT jsonb_object_agg(n, '{"$ref": "#/$defs/direction"}'::jsonb) FROM unnest(e.columns) n))
 		FROM e
@@ -244,17 +244,17 @@ BEGIN
 		SELECT e.view || '.' || k.kind,
 			   jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
 				   jsonb_build_object(
-					   'columns', jsonb_build_object('$ref', appdb._find_ref(e.view, 'columns')),
-					   'where', jsonb_build_object('$ref', appdb._find_ref(e.view, 'where')),
+					   'columns', jsonb_build_object('$ref', appdb._find_ref(e.view::text, 'columns')),
+					   'where', jsonb_build_object('$ref', appdb._find_ref(e.view::text, 'where')),
 					   'with', jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
 						   (SELECT COALESCE(jsonb_object_agg(r.name, jsonb_build_object('anyOf', jsonb_build_array(jsonb_build_object('type', 'boolean'),
-								jsonb_build_object('$ref', appdb._find_ref(r."to", CASE r.kind WHEN 'many-through' THEN 'through' ELSE r.kind END))))), '{}')
+								jsonb_build_object('$ref', appdb._find_ref(r."to"::text, CASE r.kind WHEN 'many-through' THEN 'through' ELSE r.kind END))))), '{}')
 							FROM rel r WHERE r."from" = e.view)),
 					   'count', jsonb_build_object('anyOf', jsonb_build_array(jsonb_build_object('type', 'boolean'),
 						   jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
 							   (SELECT COALESCE(jsonb_object_agg(r.name, jsonb_build_object('anyOf', jsonb_build_array(jsonb_build_object('type', 'boolean'),
 									jsonb_build_object('type', 'object', 'additionalProperties', false, 'properties',
-										jsonb_build_object('where', jsonb_build_object('$ref', appdb._find_ref(r."to", 'where'))))))), '{}')
+										jsonb_build_object('where', jsonb_build_object('$ref', appdb._find_ref(r."to"::text, 'where'))))))), '{}')
 								FROM rel r WHERE r."from" = e.view) || CASE k.kind WHEN 'one' THEN '{}' ELSE '{"*": {"type": "boolean"}}' END::jsonb))))
 				   || CASE WHEN e.extras = '{}' THEN '{}' ELSE jsonb_build_object('extras', jsonb_build_object('anyOf', jsonb_build_array(
 					   jsonb_build_object('type', 'array', 'items', jsonb_build_object('enum', to_jsonb(e.extras))),
@@ -263,10 +263,10 @@ BEGIN
 				   || CASE WHEN e.soft_delete THEN '{"deleted": {"enum": ["include", "only"]}}'::jsonb ELSE '{}' END
 				   || CASE WHEN k.kind = 'one' THEN '{}'::jsonb ELSE jsonb_build_object(
 					   'orderBy', jsonb_build_object('anyOf', jsonb_build_array(
-						   jsonb_build_object('$ref', appdb._find_ref(e.view, 'orderBy')),
+						   jsonb_build_object('$ref', appdb._find_ref(e.view::text, 'orderBy')),
 						   jsonb_build_object('enum', to_jsonb(e.columns)),
 						   jsonb_build_object('type', 'array', 'items', jsonb_build_object('anyOf', jsonb_build_array(
-							   jsonb_build_object('$ref', appdb._find_ref(e.view, 'orderBy')), jsonb_build_object('enum', to_jsonb(e.columns))))))),
+							   jsonb_build_object('$ref', appdb._find_ref(e.view::text, 'orderBy')), jsonb_build_object('enum', to_jsonb(e.columns))))))),
 					   'limit', '{"type": ["integer", "null"], "minimum": 0}'::jsonb,
 					   'offset', '{"type": ["integer", "null"], "minimum": 0}'::jsonb,
 					   'cursor', '{"type": "boolean"}'::jsonb,

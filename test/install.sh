@@ -445,6 +445,32 @@ is "types of the names of functions: a superuser is not taken in" "$(as "$super"
 	-c 'SELECT count(*) > 100 FROM appdb.doctor()')" "$(printf 'attached\nt\nt\ncurrent\nt')"
 no_gain "types of the names of functions"
 
+# functions that a name fits better than the engine's, whose arguments are text
+reset
+plant appdb_owner
+as appdb_owner >/dev/null <<-'SQL'
+	CREATE EXTENSION appdb;
+	DO $$
+	DECLARE
+		f record;
+	BEGIN
+		FOR f IN
+			SELECT p.proname, (SELECT string_agg(concat_ws(' ', quote_ident(NULLIF(p.proargnames[u.n], '')), CASE u.n WHEN a.n THEN 'name' ELSE u.type::regtype::text END), ', ' ORDER BY u.n)
+							   FROM unnest(p.proargtypes) WITH ORDINALITY AS u (type, n)) AS arguments
+			FROM pg_proc AS p, unnest(p.proargtypes) WITH ORDINALITY AS a (type, n)
+			WHERE p.pronamespace = 'appdb'::regnamespace AND pg_get_userbyid(p.proowner) <> current_user AND p.prokind = 'f' AND a.type = 'text'::regtype
+		LOOP
+			EXECUTE format('CREATE FUNCTION appdb.%I(%s) RETURNS boolean LANGUAGE sql AS %L', f.proname, f.arguments, format('SELECT evil.run(%L)', f.proname));
+		END LOOP;
+	END
+	$$;
+SQL
+is "functions of names: a superuser is not taken in" "$(as "$super" -c 'SET client_min_messages = warning' -c 'CALL appdb.maintain()' -c "CALL appdb.purge('0'::interval)" -c 'SELECT appdb.install()' \
+	-c "SELECT FROM appdb.grant_access('appdb_nobody'::name, 'service'::text)" -c "SELECT appdb.revoke_access('appdb_nobody'::name)" -c 'ALTER TABLE app_data.notes ADD COLUMN x int' \
+	-c "SELECT FROM appdb.manage('app_data.notes'::regclass)" -c 'SELECT count(*) FROM appdb.describe('"'notes'::text) WHERE name = 'x'" -c "SELECT appdb.find_schema('notes'::text) ->> '\$ref'" \
+	-c "SELECT appdb.find('notes'::text, '{}'::json)" -c "SELECT count(*) FROM appdb.search('x'::text)" -c 'SELECT count(*) > 100 FROM appdb.doctor()')" "$(printf 'attached\nt\n1\n#/$defs/notes.root\n[]\n0\nt')"
+no_gain "functions of names"
+
 # tables of a superuser, noted as managed by who owns the tables
 reset
 as appdb_owner -c 'CREATE EXTENSION appdb' -c 'CREATE VIEW appdb.theirs AS SELECT 1 AS id' -c 'CREATE VIEW appdb.authid AS SELECT 1 AS id' \
