@@ -256,7 +256,7 @@ BEGIN
 	END IF;
 
 	-- what the engine itself keeps is as easily lost
-	FOR own IN SELECT * FROM (VALUES ('schema_version'), ('pending'), ('managed'), ('deletions'), ('unlinked'), ('legal_holds'), ('access')) v (name) LOOP
+	FOR own IN SELECT o AS name FROM unnest(appdb._own_tables()) o LOOP
 		EXECUTE format('CREATE OR REPLACE TRIGGER appdb_truncate BEFORE TRUNCATE ON app_data.%I '
 					   'FOR EACH STATEMENT EXECUTE FUNCTION appdb.refuse_truncate()', own.name);
 		EXECUTE format('COMMENT ON TRIGGER appdb_truncate ON app_data.%I IS %L', own.name,

@@ -297,6 +297,15 @@ COMMENT ON FUNCTION appdb._sync_policies(pg_catalog.regclass) IS 'Internal: make
 
 -- == what roles get =========================================================
 
+-- What the engine keeps for itself in schema app_data: for no role but the owner.
+CREATE FUNCTION appdb._own_tables() RETURNS pg_catalog.name[]
+	LANGUAGE sql IMMUTABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT '{schema_version,pending,managed,deletions,unlinked,legal_holds,access}'::name[]
+$$;
+COMMENT ON FUNCTION appdb._own_tables() IS 'Internal: the tables of schema app_data that are the engine''s';
+
 -- Functions that not everybody may execute.
 CREATE FUNCTION appdb._grant_functions(level pg_catalog.text) RETURNS pg_catalog.text[]
 	LANGUAGE plpgsql STABLE
@@ -494,6 +503,8 @@ BEGIN
 	PERFORM appdb._grant_table(m.entity, role, level)
 	FROM appdb._managed_tables() m JOIN pg_class c ON c.oid = m.entity WHERE pg_get_userbyid(c.relowner) <> role AND appdb._is_managed(m.entity);
 	EXECUTE format('GRANT USAGE ON SCHEMA app_data TO %I', role);
+	-- default privileges of the owner's can have given these, too, where no row security holds, and levels are noted
+	EXECUTE format('REVOKE ALL ON %s FROM %I', (SELECT string_agg(format('app_data.%I', o), ', ') FROM unnest(appdb._own_tables()) o), role);
 	FOREACH function IN ARRAY appdb._grant_functions(level) LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', function, role);
 	END LOOP;

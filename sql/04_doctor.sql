@@ -279,9 +279,11 @@ BEGIN
 	-- who sees what
 	RETURN QUERY
 		SELECT CASE WHEN c.relnamespace = data_schema THEN 'error' ELSE 'warning' END, c.oid::regclass::text,
-			   CASE WHEN NOT c.relrowsecurity THEN 'it has no row security: whoever may read it sees the rows of all tenants'
+			   CASE WHEN o.roles IS NOT NULL THEN 'it is the engine''s own, and others have rights on it: whoever may write it has any access level'
+					WHEN NOT c.relrowsecurity THEN 'it has no row security: whoever may read it sees the rows of all tenants'
 					ELSE 'it has no policies: only its owner sees rows' END,
-			   CASE WHEN NOT c.relrowsecurity AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)
+			   CASE WHEN o.roles IS NOT NULL THEN format('REVOKE ALL ON %s FROM %s;', c.oid::regclass, o.roles)
+					WHEN NOT c.relrowsecurity AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)
 					THEN format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', c.oid::regclass)
 					WHEN EXISTS (SELECT FROM appdb._policies() p WHERE c.relnamespace = data_schema AND p.entity = c.relname)
 						OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'space_id'
@@ -289,6 +291,9 @@ BEGIN
 					THEN format('SELECT appdb.manage(%L);', c.oid::regclass)
 					ELSE format('ALTER TABLE %1$s ENABLE ROW LEVEL SECURITY; CREATE POLICY readers ON %1$s FOR SELECT USING (...);', c.oid::regclass) END
 		FROM pg_class c
+		LEFT JOIN LATERAL (SELECT string_agg(DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END, ', ') AS roles
+						   FROM aclexplode(c.relacl) g
+						   WHERE g.grantee <> c.relowner AND c.relnamespace = data_schema AND c.relname = ANY (appdb._own_tables())) o ON true
 		WHERE c.relkind IN ('r', 'p')
 		  AND (c.oid IN (SELECT m.entity FROM appdb._managed_tables() m)
 			   OR (c.relnamespace = data_schema

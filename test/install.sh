@@ -194,6 +194,15 @@ as appdb_owner -c 'ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUB
 	-c 'REVOKE EXECUTE ON FUNCTION appdb.notes(appdb.spaces) FROM PUBLIC' -c 'SELECT FROM appdb.install()'
 is "an upgrade opens the relation functions that 1.0 made, but what is closed on purpose stays so" "$(as "$super" -c "SELECT count(*) > 80, count(*) FILTER (WHERE NOT has_function_privilege('appdb_nobody', function, 'EXECUTE')) FROM appdb.relations")" 't|1'
 
+# nor does what the engine keeps: whoever writes that has any level
+reset
+as appdb_owner -c 'ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO appdb_nobody, appdb_mallory' -c 'CREATE EXTENSION appdb' -c "SELECT FROM appdb.grant_access('appdb_nobody', 'app')"
+is "default privileges to everything: a role has what its level gives" "$(as appdb_nobody -c "INSERT INTO app_data.access VALUES ('appdb_mallory', 'service')")" 'ERROR:  permission denied for table access'
+is "on no table more" "$(as "$super" -c "SELECT relname, privilege_type FROM pg_class, aclexplode(relacl) WHERE relnamespace IN ('app_data'::regnamespace, 'appdb'::regnamespace)
+	AND grantee = 'appdb_nobody'::regrole AND (privilege_type IN ('TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN') OR relname IN ('sessions', 'accounts', 'verifications') OR relname = ANY (appdb._own_tables()))")" ''
+is "doctor() says who else may write it" "$(as appdb_owner -c "SELECT object, fix FROM appdb.doctor() WHERE problem ~ 'engine.s own'" | sort | sed -n '1p;$=')" \
+	"$(printf 'app_data.access|REVOKE ALL ON app_data.access FROM appdb_mallory;\n7')"
+
 # nothing of it was restored
 for level in app readonly service; do
 	reset
