@@ -1,7 +1,7 @@
 -- Memberships and invitations: the functions, as a role that may execute them
 -- and nothing else, and the same rules for statements on the live views.
 BEGIN;
-SELECT plan(235);
+SELECT plan(238);
 
 CREATE ROLE regress_app;
 GRANT USAGE ON SCHEMA appdb TO regress_app;
@@ -488,6 +488,20 @@ DELETE FROM appdb.organizations WHERE id = pg_temp.n(1);
 DELETE FROM appdb.users WHERE name = 'Pia';
 SELECT count(*) AS restored FROM appdb.restore('appdb.organizations', pg_temp.n(1)) \gset
 SELECT count(*) AS restored FROM appdb.restore('appdb.spaces', pg_temp.n(3)) \gset
+-- as docs/memberships.md says
+SAVEPOINT ownerless;
+SELECT ok(EXISTS (SELECT FROM appdb.doctor() AS d WHERE d.problem ~ 'has members and no owner'), 'which the doctor says');
+CREATE ROLE regress_service;
+SELECT appdb.grant_access('regress_service', 'service');
+GRANT EXECUTE ON FUNCTION pg_temp.n(int) TO regress_service;
+SET LOCAL ROLE regress_service;
+INSERT INTO appdb.members (organization_id, user_id, role)
+SELECT pg_temp.n(1), u.id, 'owner' FROM appdb.users AS u WHERE u.name = 'Rex'
+ON CONFLICT (organization_id, user_id) WHERE deleted_at IS NULL DO UPDATE SET role = excluded.role;
+RESET ROLE;
+SELECT is(public.roles(pg_temp.n(1)), 'Rex owner', 'until the server makes somebody its owner');
+SELECT ok(NOT EXISTS (SELECT FROM appdb.doctor() AS d WHERE d.problem ~ 'has members and no owner'), 'of its spaces, too');
+ROLLBACK TO ownerless;
 INSERT INTO appdb.space_members (space_id, user_id, role) VALUES (pg_temp.n(3), public.id_of('Quin'), 'viewer');
 DELETE FROM appdb.spaces WHERE id = pg_temp.n(4);
 SELECT throws_like($$SELECT public.act('Rex', 'SELECT appdb.leave(organization_id => pg_temp.n(1))')$$,
