@@ -238,6 +238,53 @@ check_row_security(Relation rel, Datum *ids, int nids)
 }
 
 /*
+ * Lock the parents of deleted rows.  Of each row only the columns of foreign
+ * keys are read: all of them can be more than there is memory for.
+ */
+static void
+lock_parents(Relation rel, Datum *ids, int nids)
+{
+	const AppdbLinks *links = appdb_get_links(rel);
+	TupleDesc	desc = RelationGetDescr(rel);
+	Datum	   *values = palloc0(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	Bitmapset  *columns = NULL;
+	StringInfoData sql;
+	SPITupleTable *rows;
+
+	for (int i = 0; i < links->nparents; i++)
+	{
+		for (int j = 0; j < links->parents[i].ncolumns; j++)
+			columns = bms_add_member(columns, links->parents[i].child_columns[j]);
+	}
+	if (columns == NULL)
+		return;
+
+	initStringInfo(&sql);
+	for (int column = -1; (column = bms_next_member(columns, column)) >= 0;)
+		appendStringInfo(&sql, "%s c.%s", sql.len == 0 ? "SELECT" : ",",
+						 quote_identifier(NameStr(TupleDescAttr(desc, column - 1)->attname)));
+	appendStringInfo(&sql, " FROM %s c WHERE c.id OPERATOR(pg_catalog.=) ANY ($1) AND c.deleted_at IS NOT NULL ORDER BY c.id",
+					 appdb_qualified_name(RelationGetRelid(rel)));
+	select_rows(sql.data, UUIDARRAYOID, uuid_array(ids, nids));
+	rows = SPI_tuptable;
+	memset(nulls, true, sizeof(bool) * desc->natts);
+	for (uint64 i = 0; i < rows->numvals; i++)
+	{
+		int			n = 0;
+		HeapTuple	tup;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int column = -1; (column = bms_next_member(columns, column)) >= 0;)
+			values[column - 1] = SPI_getbinval(rows->vals[i], rows->tupdesc, ++n, &nulls[column - 1]);
+		tup = heap_form_tuple(desc, values, nulls);
+		appdb_guard_lock_parents(rel, tup);
+		heap_freetuple(tup);
+	}
+	SPI_freetuptable(rows);
+}
+
+/*
  * Lock the rows, always in the same order, and their parents before, so that
  * two restores do not deadlock.  They must be there, and deleted.
  */
@@ -245,22 +292,8 @@ static void
 lock_rows(Relation rel, Datum *ids, int nids)
 {
 	Oid			relid = RelationGetRelid(rel);
-	SPITupleTable *rows;
 
-	/* the row, also where a column has the alias's name */
-	select_rows(psprintf("SELECT c.*::%s FROM %s c WHERE id OPERATOR(pg_catalog.=) ANY ($1) AND deleted_at IS NOT NULL ORDER BY id",
-						 appdb_qualified_name(relid), appdb_qualified_name(relid)),
-				UUIDARRAYOID, uuid_array(ids, nids));
-	rows = SPI_tuptable;
-	for (uint64 i = 0; i < rows->numvals; i++)
-	{
-		bool		isnull;
-		HeapTupleData tup = {0};
-
-		tup.t_data = DatumGetHeapTupleHeader(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
-		tup.t_len = HeapTupleHeaderGetDatumLength(tup.t_data);
-		appdb_guard_lock_parents(rel, &tup);
-	}
+	lock_parents(rel, ids, nids);
 
 	select_rows(psprintf("SELECT id::pg_catalog.uuid, deleted_at FROM %s WHERE id OPERATOR(pg_catalog.=) ANY ($1) "
 						 "ORDER BY id FOR UPDATE", appdb_qualified_name(relid)),
@@ -282,6 +315,7 @@ lock_rows(Relation rel, Datum *ids, int nids)
 							appdb_uuid_text(DatumGetUUIDP(ids[i])), appdb_table_name(relid)),
 					 errhint("appdb.trash lists what can be restored.")));
 	}
+	SPI_freetuptable(SPI_tuptable);
 }
 
 /*
@@ -557,6 +591,7 @@ restore_in_order(AppdbRestore *restore, Relation rel, Datum *ids, int nids)
 			blocked[n] = DatumGetBool(result_value(n, 3, &isnull));
 			nfree += !blocked[n];
 		}
+		SPI_freetuptable(SPI_tuptable);
 		/* those that are each other's parents, or the guard says what is in the way */
 		for (int i = 0; nfree == 0 && i < n && stamps[i] == stamps[0]; i++)
 			blocked[i] = false;

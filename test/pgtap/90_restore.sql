@@ -1,6 +1,6 @@
 -- restore: what comes back, what does not, and who may.
 BEGIN;
-SELECT plan(125);
+SELECT plan(127);
 SET client_min_messages = warning;
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
@@ -396,6 +396,22 @@ UPDATE appdb.rings SET first_id = pg_temp.id(103), next_id = NULL WHERE id = pg_
 DELETE FROM appdb.rings WHERE id = pg_temp.id(103);
 SELECT is(pg_temp.gone(), '{102,103,104,111}', 'what is its own parent takes those below it, whose ids can be lower');
 SELECT is(pg_temp.restored('appdb.rings', 102, 103, 104), 'people 1, rings 3', 'all can be asked for at once');
+ROLLBACK TO start;
+
+-- == large rows =============================================================
+
+-- of them only foreign keys are read: all that is stored apart, of many rows at once, can be more than there is memory for
+CREATE TABLE large (id uuid PRIMARY KEY, user_id uuid REFERENCES app_data.users, content text, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz);
+ALTER TABLE large ALTER content SET STORAGE EXTERNAL;
+CREATE INDEX ON large (user_id);
+SELECT appdb.manage('large');
+INSERT INTO appdb.large (id, user_id, content) SELECT pg_temp.id(200 + n), pg_temp.id(1), repeat('x', 10000) FROM generate_series(1, 3) n;
+DELETE FROM appdb.large;
+CREATE FUNCTION pg_temp.toast_reads() RETURNS bigint LANGUAGE sql AS
+$$ SELECT t.idx_scan FROM pg_stat_xact_all_tables t JOIN pg_class c ON c.reltoastrelid = t.relid WHERE c.oid = 'large'::regclass $$;
+SELECT pg_temp.toast_reads() AS before \gset
+SELECT is(pg_temp.restored('appdb.large', 201, 202, 203), 'large 3', 'large rows come back');
+SELECT is(pg_temp.toast_reads(), :before::bigint, 'and what is large of them was not read');
 ROLLBACK TO start;
 
 -- == what is in the way otherwise ===========================================
