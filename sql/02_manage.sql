@@ -812,13 +812,19 @@ CREATE FUNCTION appdb.follow() RETURNS pg_catalog.event_trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_follow';
 COMMENT ON FUNCTION appdb.follow() IS
-	'Event trigger: brings live views up to date after ALTER TABLE';
+	'Event trigger: brings live views up to date after ALTER TABLE, and locks them before';
 
 CREATE EVENT TRIGGER appdb_follow ON ddl_command_end
 	WHEN TAG IN ('ALTER TABLE')
 	EXECUTE FUNCTION appdb.follow();
 COMMENT ON EVENT TRIGGER appdb_follow IS
 	'Brings the live views of managed tables up to date after ALTER TABLE';
+
+CREATE EVENT TRIGGER appdb_follow_start ON ddl_command_start
+	WHEN TAG IN ('ALTER TABLE')
+	EXECUTE FUNCTION appdb.follow();
+COMMENT ON EVENT TRIGGER appdb_follow_start IS
+	'Locks a managed table and its live view before ALTER TABLE changes its columns';
 
 CREATE FUNCTION appdb._unmanage(entity pg_catalog.regclass)
 	RETURNS void

@@ -212,7 +212,7 @@ BEGIN
 					ELSE 'it is not enabled as the engine made it' END,
 			   CASE WHEN e.oid IS NULL THEN 'SET appdb.allow_drop = on; DROP EXTENSION appdb CASCADE; CREATE EXTENSION appdb;  -- the rows stay'
 					ELSE format('ALTER EVENT TRIGGER %I ENABLE%s;  -- as a superuser', v.name, CASE v.enabled WHEN 'A' THEN ' ALWAYS' ELSE '' END) END
-		FROM (VALUES ('appdb_protect', 'A'), ('appdb_forget_dropped', 'A'), ('appdb_follow', 'O')) v (name, enabled)
+		FROM (VALUES ('appdb_protect', 'A'), ('appdb_forget_dropped', 'A'), ('appdb_follow', 'O'), ('appdb_follow_start', 'O')) v (name, enabled)
 		LEFT JOIN pg_event_trigger e ON e.evtname = v.name
 		WHERE e.evtenabled IS DISTINCT FROM v.enabled::"char"
 		ORDER BY 2;

@@ -28,6 +28,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
+#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -562,9 +563,63 @@ appdb_unmanage(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Before the columns of a managed table change: lock the table and its live
+ * view, each while the other is not held.  Clients lock the view first, and
+ * would hold it while they wait for the table, which waited for the view then.
+ */
+static void
+lock_with_view(Node *parsetree)
+{
+	RangeVar   *relation = NULL;
+	Oid			relid;
+	Oid			view;
+	HeapTuple	tup;
+	bool		owned;
+
+	if (IsA(parsetree, RenameStmt) && ((RenameStmt *) parsetree)->renameType == OBJECT_COLUMN)
+		relation = ((RenameStmt *) parsetree)->relation;
+	else if (IsA(parsetree, AlterTableStmt))
+	{
+		ListCell   *lc;
+
+		foreach(lc, ((AlterTableStmt *) parsetree)->cmds)
+		{
+			AlterTableType type = lfirst_node(AlterTableCmd, lc)->subtype;
+
+			if (type == AT_AddColumn || type == AT_DropColumn)
+				relation = ((AlterTableStmt *) parsetree)->relation;
+		}
+	}
+	if (relation == NULL)
+		return;
+	relid = RangeVarGetRelid(relation, NoLock, true);
+	view = OidIsValid(relid) ? appdb_live_view(relid) : InvalidOid;
+	if (!OidIsValid(view))
+		return;
+	/* nothing is locked for who may not alter it */
+	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tup))
+		return;
+	owned = has_privs_of_role(GetUserId(), ((Form_pg_class) GETSTRUCT(tup))->relowner);
+	ReleaseSysCache(tup);
+	if (!owned)
+		return;
+
+	for (bool view_first = true;; view_first = !view_first)
+	{
+		LockRelationOid(view_first ? view : relid, AccessExclusiveLock);
+		if (ConditionalLockRelationOid(view_first ? relid : view, AccessExclusiveLock))
+			break;
+		UnlockRelationOid(view_first ? view : relid, AccessExclusiveLock);
+		/* and wait for the other */
+	}
+}
+
+/*
  * appdb.follow() returns event_trigger
- *		After ALTER TABLE: brings the live views of managed tables up to date.
- *		What the engine alters itself, it takes care of itself.
+ *		After ALTER TABLE: brings the live views of managed tables up to date,
+ *		which it locks before that.  What the engine alters itself, it takes
+ *		care of itself.
  */
 Datum
 appdb_follow(PG_FUNCTION_ARGS)
@@ -575,6 +630,11 @@ appdb_follow(PG_FUNCTION_ARGS)
 				 errmsg("appdb.follow() can only be called by an event trigger")));
 	if (engine_ddl > 0 || creating_extension)
 		PG_RETURN_NULL();
+	if (strcmp(((EventTriggerData *) fcinfo->context)->event, "ddl_command_start") == 0)
+	{
+		lock_with_view(((EventTriggerData *) fcinfo->context)->parsetree);
+		PG_RETURN_NULL();
+	}
 	appdb_check_key_kept(((EventTriggerData *) fcinfo->context)->parsetree);
 
 	SPI_connect();
