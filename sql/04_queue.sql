@@ -969,14 +969,14 @@ END
 $$;
 COMMENT ON FUNCTION appdb._heartbeat(uuid, integer, interval) IS 'Internal: appdb.heartbeat() as the tables'' owner';
 
-CREATE FUNCTION appdb.progress(id uuid, ticket integer, fraction real, message text DEFAULT NULL)
+CREATE FUNCTION appdb.progress(id uuid, ticket integer, fraction double precision, message text DEFAULT NULL)
 	RETURNS boolean
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'appdb_as_owner';
-COMMENT ON FUNCTION appdb.progress(uuid, integer, real, text) IS
+COMMENT ON FUNCTION appdb.progress(uuid, integer, double precision, text) IS
 'Says how far a running task has come (0 to 1) and what it is doing, for people to see. Returns whether it was canceled meanwhile. Errors: 55000 the lease is lost, P0002 no such task.';
 
-CREATE FUNCTION appdb._progress(id uuid, ticket integer, fraction real, message text)
+CREATE FUNCTION appdb._progress(id uuid, ticket integer, fraction double precision, message text)
 	RETURNS boolean
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -990,7 +990,7 @@ BEGIN
 	RETURN task.cancel_requested;
 END
 $$;
-COMMENT ON FUNCTION appdb._progress(uuid, integer, real, text) IS 'Internal: appdb.progress() as the tables'' owner';
+COMMENT ON FUNCTION appdb._progress(uuid, integer, double precision, text) IS 'Internal: appdb.progress() as the tables'' owner';
 
 CREATE FUNCTION appdb.complete(id uuid, ticket integer, result jsonb DEFAULT NULL)
 	RETURNS void
@@ -1320,7 +1320,7 @@ GRANT SELECT ON appdb.task_overview TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION
 	appdb.claim(text[], text, integer, interval),
 	appdb.heartbeat(uuid, integer, interval),
-	appdb.progress(uuid, integer, real, text),
+	appdb.progress(uuid, integer, double precision, text),
 	appdb.complete(uuid, integer, jsonb),
 	appdb.complete_many(uuid[], integer[], jsonb[]),
 	appdb.fail(uuid, integer, text, interval),

@@ -59,7 +59,7 @@ class Task:
         self.canceled = threading.Event()
 
     def progress(self, fraction, message=None):
-        self.note(self.conn, "SELECT appdb.progress(%s, %s, %s::real, %s)", fraction, message)
+        self.note(self.conn, "SELECT appdb.progress(%s, %s, %s, %s)", fraction, message)
 
     def note(self, conn, statement, *args):
         if conn.execute(statement, (self.id, self.ticket, *args)).fetchone()[0]:

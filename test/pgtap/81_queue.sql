@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(283);
+SELECT plan(284);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -28,7 +28,8 @@ SELECT results_eq(format('SELECT status::text, attempts, ticket, locked_by, queu
 SELECT is_empty($$SELECT FROM appdb.claim('{a}', 'w2')$$, 'nobody else gets it');
 SELECT is(appdb.heartbeat(:'one', 1, '2 hours'), false, 'a heartbeat says that it is not canceled');
 SELECT ok(locked_until > clock_timestamp() + interval '119 min', 'and prolongs the lease') FROM appdb.tasks WHERE id = :'one';
-SELECT is(appdb.progress(:'one', 1, 0.5, 'half'), false, 'so does progress');
+SELECT is(appdb.progress(:'one', 1, 0.25::double precision), false, 'so does progress, of the type that drivers send');
+SELECT is(appdb.progress(:'one', 1, 0.5::real, 'half'), false, 'and of its column''s');
 SELECT results_eq(format('SELECT progress, progress_message FROM appdb.task_status(%L)', :'one'), $$VALUES (0.5::real, 'half')$$, 'which people see');
 SELECT throws_ok(format('SELECT appdb.progress(%L, 1, 2)', :'one'), '23514', NULL, 'to the end and no further');
 SELECT throws_ok(format('SELECT appdb.complete(%L, 2)', :'one'), '55000', format('the lease on task %s is lost', :'one'), 'a wrong ticket is refused');
