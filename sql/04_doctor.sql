@@ -25,6 +25,30 @@ CREATE FUNCTION appdb._preloaded() RETURNS pg_catalog.bool
 	AS 'MODULE_PATHNAME', 'appdb__preloaded';
 COMMENT ON FUNCTION appdb._preloaded() IS 'Internal: whether the settings make sessions load the library when they begin';
 
+-- PostgreSQL's bug 18502: no ON CONFLICT (...) WHERE ... through a view, which is how applications and appdb.enqueue() with a dedupe key write.
+CREATE FUNCTION appdb._server_bug(server_version pg_catalog.int4 DEFAULT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+								  OUT problem pg_catalog.text, OUT fix pg_catalog.text)
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('PostgreSQL %s.%s does not find unique indexes for ON CONFLICT in live views (SQLSTATE 42P10)', server_version / 10000, server_version % 10000),
+		   CASE server_version / 10000 WHEN 15 THEN 'Update PostgreSQL to 15.8 or later.' ELSE 'Update PostgreSQL to 16.4 or later.' END
+	WHERE server_version < 150008 OR server_version BETWEEN 160000 AND 160003
+$$;
+COMMENT ON FUNCTION appdb._server_bug(pg_catalog.int4) IS 'Internal: what this minor version of PostgreSQL cannot do';
+
+DO $$
+DECLARE
+	bug record;
+BEGIN
+	SELECT * INTO bug FROM appdb._server_bug();
+	IF bug.problem IS NOT NULL THEN
+		RAISE WARNING USING MESSAGE = bug.problem,
+			DETAIL = 'Upserts of live rows, appdb.enqueue() with a dedupe key and appdb.schedule() fail on this server.', HINT = bug.fix;
+	END IF;
+END
+$$;
+
 -- What the catalogs say.
 CREATE FUNCTION appdb._doctor_catalogs(
 	OUT severity pg_catalog.text, OUT object pg_catalog.text, OUT problem pg_catalog.text, OUT fix pg_catalog.text)
@@ -38,6 +62,8 @@ DECLARE
 	entity regclass;
 BEGIN
 	-- versions
+	RETURN QUERY
+		SELECT 'error', 'the server', b.problem, b.fix FROM appdb._server_bug() b WHERE b.problem IS NOT NULL;
 	RETURN QUERY
 		SELECT 'error', 'extension appdb',
 			   format('its functions are of version %s, its library of %s', e.extversion, appdb._library_version()),

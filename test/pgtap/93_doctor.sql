@@ -54,6 +54,9 @@ SELECT pg_temp.finds('warning | schema app_data | 2 steps of the last upgrade re
 ROLLBACK TO start;
 UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'appdb'; UPDATE app_data.schema_version SET version = '0.9';
 SELECT pg_temp.finds(format('error | extension appdb | its functions are of version 0.9, its library of %s | ALTER EXTENSION appdb UPDATE;', appdb._library_version()), 'functions older than the library');
+SELECT is(ARRAY(SELECT v FROM unnest(ARRAY[150000, 150007, 150008, 160000, 160003, 160004, 170000, 180000]) v, appdb._server_bug(v) b WHERE b.problem IS NOT NULL), ARRAY[150000, 150007, 160000, 160003],
+	'servers that do not find unique indexes through views');
+SELECT is(b.problem || ' | ' || b.fix, 'PostgreSQL 16.2 does not find unique indexes for ON CONFLICT in live views (SQLSTATE 42P10) | Update PostgreSQL to 16.4 or later.') FROM appdb._server_bug(160002) b;
 ROLLBACK TO start;
 
 SET LOCAL appdb.search_language = 'klingon';
