@@ -360,6 +360,10 @@ bind_values(FindQuery *query, FindStatement *statement, Datum *values, char *nul
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
+		/* some types take what they cannot read for an error of the server's: cursors come from clients */
+		if (node != NULL && node->value >= 0 && query->cursors[node->value] != NULL &&
+			error->sqlerrcode == ERRCODE_INTERNAL_ERROR)
+			error->sqlerrcode = ERRCODE_INVALID_BINARY_REPRESENTATION;
 		/* what is wrong with a value, and not with the server */
 		if (node == NULL || error->elevel != ERROR ||
 			(ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&

@@ -285,9 +285,10 @@ add_param(Compiler *c, StringInfo out, FindNode *node, Oid type, int part)
 	Oid			in;
 
 	Assert(node->value >= 0);
-	for (int i = 0; i < c->nparams; i++)
+	/* a part of a cursor can come again; all of its parts are the last */
+	for (int i = c->nparams - 1; i >= 0 && c->params[i].value == node->value; i--)
 	{
-		if (c->params[i].value == node->value && c->params[i].type == type && c->params[i].part == part)
+		if (c->params[i].type == type && c->params[i].part == part)
 		{
 			appendStringInfo(out, "$%d", i + 1);
 			return;

@@ -114,6 +114,9 @@ SELECT appdb.find('chats', query => json_build_object('columns', json_build_arra
 		appdb.find_one('messages', '{"columns": ["id"], "where": {"content": "first"}, "orderBy": "id", "cursor": true}') ->> '_cursor'))));
 SELECT appdb.find('users', '{"after": "xyz!"}');
 SELECT appdb.find('users', '{"after": "AAAAAA"}');
+-- one that says that its JSON is of a version that there is none of
+SELECT appdb.find('users', json_build_object('orderBy', 'metadata', 'after', overlay(
+	appdb.find_one('users', '{"orderBy": "metadata", "cursor": true}') ->> '_cursor' PLACING 'J' FROM 12 FOR 1)));
 SELECT appdb.find('users', query => json_build_object('orderBy', 'name', 'after', appdb.find_one('users', '{"orderBy": "email", "cursor": true}') ->> '_cursor'));
 
 -- == distinct ===============================================================
