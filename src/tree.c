@@ -106,8 +106,10 @@ is_ancestor(Relation rel, AttrNumber id_attnum, AttrNumber parent_attnum,
 	if (!OidIsValid(indexoid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 OidIsValid(appdb_id_index(rel, true)) ?
+				 errmsg("the primary key of table \"%s\" is deferrable", RelationGetRelationName(rel)) :
 				 errmsg("table \"%s\" has no primary key", RelationGetRelationName(rel)),
-				 errhint("Add PRIMARY KEY (id).")));
+				 errhint("Add PRIMARY KEY (id), which is not deferrable.")));
 
 	index = index_open(indexoid, AccessShareLock);
 	if (IndexRelationGetNumberOfKeyAttributes(index) != 1 ||

@@ -1,6 +1,6 @@
 -- note: folders, which stay a tree, and notes.
 BEGIN;
-SELECT plan(45);
+SELECT plan(46);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -99,6 +99,13 @@ UPDATE appdb.folders SET name = 'b2' WHERE id = '00000000-0000-4000-8000-0000000
 SELECT throws_ok($$UPDATE appdb.folders SET parent_id = '00000000-0000-4000-8000-00000000000d' WHERE id = '00000000-0000-4000-8000-00000000000b'$$, '23514', NULL,
 	'but not the cycle below itself');
 SELECT lives_ok($$UPDATE appdb.folders SET parent_id = NULL WHERE id = '00000000-0000-4000-8000-00000000000a'$$, 'and it can be undone');
+
+-- == trees of one's own ======================================================
+
+CREATE TABLE places (id uuid PRIMARY KEY DEFERRABLE, parent_id uuid);
+CREATE TRIGGER places_forbid_cycles AFTER INSERT OR UPDATE ON places FOR EACH ROW EXECUTE FUNCTION appdb.forbid_cycles('parent_id');
+SELECT throws_ok($$INSERT INTO places VALUES ('00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002')$$, '42704',
+	'the primary key of table "places" is deferrable', 'rows are looked up by a primary key that holds at once');
 
 SELECT * FROM finish();
 ROLLBACK;
