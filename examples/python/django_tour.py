@@ -9,7 +9,9 @@ level "app", and of one with level "service". The token is that of a session.
 
 import json
 import os
+import secrets
 import sys
+import time
 import uuid
 from contextlib import contextmanager
 
@@ -33,8 +35,14 @@ django.setup()
 from django.db import DatabaseError, connection, connections, models, transaction  # noqa: E402
 
 
+def uuid7():
+    """An id in the order of time, as appdb.uuidv7() makes it (from Python 3.14 on: uuid.uuid7)."""
+    milliseconds = time.time_ns() // 1_000_000
+    return uuid.UUID(int=milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62))
+
+
 class Row(models.Model):
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

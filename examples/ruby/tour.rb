@@ -19,10 +19,11 @@ def database(conninfo)
   { adapter: 'postgresql', database: options['dbname'], username: options['user'], prepared_statements: false, advisory_locks: false }
 end
 
-# views have no keys of their own: those of the base tables hold
+# views have no keys of their own: those of the base tables hold; schemas that the extension makes are not for schema.rb
 module LiveViews
   def primary_keys(table) = super.presence || super(table.sub(/\Aappdb\./, 'app_data.'))
   def indexes(table) = super.presence || super(table.sub(/\Aappdb\./, 'app_data.'))
+  def schema_names = super - %w[appdb app_data]
 end
 require 'active_record/connection_adapters/postgresql_adapter'
 ActiveRecord::ConnectionAdapters::PostgreSQLAdapter.prepend(LiveViews)
@@ -110,3 +111,6 @@ ApplicationRecord.as_user(token) do
   Chat.upsert_all(again, unique_by: :id)
   puts "many: #{made.length} #{Chat.where(title: 'again').delete_all}"
 end
+
+# what schema.rb would make before the extension
+puts "schemas: #{ApplicationRecord.connection.schema_names.join(' ')}"
