@@ -81,7 +81,15 @@
 	(getRTEPermissionInfo((query)->rteperminfos, (rte))->updatedCols)
 #define compat_rte_required_perms(query, rte) \
 	(getRTEPermissionInfo((query)->rteperminfos, (rte))->requiredPerms)
+/* some privilege must be asked for there, and the bootstrap superuser has all */
+#define compat_require_no_perms(query, rte) \
+	do { \
+		RTEPermissionInfo *perminfo_ = getRTEPermissionInfo((query)->rteperminfos, (rte)); \
+		perminfo_->requiredPerms = ACL_UPDATE; \
+		perminfo_->checkAsUser = BOOTSTRAP_SUPERUSERID; \
+	} while (0)
 #else
+#define compat_require_no_perms(query, rte) ((rte)->requiredPerms = 0)
 #define compat_rte_updated_cols(query, rte) ((rte)->updatedCols)
 #define compat_rte_required_perms(query, rte) ((rte)->requiredPerms)
 #endif

@@ -31,6 +31,7 @@
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
@@ -304,7 +305,10 @@ was_delete(Query *query)
 	if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_VIEW ||
 		(compat_rte_required_perms(query, rte) & (ACL_DELETE | ACL_UPDATE)) != ACL_DELETE)
 		return false;
-	compat_rte_required_perms(query, rte) &= ~ACL_DELETE;
+	if (compat_rte_required_perms(query, rte) == ACL_DELETE)
+		compat_require_no_perms(query, rte);
+	else
+		compat_rte_required_perms(query, rte) &= ~ACL_DELETE;
 	return true;
 }
 
