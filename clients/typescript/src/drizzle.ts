@@ -1,6 +1,7 @@
 // For Drizzle, 0.45 and 1.0, with postgres.js or node-postgres.
 
-import { sql, type SQL } from 'drizzle-orm'
+import { is, sql, type SQL } from 'drizzle-orm'
+import { Cache, NoopCache } from 'drizzle-orm/cache/core'
 import { makeFinder, type Finder as AnyFinder, type Meta } from './find.js'
 import { identify, refuseNested, warnUnsecured, type TransactionOptions, type Who } from './identity.js'
 import { configOf, isNew, transactionTimeouts } from './state.js'
@@ -16,6 +17,9 @@ export interface Transacts<Tx> extends Executes {
 /** One transaction in which this user is asking: row security shows what is theirs. An error rolls it back. */
 export async function withUser<Tx extends Executes, T>(db: Transacts<Tx>, who: Who, run: (tx: Tx) => Promise<T> | T, options?: TransactionOptions): Promise<T> {
   refuseNested('rollback' in db)
+  const cache = (db as { $cache?: unknown }).$cache
+  if (is(cache, Cache) && !is(cache, NoopCache) && cache.strategy() === 'all')
+    throw new TypeError(`withUser() on a database whose cache answers every query: it does not know who asks, and would show a user another's rows. Give drizzle() no cache, or one whose strategy is 'explicit'`)
   const client = (db as { $client?: { options: unknown } }).$client
   const { before, value, after } = identify(who, transactionTimeouts(configOf(client)), isNew(client?.options as object ?? db))
   return await db.transaction(async (tx) => {

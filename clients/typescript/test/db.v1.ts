@@ -6,6 +6,7 @@ import * as schema from './schema'
 
 export const version = '0.45'
 export const open = (client: postgres.Sql) => drizzle(client, { schema })
+export const openCached = (client: postgres.Sql, cache: any) => drizzle(client, { schema, cache })
 export const openPg = (client: any) => onPg(client, { schema })
 /** one table's rows with a relation, in the order of ids */
 export const related = (db: any, table: string, relation: string, many: boolean) =>

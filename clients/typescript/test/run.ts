@@ -13,10 +13,11 @@ import { checkKitConfig, withAppdb } from 'appdb-client/drizzle-kit'
 import * as byKysely from 'appdb-client/kysely'
 import * as bySql from 'appdb-client/postgres'
 import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
+import { Cache, NoopCache } from 'drizzle-orm/cache/core'
 import { CamelCasePlugin, Kysely, PostgresDialect } from 'kysely'
 import { PostgresJSDialect } from 'kysely-postgres-js'
 import pg from 'pg'
-import { open, openPg, related, through, version } from './db'
+import { open, openCached, openPg, related, through, version } from './db'
 import { accounts, chats, dateTable, notes, odd, samples, sessions, tasks, users } from './schema'
 import { entities, find, findOne } from './schema/find'
 import type { CamelDB, DB } from './schema/kysely'
@@ -248,6 +249,19 @@ await test('withUser(): not within a transaction', async () => {
     () => bySql.withUser(bare, 'token-1', (tx) => bySql.withUser(tx as any, 'token-2', () => 1)),
     () => byKysely.withUser(kysely, 'token-1', (tx) => byKysely.withUser(tx, 'token-2', () => 1)),
   ]) yes(/within a transaction/.test(await thrown(nested)), 'refused')
+})
+
+await test(named('withUser(): not with a cache that answers every query, whoever asks'), async () => {
+  class Cached extends Cache {
+    constructor(private how: 'explicit' | 'all') { super() }
+    strategy() { return this.how }
+    async get() { return undefined }
+    async put() {}
+    async onMutate() {}
+  }
+  const read = (cache: unknown) => withUser(openCached(appClient, cache), 'token-1', (tx) => tx.select().from(chats))
+  yes(/does not know who asks/.test(await thrown(() => read(new Cached('all')))), 'refused')
+  for (const cache of [new Cached('explicit'), new NoopCache(), undefined]) yes((await read(cache)).length > 0, 'rows')
 })
 
 await test('withUser(): warns, once, where row security does not hold', async () => {
