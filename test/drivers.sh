@@ -91,7 +91,7 @@ driver psycopg '' "$(python psycopg)" python3-psycopg /usr/bin/python3 examples/
 driver SQLAlchemy 'changed by somebody else' "$(python sqlalchemy,psycopg2)" 'python3-sqlalchemy python3-psycopg2' /usr/bin/python3 examples/python/sqlalchemy_tour.py
 driver Django 'many: 2 0' "$(python django,psycopg2)" 'python3-django python3-psycopg2' /usr/bin/python3 examples/python/django_tour.py
 driver asyncpg 'copied: COPY 2 DELETE 2' "$(python asyncpg)" python3-asyncpg /usr/bin/python3 examples/python/asyncpg_tour.py
-driver 'Active Record' $'many: 2 2\nschemas: public' "ruby -W0 -e 'require %(active_record); require %(pg)'" 'ruby-activerecord ruby-pg' ruby -W0 examples/ruby/tour.rb
+driver 'Active Record' $'many: 2 2\ncached: 0 2 1 0\nschemas: public' "ruby -W0 -e 'require %(active_record); require %(pg)'" 'ruby-activerecord ruby-pg' ruby -W0 examples/ruby/tour.rb
 driver PDO 'copied: 2' "php -r 'exit(extension_loaded(\"pdo_pgsql\") ? 0 : 1);'" 'php-cli php-pgsql' php examples/php/tour.php
 driver DBD::Pg '' 'perl -MDBD::Pg -e 1' libdbd-pg-perl perl examples/perl/tour.pl
 

@@ -36,9 +36,12 @@ class ApplicationRecord < ActiveRecord::Base
 
   # A transaction of the user whose session this is.
   def self.as_user(token)
-    transaction do
-      connection.select_value(sanitize_sql(['SELECT appdb.authenticate(?)::text', token]))
-      yield
+    # Rails' query cache does not know who asks: one user would be shown what another was
+    uncached do
+      transaction do
+        connection.select_value(sanitize_sql(['SELECT appdb.authenticate(?)::text', token]))
+        yield
+      end
     end
   end
 end
@@ -111,6 +114,10 @@ ApplicationRecord.as_user(token) do
   Chat.upsert_all(again, unique_by: :id)
   puts "many: #{made.length} #{Chat.where(title: 'again').delete_all}"
 end
+
+# within a request of Rails' queries are cached, but not between users
+shown = ApplicationRecord.cache { [Chat.count, ApplicationRecord.as_user(token) { Chat.count }, ApplicationRecord.as_user(token) { User.count }, Chat.count] }
+puts "cached: #{shown.join(' ')}"
 
 # what schema.rb would make before the extension
 puts "schemas: #{ApplicationRecord.connection.schema_names.join(' ')}"
