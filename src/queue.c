@@ -363,6 +363,9 @@ appdb_open_tasks(void)
 			if (!has_known_type(att, c) ||
 				(att->attnotnull && is_among(c, nullable_columns, lengthof(nullable_columns))))
 				info.plain_insert = info.plain_update = false;
+			/* of what is left null the default would come */
+			if (att->atthasdef && !is_among(c, inserted_columns, lengthof(inserted_columns)))
+				info.plain_insert = false;
 		}
 		else if (att->attgenerated != '\0')
 			info.plain_insert = info.plain_update = false;

@@ -613,7 +613,10 @@ UPDATE app_data.tasks SET space_id = '00000000-0000-4000-8000-000000000001' WHER
 SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE app_data.tasks ALTER space_id SET NOT NULL;
 SELECT throws_ok(v, '23502', NULL, 'and so is what must not be null: ' || v) FROM unnest(ARRAY['SELECT appdb.enqueue(''x'')', 'SELECT appdb.enqueue_many(''x'', ''{1,2}'')']) AS v;
-ALTER TABLE app_data.tasks ALTER space_id DROP NOT NULL;
+ALTER TABLE app_data.tasks ALTER space_id DROP NOT NULL, ALTER expires_at SET DEFAULT now() + interval '1 day';
+SELECT appdb.enqueue_many('expires', '{1,2}', 'own') AS expires \gset
+SELECT is((SELECT count(expires_at) FROM appdb.tasks WHERE id = ANY (:'expires')), 2::bigint, 'a default of the user''s is given');
+ALTER TABLE app_data.tasks ALTER expires_at DROP DEFAULT;
 CREATE RULE own AS ON INSERT TO app_data.tasks DO ALSO INSERT INTO public.own_errors VALUES (NEW.kind);
 SELECT appdb.enqueue('ruled') IS NOT NULL AS done \gset
 SELECT is((SELECT count(*) FROM public.own_errors WHERE error = 'ruled'), 1::bigint, 'rules do what they say');
