@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(284);
+SELECT plan(285);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
