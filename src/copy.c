@@ -42,7 +42,8 @@
 static ProcessUtility_hook_type prev_ProcessUtility_hook = NULL;
 
 /*
- * The columns of a live view that can be copied into: all but generated ones.
+ * The columns that a COPY of a live view has where it names none: all but
+ * generated ones, as of a table.
  */
 static List *
 columns_of(Relation view, Oid base)
@@ -210,10 +211,7 @@ rewrite_copy(CopyStmt *stmt, const char *queryString, bool *done, uint64 *proces
 		SelectStmt *select = makeNode(SelectStmt);
 		ListCell   *lc;
 
-		columns = stmt->attlist;
-		if (columns == NIL)
-			for (int i = 0; i < RelationGetDescr(view)->natts; i++)
-				columns = lappend(columns, makeString(pstrdup(NameStr(TupleDescAttr(RelationGetDescr(view), i)->attname))));
+		columns = stmt->attlist != NIL ? stmt->attlist : columns_of(view, appdb_base_table(view));
 		foreach(lc, columns)
 		{
 			ColumnRef  *column = makeNode(ColumnRef);

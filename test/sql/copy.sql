@@ -33,6 +33,11 @@ SELECT count(*) FROM appdb.item;
 COPY appdb.item (name, loud) TO stdout (FORMAT csv, HEADER, FORCE_QUOTE (loud));
 COPY (SELECT count(*) FROM appdb.item) TO stdout;
 COPY appdb.item (name, nothing) TO stdout;
+-- without generated columns, so that it can be copied back
+BEGIN;
+DELETE FROM item WHERE name <> 'three';
+COPY appdb.item TO stdout (FORMAT csv, HEADER);
+ROLLBACK;
 
 -- privileges are needed as for an INSERT through the view
 GRANT pg_read_server_files TO regress_copy;
