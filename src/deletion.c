@@ -931,7 +931,7 @@ may_leave_children(const AppdbLink *link, Relation child)
 			continue;
 		for (int j = 0; j < trigger->tgnattr && !fires; j++)
 			fires = trigger->tgattr[j] == column;
-		if (fires && get_func_namespace(trigger->tgfoid) != get_namespace_oid(APPDB_SCHEMA, true))
+		if (fires && !appdb_is_engine_function(trigger->tgfoid))
 			return true;
 	}
 	return false;

@@ -309,7 +309,6 @@ appdb_open_tasks(void)
 	Relation	rel;
 	TupleDesc	desc;
 	Oid			nsp;
-	Oid			engine;
 	List	   *indexes;
 	TriggerDesc *triggers;
 	ListCell   *lc;
@@ -338,8 +337,7 @@ appdb_open_tasks(void)
 		complain_missing("tasks");
 	rel = table_open(info.relid, RowExclusiveLock);
 	desc = RelationGetDescr(rel);
-	engine = get_namespace_oid(APPDB_SCHEMA, false);
-	info.view = get_relname_relid("tasks", engine);
+	info.view = get_relname_relid("tasks", get_namespace_oid(APPDB_SCHEMA, false));
 	info.claim = appdb_engine_function("claim", 4, claim_args);
 	info.plain_insert = info.plain_update = rel->rd_rel->relkind == RELKIND_RELATION &&
 		rel->rd_rel->relam == HEAP_TABLE_AM_OID && !rel->rd_rel->relispartition && rel->rd_rules == NULL && OidIsValid(info.view);
@@ -423,9 +421,8 @@ appdb_open_tasks(void)
 		for (int i = 0; i < triggers->numtriggers; i++)
 		{
 			Trigger    *trigger = &triggers->triggers[i];
-			Oid			schema = get_func_namespace(trigger->tgfoid);
 
-			if (trigger->tgenabled == TRIGGER_DISABLED || schema == engine)
+			if (trigger->tgenabled == TRIGGER_DISABLED || appdb_is_engine_function(trigger->tgfoid))
 				continue;
 			/* this holds for foreign keys that refer to the table, too */
 			if (TRIGGER_FOR_DELETE(trigger->tgtype))

@@ -14,11 +14,13 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "fmgr.h"
@@ -100,6 +102,14 @@ char *
 appdb_table_name(Oid relid)
 {
 	return psprintf("%s.%s", get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+}
+
+/* Is this a function of the engine's?  Others may have theirs in its schema, too. */
+bool
+appdb_is_engine_function(Oid funcid)
+{
+	return get_func_namespace(funcid) == get_namespace_oid(APPDB_SCHEMA, true) &&
+		OidIsValid(getExtensionOfObject(ProcedureRelationId, funcid));
 }
 
 /* An operator, to stand in SQL. */

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(285);
+SELECT plan(287);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -585,6 +585,13 @@ SELECT appdb.enqueue('t', queue => 'internal') AS t2 \gset
 SELECT is(progress_message, 'INSERT', 'a trigger that is marked as internal fires, too') FROM appdb.tasks WHERE id = :'t2';
 SELECT pg_temp.kinds('internal');
 SELECT is(progress_message || ticket, 'UPDATE1', 'also where a task is claimed') FROM appdb.tasks WHERE id = :'t2';
+DROP TRIGGER note ON app_data.tasks;
+CREATE FUNCTION appdb.own_note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.progress_message := TG_OP; RETURN NEW; END $$;
+CREATE TRIGGER note BEFORE INSERT OR UPDATE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION appdb.own_note();
+SELECT appdb.enqueue('t', queue => 'schema') AS t3 \gset
+SELECT is(progress_message, 'INSERT', 'so does one whose function is in schema appdb') FROM appdb.tasks WHERE id = :'t3';
+SELECT appdb.complete(id, ticket) IS NULL AS done FROM appdb.claim('{schema}') \gset
+SELECT is(progress_message, 'UPDATE', 'where a task is claimed and completed, too') FROM appdb.tasks WHERE id = :'t3';
 
 -- constraints of the user's hold as for INSERT and UPDATE
 DROP TRIGGER note ON app_data.tasks;

@@ -352,6 +352,10 @@ END $$;
 CREATE FUNCTION sd.leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 CREATE TRIGGER keep BEFORE UPDATE ON sd.b FOR EACH ROW WHEN (OLD.n = 2) EXECUTE FUNCTION sd.leave();
 SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 1');
+-- wherever its function is
+ALTER FUNCTION sd.leave() SET SCHEMA appdb;
+SELECT sd.try('DELETE FROM appdb.sd_a WHERE n = 1');
+ALTER FUNCTION appdb.leave() SET SCHEMA sd;
 SELECT sd.try('DELETE FROM appdb.sd_a');
 DELETE FROM appdb.sd_b WHERE n = 2;
 DROP TRIGGER keep ON sd.b;
