@@ -178,7 +178,7 @@ CREATE FUNCTION appdb._find_ref(view pg_catalog.text, part pg_catalog.text)
 AS $$
 	SELECT '#/$defs/' || string_agg(
 			   CASE WHEN c.c ~ '[A-Za-z0-9_.-]' THEN c.c
-					ELSE upper(regexp_replace(encode(convert_to(replace(replace(c.c, '~', '~0'), '/', '~1'), 'UTF8'), 'hex'), '..', '%\&', 'g')) END,
+					ELSE upper(regexp_replace(encode(convert_to(replace(replace(c.c, '~', '~0'), '/', '~1'), 'UTF8'), 'hex'), '..', E'%\\&', 'g')) END,
 			   '' ORDER BY c.n) || '.' || part
 	FROM string_to_table(view, NULL) WITH ORDINALITY c (c, n)
 $$;

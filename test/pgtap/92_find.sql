@@ -1,6 +1,6 @@
 -- appdb.find() shows each caller what row security lets through, from one cached shape.
 BEGIN;
-SELECT plan(11);
+SELECT plan(12);
 
 INSERT INTO appdb.users (id, name, email) VALUES
 	('00000000-0000-4000-8000-0000000000a1', 'Ann', 'ann@example.org'),
@@ -52,6 +52,9 @@ CREATE TABLE public."a/b~%""é" (id uuid PRIMARY KEY, created_at timestamptz(3) 
 SELECT appdb.manage('"a/b~%""é"');
 SELECT results_eq($$SELECT DISTINCT r #>> '{}' FROM jsonb_path_query(appdb.find_schema('a/b~%"é')::jsonb, '$.*.* ? (@.type == "object").properties.up.**."$ref"') r UNION SELECT appdb.find_schema('a/b~%"é') ->> '$ref' ORDER BY 1$$,
 	$$VALUES ('#/$defs/a%7E%31b%7E%30%25%22%C3%A9.orderBy'), ('#/$defs/a%7E%31b%7E%30%25%22%C3%A9.root'), ('#/$defs/a%7E%31b%7E%30%25%22%C3%A9.where')$$, 'references in a schema are pointers in a fragment, whatever a table is called');
+SET standard_conforming_strings = off;
+SELECT is(appdb.find_schema('a/b~%"é') ->> '$ref', '#/$defs/a%7E%31b%7E%30%25%22%C3%A9.root', 'and whatever a backslash in a string is');
+RESET standard_conforming_strings;
 CREATE DOMAIN public.json_of_mine AS jsonb;
 CREATE DOMAIN public.json_of_hers AS public.json_of_mine;
 ALTER TABLE public."a/b~%""é" ADD COLUMN hers json_of_hers;
