@@ -1562,7 +1562,7 @@ BEGIN
 		n := n + appdb._bury(appdb._silent_tasks(batch)) + appdb._unpark_forgotten(batch);
 		-- what waits for tasks that are gone, or were given another status by hand
 		FOR task IN
-			SELECT t.id, t.queue, cardinality(t.depends_on) = (SELECT count(*) FROM app_data.tasks AS p WHERE p.id = ANY (t.depends_on) AND p.status = 'completed') AS done
+			SELECT t.id, t.queue, coalesce(cardinality(t.depends_on), 0) = (SELECT count(*) FROM app_data.tasks AS p WHERE p.id = ANY (t.depends_on) AND p.status = 'completed') AS done
 			FROM app_data.tasks AS t
 			WHERE t.waits_for > 0 AND t.finished_at IS NULL AND t.deleted_at IS NULL
 				AND (SELECT count(*) FROM app_data.tasks AS p WHERE p.id = ANY (t.depends_on) AND p.deleted_at IS NULL AND p.finished_at IS NULL) = 0

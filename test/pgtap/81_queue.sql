@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(287);
+SELECT plan(289);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -395,6 +395,11 @@ FROM unnest(ARRAY[:'r1', :'r2']) AS v;
 SELECT throws_ok($$SELECT appdb.enqueue('x', depends_on => '{NULL}')$$, '22004', NULL, 'nor for null');
 SELECT throws_ok(format('SELECT appdb.enqueue_many(%L)', format('[{"kind": "x"}, {"kind": "x", "depends_on": [%s]}]', v)), '22023', format('depends_on cannot be [%s]', v), 'nor for one that comes later in the array')
 FROM unnest('{1,-1}'::integer[]) AS v;
+
+-- one that was inserted so as to wait, and for nothing
+INSERT INTO appdb.tasks (kind, queue, waits_for, queued) VALUES ('for nothing', 'for nothing', 1, false);
+SELECT is(appdb._maintain('leases', 10), 1::bigint, 'what waits for nothing keeps no maintenance from going on');
+SELECT is(pg_temp.kinds('for nothing'), 'for nothing', 'and is in the queue');
 
 -- == deleted tasks ==========================================================
 
