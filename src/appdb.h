@@ -134,6 +134,7 @@ extern bool appdb_refers(const AppdbLink *link, TupleDesc desc, HeapTuple oldtup
 extern HeapTuple appdb_hide_references(Relation rel, HeapTuple oldtup, HeapTuple newtup, void **kept,
 									   MemoryContext context);
 extern bool appdb_hidden(Oid relid, const pg_uuid_t *id);
+extern bool appdb_is_space(Relation rel, const AppdbLink *link);
 extern HeapTuple appdb_refer_to_nothing(Relation rel, HeapTuple tup, AttrNumber column);
 
 /* caller.c */
@@ -187,6 +188,7 @@ extern bool appdb_may_delete(Relation rel, HeapTuple tuple, AppdbPolicies **poli
 							 MemoryContext context);
 extern bool appdb_may_see(Relation rel, HeapTuple tuple, AppdbPolicies **policies,
 						  MemoryContext context);
+extern bool appdb_will_refuse(Relation rel, HeapTuple tuple, char command, const pg_uuid_t *space);
 
 /* deletion.c: operations that delete rows softly */
 extern TimestampTz appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id, bool named);
@@ -220,6 +222,9 @@ extern Datum appdb_work_as(FunctionCallInfo fcinfo, Oid owner);
 extern int	appdb_as_owner_depth;
 extern bool appdb_called_by_owner;
 extern Datum appdb_as_owner(FunctionCallInfo fcinfo);
+
+/* membership.c: who belongs where */
+extern bool appdb_in_space(const pg_uuid_t *space);
 
 /* identity.c: who is asking */
 extern void appdb_identity_init(void);

@@ -11,8 +11,9 @@
  *
  * The guard fires last among the BEFORE triggers of a row, by its name.  A
  * parent that is not there is the foreign key's business: rows are restored in
- * any order.  So is one that the caller may not see (reference.c).  Rows that
- * are deleted already may refer to whatever they like.
+ * any order.  So is one that the caller may not see (reference.c), and a space
+ * that policies do not let them write the row into.  Rows that are deleted
+ * already may refer to whatever they like.
  */
 #include "appdb.h"
 
@@ -28,6 +29,7 @@
 #include "common/hashfn.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
@@ -339,6 +341,13 @@ check_row(Relation rel, HeapTuple oldtup, HeapTuple newtup, bool undeleted,
 		/* nothing will refuse it, as nothing would one to no row */
 		if (!link.enforced && !undeleted && appdb_hidden(link.parent, DatumGetUUIDP(id)))
 			continue;
+		/* nobody locks, or waits for, another's space: the row is refused */
+		if (!undeleted && link.enforced && appdb_is_space(rel, &link) &&
+			appdb_will_refuse(rel, newtup, oldtup == NULL ? ACL_INSERT_CHR : ACL_UPDATE_CHR, DatumGetUUIDP(id)))
+		{
+			newtup = appdb_refer_to_nothing(rel, newtup, key);
+			continue;
+		}
 		/* who is its own parent brings that back */
 		if (undeleted && child_id != NULL && link.parent == link.child &&
 			memcmp(DatumGetPointer(id), child_id, UUID_LEN) == 0)

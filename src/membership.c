@@ -496,6 +496,15 @@ wanted_rank(FunctionCallInfo fcinfo, text *role)
 	return last->rank;
 }
 
+/* Does the user who is asking belong to a space? */
+bool
+appdb_in_space(const pg_uuid_t *space)
+{
+	Memberships *memberships = get_memberships(false);
+
+	return memberships != NULL && rank_in(memberships->spaces, space) >= RANK_VIEWER;
+}
+
 /*
  * appdb.is_member(space_id uuid) returns boolean
  */

@@ -43,17 +43,28 @@ struct AppdbPolicies
 };
 
 static bool
-applies_to(ArrayType *roles, Oid userid)
+applies_to(const RowSecurityPolicy *policy, char command, Oid userid)
 {
-	Oid		   *oids = (Oid *) ARR_DATA_PTR(roles);
-	int			n = ArrayGetNItems(ARR_NDIM(roles), ARR_DIMS(roles));
+	Oid		   *oids = (Oid *) ARR_DATA_PTR(policy->roles);
+	int			n = ArrayGetNItems(ARR_NDIM(policy->roles), ARR_DIMS(policy->roles));
 
+	if (policy->polcmd != '*' && policy->polcmd != command)
+		return false;
 	for (int i = 0; i < n; i++)
 	{
 		if (oids[i] == ACL_ID_PUBLIC || has_privs_of_role(userid, oids[i]))
 			return true;
 	}
 	return false;
+}
+
+/* What a policy asks of a row: of a new one, WITH CHECK if it has that. */
+static Expr *
+condition(const RowSecurityPolicy *policy, char command)
+{
+	bool		writes = command == ACL_INSERT_CHR || command == ACL_UPDATE_CHR;
+
+	return writes && policy->with_check_qual != NULL ? policy->with_check_qual : policy->qual;
 }
 
 static AppdbPolicies *
@@ -76,10 +87,10 @@ prepare(Relation rel, char command, MemoryContext context)
 		foreach(lc, rel->rd_rsdesc->policies)
 		{
 			RowSecurityPolicy *policy = lfirst(lc);
+			Expr	   *expr = condition(policy, command);
 			ExprState  *state = NULL;
 
-			if ((policy->polcmd != '*' && policy->polcmd != command) ||
-				!applies_to(policy->roles, userid))
+			if (!applies_to(policy, command, userid))
 				continue;
 			if (policy->hassublinks && command == ACL_DELETE_CHR)
 				ereport(ERROR,
@@ -92,8 +103,8 @@ prepare(Relation rel, char command, MemoryContext context)
 				policies->unknown = true;
 				continue;
 			}
-			if (policy->qual != NULL)
-				state = ExecPrepareExpr(compat_expand_generated_columns(copyObject(policy->qual), rel),
+			if (expr != NULL)
+				state = ExecPrepareExpr(compat_expand_generated_columns(copyObject(expr), rel),
 										policies->estate);
 			if (policy->permissive)
 				policies->permissive = lappend(policies->permissive, state);
@@ -218,4 +229,36 @@ appdb_may_see(Relation rel, HeapTuple tuple, AppdbPolicies **policies,
 	AppdbPolicies *p = refresh(policies, rel, ACL_SELECT_CHR, context);
 
 	return !p->enabled || p->unknown || allow(p, tuple);
+}
+
+/*
+ * Will the policies refuse this row, which the caller inserts or updates, in a
+ * space that they do not belong to?  Where one cannot be asked, or asks for
+ * columns that are filled later, we take it that they will not; nor for a
+ * partition, whose row may come from another one.
+ */
+bool
+appdb_will_refuse(Relation rel, HeapTuple tuple, char command, const pg_uuid_t *space)
+{
+	AppdbPolicies *policies = NULL;
+	Oid			userid = GetUserId();
+	ListCell   *lc;
+
+	if (check_enable_rls(RelationGetRelid(rel), InvalidOid, true) != RLS_ENABLED || rel->rd_rel->relispartition ||
+		(RelationGetDescr(rel)->constr != NULL && RelationGetDescr(rel)->constr->has_generated_stored))
+		return false;
+	/* servers write all rows, and many */
+	foreach(lc, rel->rd_rsdesc->policies)
+	{
+		RowSecurityPolicy *policy = lfirst(lc);
+		Expr	   *expr = condition(policy, command);
+
+		if (policy->permissive && applies_to(policy, command, userid) &&
+			(expr == NULL || (IsA(expr, Const) && DatumGetBool(((Const *) expr)->constvalue))))
+			return false;
+	}
+	if (appdb_in_space(space))
+		return false;
+	(void) refresh(&policies, rel, command, CurrentMemoryContext);
+	return !policies->unknown && !allow(policies, tuple);
 }

@@ -12,9 +12,10 @@
  * with a row that is not there.  Different ids stay different, and equal ones
  * equal, for unique indexes' sake.
  *
- * The space that a row belongs to is left to the policies of the row itself, and
- * what is no reference as it stands, or none that is enforced, stays as it is:
- * nothing refuses it, whether there is such a row or not.
+ * The space that a row belongs to is left to the policies of the row itself,
+ * which guard.c asks before it locks the space, and what is no reference as it
+ * stands, or none that is enforced, stays as it is: nothing refuses it, whether
+ * there is such a row or not.
  */
 #include "appdb.h"
 
@@ -57,6 +58,16 @@ is_built_in(Oid relid, const char *name)
 	return OidIsValid(nsp) && get_relname_relid(name, nsp) == relid;
 }
 
+/* Does the foreign key say which space the table's rows belong to? */
+bool
+appdb_is_space(Relation rel, const AppdbLink *link)
+{
+	AttrNumber	key = link->child_columns[link->key];
+
+	return strcmp(NameStr(TupleDescAttr(RelationGetDescr(rel), key - 1)->attname), "space_id") == 0 &&
+		is_built_in(link->parent, "spaces");
+}
+
 /* The foreign keys of a table for which row security holds at the other end. */
 static References *
 find_references(Relation rel, MemoryContext context)
@@ -72,11 +83,7 @@ find_references(Relation rel, MemoryContext context)
 	references->userid = GetUserId();
 	for (int i = 0; i < nlinks; i++)
 	{
-		AttrNumber	key = copy[i].child_columns[copy[i].key];
-
-		if (check_enable_rls(copy[i].parent, InvalidOid, true) != RLS_ENABLED ||
-			(strcmp(NameStr(TupleDescAttr(RelationGetDescr(rel), key - 1)->attname), "space_id") == 0 &&
-			 is_built_in(copy[i].parent, "spaces")))
+		if (check_enable_rls(copy[i].parent, InvalidOid, true) != RLS_ENABLED || appdb_is_space(rel, &copy[i]))
 			continue;
 		references->of[references->n++].constraint = copy[i].constraint;
 	}
