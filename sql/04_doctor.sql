@@ -472,6 +472,8 @@ CREATE FUNCTION appdb._doctor_rows(
 	RETURNS SETOF pg_catalog.record
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
+	-- each partition would be compiled by itself
+	SET jit = off
 AS $$
 DECLARE
 	link record;

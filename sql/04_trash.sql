@@ -117,6 +117,8 @@ CREATE FUNCTION appdb._trash(
 	OUT purged_at pg_catalog.timestamptz)
 	RETURNS SETOF pg_catalog.record
 	LANGUAGE c STABLE ROWS 100
+	-- each partition would be compiled by itself
+	SET jit = off
 	AS 'MODULE_PATHNAME', 'appdb__trash';
 COMMENT ON FUNCTION appdb._trash() IS 'Internal: the rows of appdb.trash';
 
