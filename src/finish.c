@@ -6,8 +6,8 @@
  * whether the ticket is still that of its lease, and write its last version,
  * without the executor, where no trigger of the user's is to fire, or delete
  * it, where appdb.keep_completed_tasks is off; otherwise functions in PL/pgSQL
- * do it.  Who has the task in hands (a heartbeat, a
- * cancellation) is waited for.
+ * do it.  Who has the task in hands (a heartbeat, a cancellation) is waited
+ * for.
  */
 #include "queue.h"
 
