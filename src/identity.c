@@ -651,7 +651,8 @@ appdb_extend_session(PG_FUNCTION_ARGS)
 						 "SELECT s.expires_at::pg_catalog.timestamptz, "
 						 "$2 OPERATOR(pg_catalog.>) '0'::pg_catalog.interval, "
 						 "s.expires_at OPERATOR(pg_catalog.<) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) ($2 OPERATOR(pg_catalog./) 2.0::pg_catalog.float8)) "
-						 "FROM app_data.sessions s WHERE s.id OPERATOR(pg_catalog.=) $1",
+						 "FROM app_data.sessions s WHERE s.id OPERATOR(pg_catalog.=) $1 "
+						 "AND s.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
 						 2, types, args, NULL, true);
 	if (SPI_processed != 1)
 		ereport(ERROR,
@@ -672,7 +673,8 @@ appdb_extend_session(PG_FUNCTION_ARGS)
 		appdb_query_as_owner(&extend_plan, "sessions",
 							 "UPDATE app_data.sessions s SET expires_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) $2 "
 							 "WHERE s.id OPERATOR(pg_catalog.=) (SELECT l.id FROM app_data.sessions l "
-							 "WHERE l.id OPERATOR(pg_catalog.=) $1 AND l.expires_at OPERATOR(pg_catalog.<) "
+							 "WHERE l.id OPERATOR(pg_catalog.=) $1 AND l.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() "
+							 "AND l.expires_at OPERATOR(pg_catalog.<) "
 							 "(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) ($2 OPERATOR(pg_catalog./) 2.0::pg_catalog.float8)) "
 							 "FOR NO KEY UPDATE SKIP LOCKED) "
 							 "RETURNING s.expires_at::pg_catalog.timestamptz",

@@ -50,6 +50,12 @@ RESET ROLE;
 DELETE FROM app_data.sessions WHERE id = :'sa';
 SET ROLE regress_identity;
 SELECT appdb.extend_session();
+ROLLBACK TO s;
+-- or expired: nobody signs in by it any more
+RESET ROLE;
+UPDATE app_data.sessions SET expires_at = now() - '1 second'::interval WHERE id = :'sa';
+SET ROLE regress_identity;
+SELECT appdb.extend_session();
 ROLLBACK;
 -- a server that acts for a user has none
 RESET ROLE;
