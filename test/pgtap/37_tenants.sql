@@ -191,7 +191,7 @@ BEGIN
 		WHEN type = 'tsquery'::regtype THEN ARRAY['to_tsquery(''simple'', ''marker'')']
 		WHEN type = 'regconfig'::regtype THEN ARRAY['''english''::regconfig']
 		WHEN type = 'name[]'::regtype THEN ARRAY['ARRAY[''id'']::name[]']
-		WHEN type IN ('int4'::regtype, 'int8'::regtype, 'float4'::regtype) THEN ARRAY['1::' || type]
+		WHEN type IN ('int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype) THEN ARRAY['1::' || type]
 		WHEN type = 'int4[]'::regtype THEN ARRAY['ARRAY[1]']
 		WHEN type = 'bool'::regtype THEN ARRAY['true', 'false']
 		WHEN type = 'interval'::regtype THEN ARRAY['interval ''1 day''']
