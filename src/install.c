@@ -612,6 +612,7 @@ lock_with_view(Node *parsetree)
 			break;
 		UnlockRelationOid(view_first ? view : relid, AccessExclusiveLock);
 		/* and wait for the other */
+		CHECK_FOR_INTERRUPTS();
 	}
 }
 
