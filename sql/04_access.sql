@@ -317,7 +317,7 @@ BEGIN
 			'appdb.impersonate(uuid, boolean)', 'appdb.sign_in(uuid, interval, text, text)',
 			'appdb.set_password(uuid, text)', 'appdb.sign_in_with_password(text, text, interval, text, text)',
 			'appdb.explain_access(regclass, uuid, name)',
-			'appdb.claim(text[], text, integer, interval)', 'appdb.heartbeat(uuid, integer, interval)', 'appdb.progress(uuid, integer, double precision, text)',
+			'appdb.claim(text[], text, integer, interval)', 'appdb.heartbeat(uuid, integer, interval)', 'appdb.progress(uuid, integer, double precision, text)', 'appdb.progress(uuid, integer, real, text)',
 			'appdb.complete(uuid, integer, jsonb)', 'appdb.complete_many(uuid[], integer[], jsonb[])', 'appdb.fail(uuid, integer, text, interval)',
 			'appdb.snooze(uuid, integer, interval)', 'appdb.idle(text[])'] || appdb._app_functions()::text[]
 		WHEN 'app' THEN appdb._app_functions()::text[]

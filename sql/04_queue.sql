@@ -992,6 +992,23 @@ END
 $$;
 COMMENT ON FUNCTION appdb._progress(uuid, integer, double precision, text) IS 'Internal: appdb.progress() as the tables'' owner';
 
+-- As 1.0 had it: dumps of that give roles rights on it.  The argument has another
+-- name, for PostgREST, which chooses by names.
+CREATE FUNCTION appdb.progress(id uuid, ticket integer, part real, message text DEFAULT NULL)
+	RETURNS boolean
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'appdb_as_owner';
+COMMENT ON FUNCTION appdb.progress(uuid, integer, real, text) IS 'The same, as it was in 1.0.';
+
+CREATE FUNCTION appdb._progress(id uuid, ticket integer, part real, message text)
+	RETURNS boolean
+	LANGUAGE sql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT appdb._progress(id, ticket, part::double precision, message)
+$$;
+COMMENT ON FUNCTION appdb._progress(uuid, integer, real, text) IS 'Internal: appdb.progress() as the tables'' owner';
+
 CREATE FUNCTION appdb.complete(id uuid, ticket integer, result jsonb DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c
@@ -1321,6 +1338,7 @@ REVOKE EXECUTE ON FUNCTION
 	appdb.claim(text[], text, integer, interval),
 	appdb.heartbeat(uuid, integer, interval),
 	appdb.progress(uuid, integer, double precision, text),
+	appdb.progress(uuid, integer, real, text),
 	appdb.complete(uuid, integer, jsonb),
 	appdb.complete_many(uuid[], integer[], jsonb[]),
 	appdb.fail(uuid, integer, text, interval),
