@@ -239,8 +239,10 @@ cluster_create() {
 		"dynamic_library_path = '$libdir:\$libdir'"
 	if [ "$PG_MAJOR" -ge 18 ]; then
 		cluster_configure "extension_control_path = '$sharedir:\$system'"
-	else
+	elif [[ $("$PG_BINDIR/postgres" --describe-config) == *extension_destdir* ]]; then
 		cluster_configure "extension_destdir = '$BASE/root'"
+	else
+		die "this PostgreSQL finds extensions only where it is installed itself, which tests leave alone (Debian's and 18 have a setting for others): make install, and make installcheck on a running server"
 	fi
 }
 
