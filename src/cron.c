@@ -220,6 +220,7 @@ next_by_wall(const Cron *cron, TimestampTz after, pg_tz *tz, TimestampTz *next)
 		struct pg_tm day = {0};
 		int			found = -1;
 
+		CHECK_FOR_INTERRUPTS();
 		j2date(julian + d, &day.tm_year, &day.tm_mon, &day.tm_mday);
 		if (!day_matches(cron, day.tm_year, day.tm_mon, day.tm_mday))
 			continue;
