@@ -725,8 +725,7 @@ BEGIN
 		RAISE NOTICE USING
 			MESSAGE = format('foreign key "%s" of table "%s" has no index', col.conname, entity),
 			DETAIL = 'Deletes and relations that follow it read the whole table.',
-			HINT = format('CREATE INDEX%s ON %s (%s);',
-						  (SELECT ' CONCURRENTLY' FROM pg_class c WHERE c.oid = entity AND c.relkind <> 'p'), entity, col.columns);
+			HINT = col.fix;
 	END LOOP;
 END
 $$;

@@ -1,14 +1,15 @@
 -- What is wrong with this database, and what to type against it.
 
--- Foreign keys without an index to find the rows by.
+-- Foreign keys without an index to find the rows by, and the index; of a partitioned table none can be made concurrently.
 CREATE FUNCTION appdb._unindexed_keys(entity pg_catalog.regclass,
-									  OUT conname pg_catalog.name, OUT columns pg_catalog.text)
+									  OUT conname pg_catalog.name, OUT fix pg_catalog.text)
 	RETURNS SETOF pg_catalog.record
 	LANGUAGE sql STABLE ROWS 1
 	SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT c.conname, string_agg(format('%I', a.attname), ', ' ORDER BY u.n)
+	SELECT c.conname, format('CREATE INDEX%s ON %s (%s);', CASE WHEN r.relkind <> 'p' THEN ' CONCURRENTLY' END, entity, string_agg(format('%I', a.attname), ', ' ORDER BY u.n))
 	FROM pg_constraint c
+	JOIN pg_class r ON r.oid = c.conrelid
 	CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY u (attnum, n)
 	JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = u.attnum
 	WHERE c.conrelid = entity AND c.contype = 'f'
@@ -16,7 +17,7 @@ AS $$
 		SELECT FROM pg_index i
 		WHERE i.indrelid = c.conrelid AND i.indisvalid
 		  AND (i.indkey::int2[])[0:cardinality(c.conkey) - 1] @> c.conkey)
-	GROUP BY c.oid, c.conname ORDER BY c.conname
+	GROUP BY c.oid, c.conname, r.relkind ORDER BY c.conname
 $$;
 COMMENT ON FUNCTION appdb._unindexed_keys(pg_catalog.regclass) IS 'Internal: foreign keys of a table that have no index';
 
@@ -247,8 +248,8 @@ BEGIN
 	RETURN QUERY
 		SELECT 'warning', m.entity::text,
 			   format('foreign key "%s" has no index: deletes and relations that follow it read the whole table', k.conname),
-			   format('CREATE INDEX%s ON %s (%s);', CASE WHEN c.relkind <> 'p' THEN ' CONCURRENTLY' END, m.entity, k.columns)
-		FROM appdb._managed_tables() m JOIN pg_class c ON c.oid = m.entity, appdb._unindexed_keys(m.entity) k
+			   k.fix
+		FROM appdb._managed_tables() m, appdb._unindexed_keys(m.entity) k
 		ORDER BY 2, k.conname;
 	RETURN QUERY
 		SELECT 'warning', m.entity::text,

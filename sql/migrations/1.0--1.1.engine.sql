@@ -5,5 +5,6 @@ DROP FUNCTION appdb._link_condition(name[], name[]);
 DROP FUNCTION appdb._task_dependents(uuid, text);
 DROP FUNCTION appdb._held_condition(regclass, text, regclass[]);
 DROP FUNCTION appdb._purge_notes(timestamptz);
+DROP FUNCTION appdb._unindexed_keys(regclass);
 DROP FUNCTION appdb.progress(uuid, integer, real, text);
 DROP FUNCTION appdb._progress(uuid, integer, real, text);
