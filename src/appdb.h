@@ -73,6 +73,7 @@ extern bool appdb_schema_has_managed(Oid nsp);
 extern Oid	appdb_live_view(Oid relid);
 extern char *appdb_qualified_name(Oid relid);
 extern char *appdb_table_name(Oid relid);
+extern Oid	appdb_table_owner(Oid relid);
 extern bool appdb_is_engine_function(Oid funcid);
 extern void appdb_append_operator(StringInfo out, Oid opno);
 extern void appdb_append_collation(StringInfo out, Oid collation);

@@ -18,7 +18,6 @@
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "commands/trigger.h"
@@ -186,17 +185,7 @@ appdb_not_as_superuser(PG_FUNCTION_ARGS)
 Datum
 appdb_explain_access(PG_FUNCTION_ARGS)
 {
-	HeapTuple	tup = NULL;
-	Oid			owner = InvalidOid;
-
-	if (superuser() && !PG_ARGISNULL(0))
-		tup = SearchSysCache1(RELOID, PG_GETARG_DATUM(0));
-	if (HeapTupleIsValid(tup))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
-		ReleaseSysCache(tup);
-	}
-	return appdb_work_as(fcinfo, owner);
+	return appdb_work_as(fcinfo, superuser() && !PG_ARGISNULL(0) ? appdb_table_owner(PG_GETARG_OID(0)) : InvalidOid);
 }
 
 /*

@@ -33,7 +33,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
 #define USER_ID		"appdb.user_id"
 #define SESSION_ID	"appdb.session_id"
@@ -254,18 +253,15 @@ appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 {
 	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
 	Oid			relid = OidIsValid(nsp) ? get_relname_relid(table, nsp) : InvalidOid;
-	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
+	Oid			owner = appdb_table_owner(relid);
 	AppdbCaller caller;
 	int			rc;
 
-	if (!HeapTupleIsValid(tup))
+	if (!OidIsValid(owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table \"%s.%s\" does not exist", APPDB_DATA_SCHEMA, table),
 				 errhint("SELECT appdb.install() makes the tables.")));
-	owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
-	ReleaseSysCache(tup);
 
 	appdb_begin_as(owner, &caller);
 	if (*plan == NULL)

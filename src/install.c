@@ -481,7 +481,6 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 	static const Oid types[] = {REGCLASSOID, NAMEOID, NAMEOID, JSONBOID};
 	ManageCall	call;
 	Oid			relid;
-	HeapTuple	tup;
 	Oid			owner;
 	Oid			nsp;
 	Relation	rel;
@@ -493,13 +492,11 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the table to %s must not be null", what)));
 	relid = PG_GETARG_OID(0);
-	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	if (!HeapTupleIsValid(tup))
+	owner = appdb_table_owner(relid);
+	if (!OidIsValid(owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
-	owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
-	ReleaseSysCache(tup);
 	if (!has_privs_of_role(GetUserId(), owner))
 		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)),
 					   get_rel_name(relid));
@@ -573,8 +570,7 @@ lock_with_view(Node *parsetree)
 	RangeVar   *relation = NULL;
 	Oid			relid;
 	Oid			view;
-	HeapTuple	tup;
-	bool		owned;
+	Oid			owner;
 
 	if (IsA(parsetree, RenameStmt) && ((RenameStmt *) parsetree)->renameType == OBJECT_COLUMN)
 		relation = ((RenameStmt *) parsetree)->relation;
@@ -597,12 +593,8 @@ lock_with_view(Node *parsetree)
 	if (!OidIsValid(view))
 		return;
 	/* nothing is locked for who may not alter it */
-	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	if (!HeapTupleIsValid(tup))
-		return;
-	owned = has_privs_of_role(GetUserId(), ((Form_pg_class) GETSTRUCT(tup))->relowner);
-	ReleaseSysCache(tup);
-	if (!owned)
+	owner = appdb_table_owner(relid);
+	if (!OidIsValid(owner) || !has_privs_of_role(GetUserId(), owner))
 		return;
 
 	for (bool view_first = true;; view_first = !view_first)

@@ -104,6 +104,20 @@ appdb_table_name(Oid relid)
 	return psprintf("%s.%s", get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 }
 
+/* The owner of a table: InvalidOid if there is no such table any more. */
+Oid
+appdb_table_owner(Oid relid)
+{
+	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tup))
+		return InvalidOid;
+	owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
+	ReleaseSysCache(tup);
+	return owner;
+}
+
 /* Is this a function of the engine's?  Others may have theirs in its schema, too. */
 bool
 appdb_is_engine_function(Oid funcid)
@@ -188,14 +202,7 @@ appdb_live_view(Oid relid)
 static bool
 is_owned_by(Oid entity, Oid roleid)
 {
-	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(entity));
-	bool		result;
-
-	if (!HeapTupleIsValid(tup))
-		return false;
-	result = ((Form_pg_class) GETSTRUCT(tup))->relowner == roleid;
-	ReleaseSysCache(tup);
-	return result;
+	return appdb_table_owner(entity) == roleid;
 }
 
 bool
