@@ -73,6 +73,7 @@ extern bool appdb_schema_has_managed(Oid nsp);
 extern Oid	appdb_live_view(Oid relid);
 extern char *appdb_qualified_name(Oid relid);
 extern char *appdb_table_name(Oid relid);
+extern AttrNumber appdb_attribute(Relation rel, const char *name, Oid type);
 extern Oid	appdb_table_owner(Oid relid);
 extern bool appdb_is_engine_function(Oid funcid);
 extern void appdb_append_operator(StringInfo out, Oid opno);
@@ -118,6 +119,7 @@ typedef struct AppdbLinks
 	int			nparents;
 	AppdbLink  *parents;
 	int			nreferences;	/* the parents, and after them those whose rows are deleted for good */
+	bool		others_come_first;	/* is there a row trigger before UPDATE that is none of the engine's? */
 } AppdbLinks;
 
 extern const AppdbLinks *appdb_get_links(Relation rel);

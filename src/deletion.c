@@ -488,7 +488,7 @@ appdb_deletion_row(Relation rel, HeapTuple oldtup, const pg_uuid_t *id, bool nam
 	if (!appdb_may_delete(rel, oldtup, &deletion->policies, deletion->context))
 		return 0;
 	/* row by row, nobody else looks whether a trigger before us has changed it */
-	if (deletion->deleter != NULL)
+	if (deletion->deleter != NULL && appdb_get_links(rel)->others_come_first)
 	{
 		TupleTableSlot *slot = row_slot(deletion, rel);
 
@@ -652,9 +652,9 @@ insert_note(const char *table, int ncolumns, const char *const *names, const Oid
 		slot->tts_isnull[i] = true;
 	for (int i = 0; i < ncolumns; i++)
 	{
-		AttrNumber	attnum = get_attnum(relid, names[i]);
+		AttrNumber	attnum = appdb_attribute(rel, names[i], types[i]);
 
-		if (attnum == InvalidAttrNumber || get_atttype(relid, attnum) != types[i])
+		if (attnum == InvalidAttrNumber)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("table \"%s.%s\" has no column \"%s\" of type %s", APPDB_DATA_SCHEMA, table, names[i],

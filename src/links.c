@@ -17,6 +17,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "utils/builtins.h"
@@ -99,22 +100,6 @@ guard_trigger(Relation rel)
 	return trigger_named(rel, APPDB_GUARD_TRIGGER);
 }
 
-static AttrNumber
-attribute(Relation rel, const char *name, Oid type)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (!att->attisdropped && att->atttypid == type &&
-			strcmp(NameStr(att->attname), name) == 0)
-			return att->attnum;
-	}
-	return InvalidAttrNumber;
-}
-
 /*
  * The collation by which a foreign key compares: the parent's.  Where values
  * that are equal are the same by both, the child's does as well, and its
@@ -137,11 +122,11 @@ make_link(AppdbLink *link, HeapTuple tup, Relation child, Relation parent)
 {
 	Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tup);
 	Trigger    *guard;
-	AttrNumber	parent_id = attribute(parent, "id", UUIDOID);
+	AttrNumber	parent_id = appdb_attribute(parent, "id", UUIDOID);
 	const char *key;
 	int			len;
 
-	link->parent_deleted_at = attribute(parent, "deleted_at", TIMESTAMPTZOID);
+	link->parent_deleted_at = appdb_attribute(parent, "deleted_at", TIMESTAMPTZOID);
 	if (guard_trigger(child) == NULL ||
 		(link->parent_deleted_at == InvalidAttrNumber && trigger_named(parent, APPDB_TIMESTAMPS_TRIGGER) == NULL))
 		return false;
@@ -156,7 +141,7 @@ make_link(AppdbLink *link, HeapTuple tup, Relation child, Relation parent)
 	/* the last is a period, which is not the same in both: the id says which row */
 	if (compat_has_period(con))
 		link->ncolumns--;
-	link->child_deleted_at = attribute(child, "deleted_at", TIMESTAMPTZOID);
+	link->child_deleted_at = appdb_attribute(child, "deleted_at", TIMESTAMPTZOID);
 
 	/* the key column is the one that refers to the parent's id */
 	link->key = -1;
@@ -336,7 +321,29 @@ compare_keys(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Read the foreign keys that a table takes part in.  The result is kept.
+ * Is there a row trigger before UPDATE that is none of the engine's?  It could
+ * change the row itself.
+ */
+static bool
+others_come_first(Relation rel)
+{
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);	/* looking can bring in changes */
+	bool		found = false;
+
+	for (int i = 0; triggers != NULL && !found && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		found = TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_BEFORE(trigger->tgtype) &&
+			TRIGGER_FOR_UPDATE(trigger->tgtype) && !appdb_is_engine_function(trigger->tgfoid);
+	}
+	FreeTriggerDesc(triggers);
+	return found;
+}
+
+/*
+ * Read the foreign keys that a table takes part in, and what else is asked of it
+ * by every row.  The result is kept.
  */
 static void
 load_links(LinksEntry *entry, Relation rel)
@@ -415,6 +422,7 @@ load_links(LinksEntry *entry, Relation rel)
 	/* parents in the order in which they are locked: see compare_parents() */
 	rank_parents(links.parents, links.nreferences);
 	qsort(links.parents, links.nreferences, sizeof(AppdbLink), compare_parents);
+	links.others_come_first = others_come_first(rel);
 	entry->links = links;
 }
 

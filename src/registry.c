@@ -104,6 +104,23 @@ appdb_table_name(Oid relid)
 	return psprintf("%s.%s", get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 }
 
+/* The column of a table that has this name and type, or InvalidAttrNumber. */
+AttrNumber
+appdb_attribute(Relation rel, const char *name, Oid type)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && att->atttypid == type &&
+			strcmp(NameStr(att->attname), name) == 0)
+			return att->attnum;
+	}
+	return InvalidAttrNumber;
+}
+
 /* The owner of a table: InvalidOid if there is no such table any more. */
 Oid
 appdb_table_owner(Oid relid)

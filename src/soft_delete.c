@@ -126,14 +126,14 @@ appdb_is_plain_live_view(Relation view)
 }
 
 static AttrNumber
-need_attribute(Oid relid, const char *name, Oid type)
+need_attribute(Relation rel, const char *name, Oid type)
 {
-	AttrNumber	attnum = get_attnum(relid, name);
+	AttrNumber	attnum = appdb_attribute(rel, name, type);
 
-	if (attnum == InvalidAttrNumber || get_atttype(relid, attnum) != type)
+	if (attnum == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("relation \"%s\" has no column \"%s\" of type %s", get_rel_name(relid), name, format_type_be(type)),
+				 errmsg("relation \"%s\" has no column \"%s\" of type %s", RelationGetRelationName(rel), name, format_type_be(type)),
 				 errhint("SELECT appdb.manage('table') makes live views.")));
 	return attnum;
 }
@@ -231,14 +231,12 @@ open_deleter(Relation view, Oid relid, MemoryContext context)
 	EState	   *estate;
 	Oid			key;
 
-	deleter->view_id = need_attribute(RelationGetRelid(view), "id", UUIDOID);
-	deleter->view_updated_at = get_attnum(RelationGetRelid(view), "updated_at");
-	if (deleter->view_updated_at != InvalidAttrNumber)
-		(void) need_attribute(RelationGetRelid(view), "updated_at", TIMESTAMPTZOID);
-	(void) need_attribute(relid, "id", UUIDOID);
-	deleter->deleted_at = need_attribute(relid, "deleted_at", TIMESTAMPTZOID);
-	deleter->updated_at = need_attribute(relid, "updated_at", TIMESTAMPTZOID);
 	deleter->rel = table_open(relid, RowExclusiveLock);
+	deleter->view_id = need_attribute(view, "id", UUIDOID);
+	deleter->view_updated_at = appdb_attribute(view, "updated_at", TIMESTAMPTZOID);
+	(void) need_attribute(deleter->rel, "id", UUIDOID);
+	deleter->deleted_at = need_attribute(deleter->rel, "deleted_at", TIMESTAMPTZOID);
+	deleter->updated_at = need_attribute(deleter->rel, "updated_at", TIMESTAMPTZOID);
 	key = appdb_id_index(deleter->rel, false);
 	if (OidIsValid(key))
 	{
