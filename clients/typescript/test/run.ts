@@ -295,6 +295,23 @@ await test('postgres.js: withUser() and find()', async () => {
   yes(/28000/.test(await thrown(() => bySql.withUser(bare, 'x', () => 1))), 'a wrong token')
 })
 
+if ('bun' in process.versions) await test("Bun's own SQL: withUser() and find()", async () => {
+  const { SQL } = await import('bun' as string)
+  const bun = new SQL({ adapter: 'postgres', path: `${url.searchParams.get('host')}/.s.PGSQL.${url.searchParams.get('port')}`, username: 'appdb_ts_web', database: url.pathname.slice(1), max: 3 })
+  const rows = await bySql.withUser(bun, 'token-1', async (tx: any) => [await tx`SELECT c.title FROM appdb.chats AS c WHERE c.metadata = ${{}} ORDER BY c.id`, await hand.find(tx, 'chats', { columns: ['title'], orderBy: 'id' })] as const)
+  yes(rows[1].length > 0, 'rows')
+  same([...rows[0]], [...rows[1]])
+  const ids = await Promise.all(Array.from({ length: 30 }, (_, i) => bySql.withUser(bun, `token-${1 + (i % 2)}`, async (tx: any) => (await tx`SELECT appdb.current_user_id() AS id`)[0].id)))
+  yes(ids.every((id, i) => id === [ada, ben][i % 2]), 'each its own')
+  same((await bun`SELECT appdb.current_user_id() AS id`)[0].id, null)
+  for (const nested of [
+    () => bySql.withUser(bun, 'token-1', (tx: any) => bySql.withUser(tx, 'token-2', () => 1)),
+    () => bySql.withUser(bun, 'token-1', (tx: any) => tx.savepoint((s: any) => bySql.withUser(s, 'token-2', () => 1))),
+  ]) yes(/whoever began it/.test(await thrown(nested)), 'not within a transaction')
+  yes(/invalid or expired session token/.test(await thrown(() => bySql.withUser(bun, 'x', () => 1))), 'a wrong token')
+  await bun.close()
+})
+
 await test('find(): conditions, counts, pages and join tables come as their types say', async () => {
   const page = await find(owner, 'users', { columns: ['id', 'createdAt'], orderBy: 'id', limit: 2, cursor: true, count: true })
   same([page.rows.length, page.count > 2, page.rows[0]!.createdAt instanceof Date], [2, true, true])
