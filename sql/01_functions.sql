@@ -291,6 +291,12 @@ BEGIN
 			EXECUTE FUNCTION appdb.task_restored();
 		COMMENT ON TRIGGER appdb_task_restored ON app_data.tasks IS
 			'A deleted task that claims had taken out of the queue is in it again when it is restored; one whose place in its group has been taken waits for another';
+		CREATE OR REPLACE TRIGGER appdb_task_regrouped
+			BEFORE UPDATE OF queue, group_key, group_limit ON app_data.tasks
+			FOR EACH ROW WHEN (OLD.parked AND NEW.parked AND NEW.deleted_at IS NULL)
+			EXECUTE FUNCTION appdb.task_restored();
+		COMMENT ON TRIGGER appdb_task_regrouped ON app_data.tasks IS
+			'A task that was taken out of the queue because its group had no place is in it again when its group, its limit or its queue is another';
 		-- tables of 1.0 do not have it before they are migrated
 		IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = 'app_data.tasks'::regclass AND a.attname = 'waited_for') THEN
 			CREATE OR REPLACE TRIGGER appdb_task_waits

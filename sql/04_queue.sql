@@ -548,7 +548,8 @@ END
 $$;
 COMMENT ON FUNCTION appdb._clear_deleted(uuid[]) IS 'Internal: takes deleted tasks out of the queue';
 
-CREATE FUNCTION appdb._unpark(group_key text)
+-- The group's next; and where that is in another queue than the place was, the next of this one: nobody knows whether workers serve the other.
+CREATE FUNCTION appdb._unpark(group_key text, queue text)
 	RETURNS boolean
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
@@ -567,12 +568,36 @@ BEGIN
 	END IF;
 	UPDATE app_data.tasks AS t SET queued = true, parked = false WHERE t.id = next.id;
 	PERFORM appdb._wake(next.queue);
+	IF next.queue <> _unpark.queue THEN
+		-- one that stands far behind is left to maintenance
+		SELECT t.id INTO next FROM app_data.tasks AS t
+		WHERE t.parked AND t.id = (
+			SELECT f.id FROM (
+				SELECT p.id, p.queue FROM app_data.tasks AS p
+				WHERE p.group_key = _unpark.group_key AND p.parked AND p.deleted_at IS NULL
+				ORDER BY p.priority DESC, p.run_at, p.id LIMIT 1000) AS f
+			WHERE f.queue = _unpark.queue LIMIT 1)
+		FOR NO KEY UPDATE SKIP LOCKED;
+		UPDATE app_data.tasks AS t SET queued = true, parked = false WHERE t.id = next.id;
+		PERFORM appdb._wake(_unpark.queue);
+	END IF;
 	RETURN true;
 END
 $$;
+COMMENT ON FUNCTION appdb._unpark(text, text) IS 'Internal: lets the next task of a group into the queue again, and the next in a queue';
+
+-- What the library of 1.0 calls.
+CREATE FUNCTION appdb._unpark(group_key text)
+	RETURNS boolean
+	LANGUAGE sql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT appdb._unpark(group_key, NULL)
+$$;
 COMMENT ON FUNCTION appdb._unpark(text) IS 'Internal: lets the next task of a group into the queue again';
 
--- The next of each group that has parked tasks and none in the queue, nor a place taken: rows deleted or changed by hand leave that behind.
+-- Of each group that has a place and parked tasks, the next in each queue in which none is ready: rows deleted or changed by hand leave that behind, and
+-- queues that nobody serves.
 CREATE FUNCTION appdb._unpark_forgotten(batch integer)
 	RETURNS integer
 	LANGUAGE plpgsql
@@ -583,22 +608,37 @@ CREATE FUNCTION appdb._unpark_forgotten(batch integer)
 #variable_conflict use_variable
 DECLARE
 	g text;
+	next record;
 	n integer := 0;
 BEGIN
 	SELECT min(t.group_key) INTO g FROM app_data.tasks AS t WHERE t.parked AND t.deleted_at IS NULL;
 	WHILE g IS NOT NULL AND n < batch LOOP
-		IF NOT EXISTS (SELECT FROM app_data.tasks AS t WHERE t.group_key = g AND t.group_slot IS NOT NULL AND t.deleted_at IS NULL)
-			AND NOT EXISTS (SELECT FROM app_data.tasks AS t WHERE t.group_key = g AND t.finished_at IS NULL AND t.queued AND t.deleted_at IS NULL)
-			AND appdb._unpark(g)
+		IF (SELECT count(*) FROM app_data.tasks AS t WHERE t.group_key = g AND t.group_slot IS NOT NULL AND t.deleted_at IS NULL) <
+			(SELECT coalesce(t.group_limit, 1) FROM app_data.tasks AS t WHERE t.group_key = g AND t.parked AND t.deleted_at IS NULL
+			 ORDER BY t.priority DESC, t.run_at, t.id LIMIT 1)
 		THEN
-			n := n + 1;
+			PERFORM appdb._park_lock(g, false);
+			FOR next IN
+				SELECT t.id, t.queue FROM app_data.tasks AS t
+				WHERE t.parked AND t.id = ANY (ARRAY(
+					SELECT DISTINCT ON (p.queue) p.id FROM app_data.tasks AS p
+					WHERE p.group_key = g AND p.parked AND p.deleted_at IS NULL
+						AND p.queue <> ALL (ARRAY(SELECT DISTINCT r.queue FROM app_data.tasks AS r
+							WHERE r.group_key = g AND r.queued AND r.status = 'pending' AND r.run_at <= clock_timestamp() AND r.finished_at IS NULL AND r.deleted_at IS NULL))
+					ORDER BY p.queue, p.priority DESC, p.run_at, p.id))
+				FOR NO KEY UPDATE SKIP LOCKED
+			LOOP
+				UPDATE app_data.tasks AS t SET queued = true, parked = false WHERE t.id = next.id;
+				PERFORM appdb._wake(next.queue);
+				n := n + 1;
+			END LOOP;
 		END IF;
 		SELECT min(t.group_key) INTO g FROM app_data.tasks AS t WHERE t.parked AND t.deleted_at IS NULL AND t.group_key > g;
 	END LOOP;
 	RETURN n;
 END
 $$;
-COMMENT ON FUNCTION appdb._unpark_forgotten(integer) IS 'Internal: lets groups go on of which nothing is in the queue';
+COMMENT ON FUNCTION appdb._unpark_forgotten(integer) IS 'Internal: lets groups go on that have a place and nothing ready in a queue';
 
 -- Tasks that cannot be begun any more: expired, or lost with their last attempt.
 CREATE FUNCTION appdb._bury_all(ids uuid[])
@@ -723,7 +763,7 @@ BEGIN
 		PERFORM appdb._task_dependents(parents, _tasks_ended.status);
 	END IF;
 	FOR task IN SELECT t.group_key, t.queue FROM app_data.tasks AS t WHERE t.id = ANY (ids) AND t.group_key IS NOT NULL LOOP
-		PERFORM appdb._unpark(task.group_key);
+		PERFORM appdb._unpark(task.group_key, task.queue);
 		PERFORM appdb._wake(task.queue);
 	END LOOP;
 END
@@ -877,7 +917,7 @@ CREATE FUNCTION appdb.__group_left(group_key text, queue text)
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 BEGIN
-	PERFORM appdb._unpark(group_key);
+	PERFORM appdb._unpark(group_key, queue);
 	PERFORM appdb._wake(queue);
 END
 $$;
@@ -1122,7 +1162,7 @@ BEGIN
 	WHERE t.id = _put_back.id
 	RETURNING t.queue, t.group_key, t.group_slot INTO task;
 	IF task.group_key IS NOT NULL AND task.group_slot IS NULL THEN
-		PERFORM appdb._unpark(task.group_key);
+		PERFORM appdb._unpark(task.group_key, task.queue);
 	END IF;
 	IF again < clock_timestamp() + interval '1 minute' OR task.group_key IS NOT NULL THEN
 		PERFORM appdb._wake(task.queue);

@@ -178,7 +178,9 @@ end_completion(Completion *completion)
 	ListCell   *lc;
 	ArrayBuildState *parents = NULL;
 	Oid			dependents;
+	Oid			unpark;
 	Oid			many[] = {UUIDARRAYOID, TEXTOID};
+	Oid			place[] = {TEXTOID, TEXTOID};
 	Oid			one[] = {UUIDOID, TEXTOID}; /* in 1.0 */
 
 	index_endscan(completion->scan);
@@ -206,17 +208,18 @@ end_completion(Completion *completion)
 	if (parents != NULL)
 		(void) OidFunctionCall2(dependents, makeArrayResult(parents, CurrentMemoryContext),
 								CStringGetTextDatum("completed"));
+	unpark = appdb_find_engine_function("_unpark", 2, place);
 	foreach(lc, completion->aftermath)
 	{
 		Aftermath  *after = lfirst(lc);
 
-		if (after->has_group)
-		{
-			Oid			argtypes[] = {TEXTOID};
-
-			(void) OidFunctionCall1(appdb_engine_function("_unpark", 1, argtypes), after->group_key);
-			appdb_wake_queue(after->queue);
-		}
+		if (!after->has_group)
+			continue;
+		if (OidIsValid(unpark))
+			(void) OidFunctionCall2(unpark, after->group_key, CStringGetTextDatum(after->queue));
+		else
+			(void) OidFunctionCall1(appdb_engine_function("_unpark", 1, place), after->group_key);
+		appdb_wake_queue(after->queue);
 	}
 }
 

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(289);
+SELECT plan(299);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -281,6 +281,30 @@ SELECT is(appdb._maintain('leases', 10), 1::bigint, 'maintenance lets in what no
 SELECT is(pg_temp.kinds('y', 10), 'y2', 'and it begins');
 SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE kind = 'y3';
 SELECT is(pg_temp.kinds('y', 10), 'y1', 'the rest after it');
+-- in each of its queues, also where nobody serves the other
+SELECT appdb.enqueue_many('[{"kind": "qb1", "queue": "qb", "group_key": "qq"}, {"kind": "qa1", "queue": "qa", "group_key": "qq"},
+	{"kind": "qb2", "queue": "qb", "group_key": "qq"}, {"kind": "qa2", "queue": "qa", "group_key": "qq"}, {"kind": "qa3", "queue": "qa", "group_key": "qq"}]') IS NOT NULL AS done \gset
+SELECT is(pg_temp.kinds('qa', 10), 'qa1', 'a queue has the place of a group');
+UPDATE app_data.tasks SET queued = false, parked = true WHERE group_key = 'qq' AND status = 'pending';
+SELECT is(appdb._maintain('leases', 10), 0::bigint, 'and maintenance leaves it that');
+SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE kind = 'qa1';
+SELECT is((SELECT string_agg(kind, ' ' ORDER BY kind) FROM appdb.tasks WHERE group_key = 'qq' AND queued), 'qa2 qb1', 'then the next of the group comes into the queue, and the next of that queue');
+SELECT is(pg_temp.kinds('qa', 10), 'qa2', 'which need not wait for the other one''s workers');
+DELETE FROM appdb.tasks WHERE kind = 'qa2';
+SELECT is(appdb._maintain('leases', 10), 1::bigint, 'maintenance lets one into each queue of a group that has a place');
+SELECT is(pg_temp.kinds('qa', 10), 'qa3', 'the next there');
+SELECT is(appdb._maintain('leases', 10), 0::bigint, 'as long as it has one');
+SELECT appdb.complete(id, ticket) FROM appdb.tasks WHERE kind = 'qa3';
+-- what is parked does not wait for a group that is not its own any more
+SELECT cardinality(appdb.enqueue_many((SELECT jsonb_agg(jsonb_build_object('kind', 'h' || n, 'queue', 'regrouped', 'group_key', 'regrouped')) FROM generate_series(1, 6) AS n))) AS done \gset
+SELECT is(pg_temp.kinds('regrouped', 10), 'h1', 'a group with one place');
+UPDATE app_data.tasks SET queued = false, parked = true WHERE queue = 'regrouped' AND status = 'pending';
+UPDATE appdb.tasks SET group_key = NULL WHERE kind = 'h2';
+UPDATE appdb.tasks SET group_key = 'h3' WHERE kind = 'h3';
+UPDATE appdb.tasks SET group_limit = 2 WHERE kind IN ('h4', 'h5');
+UPDATE appdb.tasks SET queue = 'regrouped too' WHERE kind = 'h6';
+SELECT is(pg_temp.kinds('regrouped', 10), 'h2 h3 h4', 'tasks that leave it are ready, and those that may begin beside others');
+SELECT is((SELECT queued FROM appdb.tasks WHERE kind = 'h6'), true, 'and those that go to another queue');
 SELECT throws_ok($$SELECT appdb.enqueue('x', group_key => 'x', group_limit => 0)$$, '23514', NULL, 'a group has a place');
 
 -- places take locks, of which there are not many
