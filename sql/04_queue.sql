@@ -658,7 +658,7 @@ BEGIN
 	FOR task IN
 		SELECT t.id, t.queue, t.status, t.cancel_requested, t.locked_by, t.attempts, t.max_attempts FROM app_data.tasks AS t
 		WHERE t.id = ANY (ids) AND t.deleted_at IS NULL AND t.finished_at IS NULL
-			AND (t.status = 'pending' AND t.expires_at <= clock_timestamp() OR t.status = 'running' AND t.locked_until <= clock_timestamp())
+			AND (t.status = 'pending' AND t.expires_at <= clock_timestamp() OR t.status = 'running' AND coalesce(t.locked_until, '-infinity') <= clock_timestamp())
 		ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED
 	LOOP
 		IF task.status = 'pending' THEN
@@ -1341,7 +1341,7 @@ BEGIN
 	RETURN QUERY
 	SELECT t.queue,
 		count(*) FILTER (WHERE t.ready), count(*) FILTER (WHERE t.status = 'pending' AND NOT t.ready), count(*) FILTER (WHERE t.status = 'running'),
-		count(*) FILTER (WHERE t.ready AND t.run_at < now() - interval '1 minute'), count(*) FILTER (WHERE t.status = 'running' AND t.locked_until < now()),
+		count(*) FILTER (WHERE t.ready AND t.run_at < now() - interval '1 minute'), count(*) FILTER (WHERE t.status = 'running' AND coalesce(t.locked_until, '-infinity') < now()),
 		count(*) FILTER (WHERE t.status = 'dead'), min(t.run_at) FILTER (WHERE t.ready),
 		count(*) FILTER (WHERE t.status = 'completed' AND t.finished_at > now() - interval '1 minute'),
 		count(*) FILTER (WHERE t.status = 'completed'), count(*) FILTER (WHERE t.status = 'dead' AND t.finished_at > now() - interval '1 hour')

@@ -1509,7 +1509,7 @@ appdb_silent_tasks(PG_FUNCTION_ARGS)
 			}
 			unbegun = 0;
 			until = task_value(claim.slot, T_LOCKED_UNTIL, &isnull);
-			if (isnull || DatumGetTimestampTz(until) >= claim.now || !task_is_null(claim.slot, T_DELETED_AT))
+			if ((!isnull && DatumGetTimestampTz(until) >= claim.now) || !task_is_null(claim.slot, T_DELETED_AT))
 				continue;
 			if (n == size)
 				ids = repalloc(ids, sizeof(Datum) * (size *= 2));

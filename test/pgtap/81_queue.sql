@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(299);
+SELECT plan(302);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -424,6 +424,14 @@ FROM unnest('{1,-1}'::integer[]) AS v;
 INSERT INTO appdb.tasks (kind, queue, waits_for, queued) VALUES ('for nothing', 'for nothing', 1, false);
 SELECT is(appdb._maintain('leases', 10), 1::bigint, 'what waits for nothing keeps no maintenance from going on');
 SELECT is(pg_temp.kinds('for nothing'), 'for nothing', 'and is in the queue');
+
+-- leases that somebody has taken away
+SELECT appdb.enqueue('no lease', queue => 'no lease', max_attempts => 1) AS lost, appdb.enqueue('no lease', queue => 'no lease') AS again \gset
+SELECT count(*) AS done FROM appdb.claim('{no lease}', 'w', 10) \gset
+UPDATE appdb.tasks SET locked_until = NULL WHERE queue = 'no lease';
+SELECT is((SELECT silent FROM appdb.task_overview WHERE queue = 'no lease'), 2::bigint, 'a worker without a lease is silent');
+SELECT is(appdb._maintain('leases', 10), 2::bigint, 'maintenance takes its tasks back');
+SELECT is(pg_temp.state(:'lost') || ', ' || pg_temp.state(:'again'), 'dead f t, pending t f', 'as if the leases had ended');
 
 -- == deleted tasks ==========================================================
 
