@@ -1346,9 +1346,9 @@ BEGIN
 		count(*) FILTER (WHERE t.status = 'completed' AND t.finished_at > now() - interval '1 minute'),
 		count(*) FILTER (WHERE t.status = 'completed'), count(*) FILTER (WHERE t.status = 'dead' AND t.finished_at > now() - interval '1 hour')
 	FROM (
-		-- also those whose time has come, and no worker has looked since
+		-- also those whose time has come, and no worker has looked since, and those that are parked
 		SELECT l.queue, l.status, l.run_at, l.locked_until, l.finished_at,
-			l.status = 'pending' AND l.run_at <= now() AND (l.queued OR NOT l.parked AND l.waits_for = 0) AS ready
+			l.status = 'pending' AND l.run_at <= now() AND (l.queued OR l.waits_for = 0) AS ready
 		FROM appdb.tasks AS l WHERE l.finished_at IS NULL OR l.finished_at > now() - interval '1 hour' OR l.status = 'dead') AS t
 	GROUP BY t.queue ORDER BY t.queue;
 END
@@ -1360,7 +1360,7 @@ CREATE VIEW appdb.task_overview WITH (security_invoker = true) AS
 	FROM appdb._task_overview() AS o;
 COMMENT ON VIEW appdb.task_overview IS 'How the queues stand, a row each: of the tasks that its reader may read';
 COMMENT ON COLUMN appdb.task_overview.queue IS 'The queue';
-COMMENT ON COLUMN appdb.task_overview.waiting IS 'Tasks that are ready to begin';
+COMMENT ON COLUMN appdb.task_overview.waiting IS 'Tasks that are ready to begin, also where their group has no place';
 COMMENT ON COLUMN appdb.task_overview.scheduled IS 'Tasks that wait for their time or for other tasks';
 COMMENT ON COLUMN appdb.task_overview.running IS 'Tasks that workers have';
 COMMENT ON COLUMN appdb.task_overview.late IS 'Of those that are ready, how many have been so for more than a minute';

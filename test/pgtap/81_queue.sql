@@ -566,8 +566,9 @@ SELECT is(pg_temp.state(:'free'), 'completed f t', 'a status set by hand brings 
 SELECT results_eq($$SELECT waiting, scheduled, running, dead FROM appdb.task_overview WHERE queue IN ('z', 'f', 'g') ORDER BY queue$$,
 	$$VALUES (0::bigint, 0::bigint, 0::bigint, 1::bigint), (0, 1, 0, 0), (1, 1, 3, 0)$$, 'people see how the queues stand');
 INSERT INTO app_data.tasks (kind, queue, run_at, queued) VALUES ('due', 'view', date_trunc('milliseconds', now()) - interval '2 min', false), ('later', 'view', now() + interval '1 min', false), ('by hand', 'view', now() + interval '1 min', true);
-SELECT results_eq($$SELECT waiting, scheduled, late, oldest FROM appdb.task_overview WHERE queue = 'view'$$, $$VALUES (1::bigint, 2::bigint, 1::bigint, date_trunc('milliseconds', now()) - interval '2 min')$$,
-	'also where no worker has looked, or a task came in by hand');
+INSERT INTO app_data.tasks (kind, queue, queued, group_key, parked) VALUES ('in the queue', 'view', true, 'view', false), ('parked', 'view', false, 'view', true);
+SELECT results_eq($$SELECT waiting, scheduled, late, oldest FROM appdb.task_overview WHERE queue = 'view'$$, $$VALUES (3::bigint, 2::bigint, 1::bigint, date_trunc('milliseconds', now()) - interval '2 min')$$,
+	'also where no worker has looked, a task came in by hand, or its group has no place');
 -- a trigger of the user's
 CREATE FUNCTION pg_temp.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.progress_message := TG_OP; RETURN NEW; END $$;
 CREATE TRIGGER note BEFORE INSERT OR UPDATE ON app_data.tasks FOR EACH ROW EXECUTE FUNCTION pg_temp.note();
