@@ -525,6 +525,8 @@ is_last_blocked(Claim *claim)
 	struct varlena *group = (struct varlena *) DatumGetPointer(task_value(claim->slot, T_GROUP_KEY, &isnull));
 
 	return claim->last_blocked != NULL && !(VARATT_IS_EXTENDED(group) && !VARATT_IS_SHORT(group)) &&
+		/* a longer one, where the owner of the table lets it be longer, is cut off */
+		claim->last_blocked->length < sizeof(claim->last_blocked->key) &&
 		VARSIZE_ANY_EXHDR(group) == claim->last_blocked->length &&
 		memcmp(VARDATA_ANY(group), claim->last_blocked->key, claim->last_blocked->length) == 0;
 }
@@ -1496,11 +1498,13 @@ appdb_silent_tasks(PG_FUNCTION_ARGS)
 		else
 			init_key(&claim, &keys[2], 3, 0, BTEqualStrategyNumber, F_UUID_EQ, space);
 		scan = begin_scan(&claim, keys, 3);
-		while (n < batch && unbegun < SILENT_WALK && index_getnext_slot(scan, ForwardScanDirection, claim.slot))
+		while (n < batch && unbegun < SILENT_WALK && index_getnext_tid(scan, ForwardScanDirection) != NULL)
 		{
 			Datum		until;
 
 			CHECK_FOR_INTERRUPTS();
+			if (!appdb_fetch_task(scan, claim.slot))
+				continue;
 			slot_getallattrs(claim.slot);
 			if (DatumGetObjectId(task_value(claim.slot, T_STATUS, &isnull)) != appdb_tasks.running)
 			{

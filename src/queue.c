@@ -600,6 +600,13 @@ who_is_at(TupleTableSlot *slot)
 	return PERHAPS_SOMEBODY;
 }
 
+/* without NOT NULL, which the owner of the table can take away, a row may lack what makes it a task */
+static bool
+is_whole(TupleTableSlot *slot)
+{
+	return !slot_attisnull(slot, appdb_tasks.att[T_ID]) && !slot_attisnull(slot, appdb_tasks.att[T_QUEUE]);
+}
+
 /*
  * index_fetch_heap(), but it lets a page be while there is room in it for
  * another version.  That makes room as soon as there is less of it than the
@@ -618,7 +625,7 @@ appdb_fetch_task(IndexScanDesc scan, TupleTableSlot *slot)
 	bool		found;
 
 	if (rel->rd_tableam != GetHeapamTableAmRoutine())
-		return index_fetch_heap(scan, slot);
+		return index_fetch_heap(scan, slot) && is_whole(slot);
 
 	fetch->xs_cbuf = ReleaseAndReadBuffer(fetch->xs_cbuf, rel, ItemPointerGetBlockNumber(&scan->xs_heaptid));
 	for (;;)
@@ -641,7 +648,7 @@ appdb_fetch_task(IndexScanDesc scan, TupleTableSlot *slot)
 		pgstat_count_heap_fetch(scan->indexRelation);
 	}
 	scan->kill_prior_tuple = all_dead && !scan->xactStartedInRecovery;
-	return found;
+	return found && is_whole(slot);
 }
 
 /*

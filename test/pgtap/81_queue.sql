@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(302);
+SELECT plan(304);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -558,6 +558,14 @@ CREATE TABLE public.other_tasks PARTITION OF public.all_tasks FOR VALUES IN ('ot
 SELECT throws_ok($$SELECT appdb.enqueue('other')$$, '23514', NULL, 'a task that belongs into another partition is refused');
 ROLLBACK TO partition;
 DROP TABLE public.all_tasks;
+SAVEPOINT nulls;
+ALTER TABLE app_data.tasks ALTER queue DROP NOT NULL;
+SELECT appdb.enqueue('lacking', queue => 'lacking', group_key => 'lacking') AS lacking \gset
+SELECT ticket AS lacking_ticket FROM appdb.claim('{lacking}', 'w') \gset
+UPDATE app_data.tasks SET queue = NULL WHERE id = :'lacking';
+SELECT throws_ok(format('SELECT appdb.complete(%L, %s)', :'lacking', :lacking_ticket), '55000', NULL, 'a row that lacks its queue, which the owner has allowed, is no task');
+SELECT lives_ok($$SELECT appdb._maintain('leases', 10)$$, 'nor for maintenance');
+ROLLBACK TO nulls;
 
 -- == other ways =============================================================
 
