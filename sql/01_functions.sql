@@ -91,22 +91,25 @@ CREATE FUNCTION appdb.folder_contents(folder_id uuid)
 	LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 100
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	WITH RECURSIVE tree (space_id, id, parent_id, name, depth, path, place) AS (
-		SELECT f.space_id, f.id, f.parent_id, f.name, 0, ARRAY[]::text[], ARRAY[]::record[]
+	-- a place is where one is among all of its depth, for itself and each folder above: numbers are compared and copied fast
+	WITH RECURSIVE tree (kind, space_id, id, parent_id, name, depth, path, number, place, above) AS (
+		SELECT 'folder', f.space_id, f.id, f.parent_id, f.name, 0, NULL::text, 0::bigint, ARRAY[]::bigint[], ARRAY[f.id]
 		FROM appdb.folders AS f WHERE f.id = folder_contents.folder_id
 		UNION ALL
-		SELECT f.space_id, f.id, f.parent_id, f.name, t.depth + 1, t.path || f.name, t.place || ARRAY[ROW(f.position, f.name, 'folder'::text, f.id)]
-		FROM tree AS t JOIN appdb.folders AS f ON f.space_id = t.space_id AND f.parent_id = t.id
-	) CYCLE id SET repeated USING trail,
-	entries (kind, id, parent_id, name, depth, path, place) AS (
-		SELECT 'folder', t.id, t.parent_id, t.name, t.depth, t.path, t.place FROM tree AS t WHERE t.depth > 0 AND NOT t.repeated
-		UNION ALL
-		SELECT 'note', n.id, n.folder_id, n.title, t.depth + 1, t.path || n.title, t.place || ARRAY[ROW(0, n.title, 'note'::text, n.id)]
-		FROM tree AS t JOIN appdb.notes AS n ON n.space_id = t.space_id AND n.folder_id = t.id
-		WHERE NOT t.repeated
+		SELECT e.kind, e.space_id, e.id, e.parent_id, e.name, t.depth + 1, concat_ws('/', t.path, e.name),
+			row_number() OVER entries, t.place || ARRAY[row_number() OVER entries], CASE e.kind WHEN 'folder' THEN t.above || ARRAY[e.id] END
+		FROM tree AS t CROSS JOIN LATERAL (
+			-- none below itself, which cannot be, except where triggers did not fire
+			SELECT 'folder', f.space_id, f.id, f.parent_id, f.name, f.position
+			FROM appdb.folders AS f WHERE f.space_id = t.space_id AND f.parent_id = t.id AND f.id <> ALL (t.above)
+			UNION ALL
+			SELECT 'note', n.space_id, n.id, n.folder_id, n.title, 0
+			FROM appdb.notes AS n WHERE n.space_id = t.space_id AND n.folder_id = t.id
+		) AS e (kind, space_id, id, parent_id, name, position)
+		WHERE t.kind = 'folder'
+		WINDOW entries AS (ORDER BY t.number, e.position, e.name, e.kind, e.id)
 	)
-	SELECT e.kind, e.id, e.parent_id, e.name, e.depth, array_to_string(e.path, '/')
-	FROM entries AS e ORDER BY e.place
+	SELECT t.kind, t.id, t.parent_id, t.name, t.depth, t.path FROM tree AS t WHERE t.depth > 0 ORDER BY t.place
 $$;
 COMMENT ON FUNCTION appdb.folder_contents(uuid) IS
 	'All folders and notes below a folder, each after the folder that it is in and before its next sibling, siblings by position (a note has 0) and name; depth and path count from there';
