@@ -617,20 +617,23 @@ BEGIN
 			(SELECT coalesce(t.group_limit, 1) FROM app_data.tasks AS t WHERE t.group_key = g AND t.parked AND t.deleted_at IS NULL
 			 ORDER BY t.priority DESC, t.run_at, t.id LIMIT 1)
 		THEN
-			PERFORM appdb._park_lock(g, false);
+			-- a very large group is not looked through to its end each time
 			FOR next IN
-				SELECT t.id, t.queue FROM app_data.tasks AS t
-				WHERE t.parked AND t.id = ANY (ARRAY(
-					SELECT DISTINCT ON (p.queue) p.id FROM app_data.tasks AS p
-					WHERE p.group_key = g AND p.parked AND p.deleted_at IS NULL
-						AND p.queue <> ALL (ARRAY(SELECT DISTINCT r.queue FROM app_data.tasks AS r
-							WHERE r.group_key = g AND r.queued AND r.status = 'pending' AND r.run_at <= clock_timestamp() AND r.finished_at IS NULL AND r.deleted_at IS NULL))
-					ORDER BY p.queue, p.priority DESC, p.run_at, p.id))
-				FOR NO KEY UPDATE SKIP LOCKED
+				SELECT f.queue, (array_agg(f.id ORDER BY f.priority DESC, f.run_at, f.id) FILTER (WHERE f.parked))[1] AS id FROM (
+					SELECT p.id, p.queue, p.priority, p.run_at, p.parked, p.queued AND p.status = 'pending' AND p.run_at <= clock_timestamp() AS ready
+					FROM app_data.tasks AS p
+					WHERE p.group_key = g AND p.finished_at IS NULL AND p.deleted_at IS NULL
+					ORDER BY p.priority DESC, p.run_at, p.id LIMIT 100000) AS f
+				GROUP BY f.queue HAVING bool_or(f.parked) AND NOT bool_or(f.ready)
 			LOOP
-				UPDATE app_data.tasks AS t SET queued = true, parked = false WHERE t.id = next.id;
-				PERFORM appdb._wake(next.queue);
-				n := n + 1;
+				-- not before: there are only so many locks
+				PERFORM appdb._park_lock(g, false);
+				UPDATE app_data.tasks AS t SET queued = true, parked = false
+				WHERE t.id = (SELECT p.id FROM app_data.tasks AS p WHERE p.id = next.id AND p.parked FOR NO KEY UPDATE SKIP LOCKED);
+				IF FOUND THEN
+					PERFORM appdb._wake(next.queue);
+					n := n + 1;
+				END IF;
 			END LOOP;
 		END IF;
 		SELECT min(t.group_key) INTO g FROM app_data.tasks AS t WHERE t.parked AND t.deleted_at IS NULL AND t.group_key > g;
