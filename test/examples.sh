@@ -154,7 +154,7 @@ enqueued string'
 		echo "$tap_count $tap_failed" >"$work/taps"
 	)
 	read -r tap_count tap_failed <"$work/taps"
-	try typescript node --import "$PWD/$ts/node_modules/tsx/dist/loader.mjs" "$PWD/$ts/worker.ts"
+	try typescript env -u PGHOST DATABASE_URL="$(url "$PGUSER")" node --import "$PWD/$ts/node_modules/tsx/dist/loader.mjs" "$PWD/$ts/worker.ts"
 else
 	ok "typescript # SKIP $CLIENTS_WHY"
 fi

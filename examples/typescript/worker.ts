@@ -5,7 +5,7 @@
 //
 // Run as many as you like. What one did that dies is taken by another, once its lease has ended.
 
-import postgres from 'postgres'
+import { connect } from 'appdb-client'
 
 type Task = { id: string; ticket: number; kind: string; payload: any; attempt: number }
 type Context = { task: Task; signal: AbortSignal; progress: (fraction: number, message?: string) => Promise<void> }
@@ -32,11 +32,10 @@ const handlers: Record<string, (context: Context) => Promise<unknown>> = {
 	},
 }
 
-const options = { onnotice: () => {} }
-const url = process.env.DATABASE_URL
-const sql = url ? postgres(url, options) : postgres(options)
+// it finishes what it does when it is told to stop: the pools are closed at the end
+const sql = connect({ applicationName: 'worker', handleSignals: false })
 // idle() remembers on its connection that somebody waits: one connection, not a pool, and no pooler before it
-const waiter = url ? postgres(url, { ...options, max: 1 }) : postgres({ ...options, max: 1 })
+const waiter = connect({ applicationName: 'worker, waiting', poolSize: 1, idleTimeout: 0, handleSignals: false })
 
 let stopping = false
 let wake = () => {}
