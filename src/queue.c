@@ -48,6 +48,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -854,7 +855,13 @@ appdb_set_lock_tag(LOCKTAG *tag, int class, const char *name)
 static void
 notify_at_commit(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_PRE_COMMIT)
+	/*
+	 * Workers look by themselves, too: where somebody listens and does not
+	 * read, so that the queue of notifications fills, no transaction is to
+	 * fail for those.
+	 */
+	if (event == XACT_EVENT_PRE_COMMIT && to_notify != NIL &&
+		DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE)) < 0.5)
 	{
 		ListCell   *lc;
 
