@@ -6,5 +6,6 @@ DROP FUNCTION appdb._task_dependents(uuid, text);
 DROP FUNCTION appdb._held_condition(regclass, text, regclass[]);
 DROP FUNCTION appdb._purge_notes(timestamptz);
 DROP FUNCTION appdb._unindexed_keys(regclass);
-DROP FUNCTION appdb.progress(uuid, integer, real, text);
+-- Its third argument has another name, and what uses it stays.
+UPDATE pg_proc SET proargnames = '{id,ticket,part,message}' WHERE oid = 'appdb.progress(uuid, integer, real, text)'::regprocedure;
 DROP FUNCTION appdb._progress(uuid, integer, real, text);
