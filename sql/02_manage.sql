@@ -321,8 +321,12 @@ BEGIN
 		EXECUTE format('ALTER VIEW appdb.%I RENAME COLUMN %I TO %I', view, 'appdb_rename_' || n, new_names[n]);
 	END LOOP;
 
-	EXECUTE format('CREATE OR REPLACE VIEW appdb.%I WITH (security_invoker = true) AS SELECT %s FROM %s t%s',
+	EXECUTE format('CREATE OR REPLACE VIEW appdb.%I WITH (security_invoker = true%s) AS SELECT %s FROM %s t%s',
 				   view,
+				   -- others that somebody has given it stay
+				   (SELECT string_agg(format(', %I = %L', o.option_name, o.option_value), '')
+					FROM pg_class c, pg_options_to_table(c.reloptions) o
+					WHERE c.oid = view_oid AND o.option_name <> 'security_invoker'),
 				   (SELECT string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attnum)
 					FROM pg_attribute a WHERE a.attrelid = entity AND a.attnum > 0 AND NOT a.attisdropped),
 				   entity,

@@ -14,7 +14,16 @@ SELECT appdb.manage('public.article', label => 'title');
 ALTER TABLE article ADD COLUMN body text, ADD COLUMN rank int DEFAULT 1;
 INSERT INTO appdb.article (title, body) VALUES ('first', 'text') RETURNING title, body, rank;
 
--- so does a new name, also when two columns swap theirs
+-- what somebody has set on the view stays
+ALTER VIEW appdb.article SET (security_barrier = true, check_option = local, security_invoker = false);
+ALTER VIEW appdb.article ALTER rank SET DEFAULT 2;
+SELECT appdb.manage('article');
+SELECT option_name, option_value FROM pg_class, pg_options_to_table(reloptions) WHERE oid = 'appdb.article'::regclass ORDER BY 1;
+INSERT INTO appdb.article (title) VALUES ('second') RETURNING rank;
+DELETE FROM appdb.article WHERE title = 'second' RETURNING rank;
+ALTER VIEW appdb.article RESET (security_barrier, check_option);
+
+-- a new name reaches the view, too, also when two columns swap theirs
 ALTER TABLE article RENAME COLUMN body TO content;
 SELECT title, content FROM appdb.article;
 ALTER TABLE article RENAME COLUMN title TO t;
@@ -41,7 +50,7 @@ SET client_min_messages = warning;
 SELECT count(*) FROM appdb.relations WHERE 'article' IN ("from", "to");
 SELECT title, content, rank FROM appdb.article;
 DELETE FROM appdb.article RETURNING title;
-SELECT title, deleted_at IS NOT NULL AS deleted FROM article;
+SELECT title, deleted_at IS NOT NULL AS deleted FROM article ORDER BY id;
 
 -- names as long as names can be
 ALTER TABLE article ADD COLUMN a2345678901234567890123456789012345678901234567890123456789012 integer, ADD COLUMN short text;
