@@ -539,8 +539,12 @@ DECLARE
 BEGIN
 	-- one call at a time: two would make each other's relation functions
 	LOCK TABLE app_data.managed IN SHARE ROW EXCLUSIVE MODE;
-	-- the rest reads catalogs by the transaction's snapshot
+	-- the rest reads catalogs by the transaction's snapshot, and makes what is by what they say now
 	IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = entity)
+		OR EXISTS (SELECT FROM pg_class c CROSS JOIN generate_series(1, c.relnatts + 1) n
+				   LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = n
+				   WHERE c.oid = entity
+					 AND a.attname IS DISTINCT FROM (pg_identify_object_as_address('pg_class'::regclass, c.oid, n)).object_names[3])
 		OR EXISTS (SELECT m.entity, m.view FROM appdb._managed_tables() m EXCEPT SELECT m.entity, m.view FROM app_data.managed m)
 	THEN
 		RAISE EXCEPTION USING
