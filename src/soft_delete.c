@@ -29,6 +29,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -60,8 +61,9 @@ typedef struct Deleter
 	AttrNumber	deleted_at;		/* in the table */
 	AttrNumber	updated_at;
 	Relation	rel;
-	Relation	index;			/* NULL for a partitioned table, and where the primary
-								 * key is deferrable or gone: left to SQL */
+	Relation	index;			/* NULL for a partitioned table, where the primary key
+								 * is deferrable or gone, and where row triggers want
+								 * transition tables: left to SQL */
 	Snapshot	snapshot;
 	IndexScanDesc scan;
 	EState	   *estate;
@@ -223,6 +225,24 @@ appdb_init_target(EState *estate, Relation rel, Bitmapset *updated)
 	return relinfo;
 }
 
+/*
+ * Does a row trigger of the table want to see all rows of the statement?  The
+ * executor's routines for a single tuple collect none for it.
+ */
+static bool
+wants_transition_tables(Relation rel)
+{
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+		if (TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_UPDATE) &&
+			(trigger->tgoldtable != NULL || trigger->tgnewtable != NULL))
+			return true;
+	}
+	return false;
+}
+
 static Deleter *
 open_deleter(Relation view, Oid relid, MemoryContext context)
 {
@@ -238,7 +258,7 @@ open_deleter(Relation view, Oid relid, MemoryContext context)
 	deleter->deleted_at = need_attribute(deleter->rel, "deleted_at", TIMESTAMPTZOID);
 	deleter->updated_at = need_attribute(deleter->rel, "updated_at", TIMESTAMPTZOID);
 	key = appdb_id_index(deleter->rel, false);
-	if (OidIsValid(key))
+	if (OidIsValid(key) && !wants_transition_tables(deleter->rel))
 	{
 		deleter->index = index_open(key, AccessShareLock);
 		deleter->snapshot = RegisterSnapshot(GetActiveSnapshot());
@@ -362,7 +382,8 @@ show_updated_at(Deleter *deleter, TimestampTz updated_at, HeapTuple tuple, Tuple
 }
 
 /*
- * No index to find the row by: find it by SQL, as the table's owner.
+ * Nothing for the executor's routines for a single tuple: find the row by SQL,
+ * as the table's owner.
  */
 static bool
 delete_row_by_sql(Relation rel, Datum id, TimestampTz *updated_at, bool *isnull)

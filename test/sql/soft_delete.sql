@@ -688,6 +688,21 @@ SELECT count(DISTINCT deleted_at) FROM sd.deferred WHERE n > 70;
 DROP TRIGGER aaa ON sd.deferred;
 
 --
+-- a row trigger with transition tables finds its row in them
+--
+CREATE FUNCTION sd.find_itself() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING '% %: % %', OLD.n, NEW.deleted_at IS NULL,
+		(SELECT count(*) FROM old_rows o WHERE o.id = OLD.id), (SELECT count(*) FROM new_rows n WHERE n.id = OLD.id AND n.deleted_at IS NOT NULL);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER find_itself AFTER UPDATE ON sd.tree REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH ROW EXECUTE FUNCTION sd.find_itself();
+DELETE FROM appdb.sd_tree WHERE n = 2 RETURNING n;
+SELECT n FROM appdb.sd_tree ORDER BY n;
+DROP TRIGGER find_itself ON sd.tree;
+SELECT restored, rows FROM appdb.restore('appdb.sd_tree', (SELECT id FROM sd.tree WHERE n = 2));
+
+--
 -- a session's first statement, which no trigger frames
 --
 INSERT INTO appdb.sd_part (n) SELECT generate_series(1, 20);
