@@ -39,6 +39,9 @@ int			appdb_find_max_depth = 10;
 int			appdb_find_max_nodes = 100;
 int			appdb_find_max_rows = 100000;
 
+/* the planner takes the square of their number, and cannot be interrupted there */
+#define MAX_CONDITIONS	10000
+
 typedef struct Compiler
 {
 	FindMeta   *meta;
@@ -48,6 +51,7 @@ typedef struct Compiler
 	bool		exact;			/* numbers as strings */
 	int			aliases;
 	int			nodes;
+	int			nconditions;
 	int			nparams;
 	FindParam  *params;
 } Compiler;
@@ -433,6 +437,11 @@ static const struct
 static void
 compile_operator(Compiler *c, FindNode *node, int which, FindColumn *column, const char *sql, StringInfo out)
 {
+	if (++c->nconditions > MAX_CONDITIONS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("query has more than %d conditions at %s", MAX_CONDITIONS, appdb_find_path(node)),
+				 errhint("One of many values: {\"in\": [...]}.")));
 	switch (operators[which].kind)
 	{
 		case OP_COMPARE:

@@ -199,6 +199,7 @@ RESET appdb.find_max_depth;
 SET LOCAL appdb.find_max_nodes = 2;
 SELECT pg_temp.refused('{"with": {"messages": true, "author": true}}');
 RESET appdb.find_max_nodes;
+SELECT pg_temp.refused(json_build_object('where', json_build_object('AND', json_agg(json_build_object('title', n))))::text) FROM generate_series(1, 10001) AS n;
 SET LOCAL appdb.find_max_rows = 2;
 SELECT pg_temp.refused('{"limit": 3}');
 SELECT pg_temp.refused('{"columns": ["content"], "deleted": "include"}', 'messages');
