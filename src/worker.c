@@ -279,6 +279,7 @@ is_wanted_alone(Oid database)
 static void
 start_worker(Running *worker, const char *function, Oid database, Oid role)
 {
+	static bool without = false;
 	BackgroundWorker registration;
 
 	memset(&registration, 0, sizeof(registration));
@@ -294,9 +295,20 @@ start_worker(Running *worker, const char *function, Oid database, Oid role)
 	registration.bgw_notify_pid = MyProcPid;
 	worker->database = database;
 	worker->since = ticks();
-	/* no free slot: next time */
-	if (!RegisterDynamicBackgroundWorker(&registration, &worker->handle))
+	if (RegisterDynamicBackgroundWorker(&registration, &worker->handle))
+		without = false;
+	else
+	{
+		/* next time; what uses them all may do so for long */
 		worker->handle = NULL;
+		if (!without)
+			ereport(WARNING,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("out of background worker slots"),
+					 errdetail("The maintenance of appdb waits until there is one."),
+					 errhint("You might need to increase \"max_worker_processes\".")));
+		without = true;
+	}
 }
 
 static bool

@@ -327,6 +327,12 @@ is "nothing crashed" "$(grep -cE 'PANIC|was terminated by signal' "$CLUSTER/log"
 cluster_stop fast
 is "the server stops at once, whatever it does" "$([ -f "$CLUSTER/data/postmaster.pid" ] || echo stopped)" stopped
 
+# -- where others have all slots: the launcher has one, and that of logical replication
+as_server "$PG_BINDIR/pg_ctl" -D "$CLUSTER/data" -l "$CLUSTER/log" -o "-c max_worker_processes=2" -w -t 60 start >/dev/null 2>&1 9>&-
+until_true "SELECT pg_read_file('$CLUSTER/log') ~ 'WARNING:  out of background worker slots'" "it says so where it has no slot"
+is "once" "$(DB=one q -c "SELECT pg_sleep(2.5)" -c "SELECT count(*) FROM regexp_matches(pg_read_file('$CLUSTER/log'), 'out of background worker slots', 'g')")" "$(printf '\n1')"
+cluster_stop fast
+
 # -- as pg_upgrade starts it
 as_server "$PG_BINDIR/pg_ctl" -D "$CLUSTER/data" -l "$CLUSTER/log" -o -b -w -t 60 start >/dev/null 2>&1 9>&-
 is "it does nothing while pg_upgrade works" "$(DB=one q -c "SHOW appdb.worker" -c "SELECT pg_sleep(1.5)" -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'appdb%'")" "$(printf 'on\n\n0')"
