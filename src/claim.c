@@ -1341,8 +1341,6 @@ appdb_claim(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a lease must last for some time"),
 				 errhint("lease is an interval such as 5 minutes: longer than the time between two heartbeats.")));
-	claim.until = appdb_floor_ms(DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-																   TimestampTzGetDatum(GetCurrentTimestamp()), lease)));
 	if (!PG_ARGISNULL(1))
 		worker = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	else if (application_name != NULL && application_name[0] != '\0')
@@ -1366,6 +1364,9 @@ appdb_claim(PG_FUNCTION_ARGS)
 	note_claim();
 	claim.rel = appdb_open_tasks();
 	claim.ready = appdb_open_tasks_index(I_READY, AccessShareLock);
+	/* from when the table is to be had: somebody may have locked it for longer than the lease */
+	claim.until = appdb_floor_ms(DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+																   TimestampTzGetDatum(GetCurrentTimestamp()), lease)));
 	appdb_begin_as(claim.rel->rd_rel->relowner, &caller);
 	claim.slot = table_slot_create(claim.rel, NULL);
 	claim.newslot = MakeSingleTupleTableSlot(RelationGetDescr(claim.rel), &TTSOpsVirtual);
