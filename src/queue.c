@@ -40,6 +40,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "parser/parse_coerce.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
@@ -49,11 +50,13 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -94,11 +97,25 @@ static const TaskColumn nullable_columns[] = {
 	T_LOCKED_UNTIL, T_FINISHED_AT, T_LOCKED_BY, T_PROGRESS_MESSAGE, T_RESULT, T_LAST_ERROR, T_ERRORS, T_DELETED_AT
 };
 
-/* the constraints and indexes that writing by hand takes care of */
-static const char *const known_checks[] = {
-	"tasks_kind_check", "tasks_queue_check", "tasks_attempts_check", "tasks_max_attempts_check", "tasks_progress_check",
-	"tasks_progress_message_check", "tasks_last_error_check", "tasks_locked_by_check", "tasks_dedupe_key_check",
-	"tasks_backoff_check", "tasks_group_key_check", "tasks_group_limit_check", "tasks_waits_for_check"
+/* the constraints and indexes that writing by hand takes care of, and what they say */
+static const struct
+{
+	const char *name;
+	const char *condition;
+}			known_checks[] = {
+	{"tasks_kind_check", "((octet_length(kind) >= 1) AND (octet_length(kind) <= 255))"},
+	{"tasks_queue_check", "((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))"},
+	{"tasks_attempts_check", "(attempts >= 0)"},
+	{"tasks_max_attempts_check", "(max_attempts >= 1)"},
+	{"tasks_progress_check", "((progress >= (0)::double precision) AND (progress <= (1)::double precision))"},
+	{"tasks_progress_message_check", "(char_length(progress_message) <= 1000)"},
+	{"tasks_last_error_check", "(char_length(last_error) <= 100000)"},
+	{"tasks_locked_by_check", "((char_length(locked_by) >= 1) AND (char_length(locked_by) <= 255))"},
+	{"tasks_dedupe_key_check", "((octet_length(dedupe_key) >= 1) AND (octet_length(dedupe_key) <= 1000))"},
+	{"tasks_backoff_check", "(backoff >= '00:00:00'::interval)"},
+	{"tasks_group_key_check", "((octet_length(group_key) >= 1) AND (octet_length(group_key) <= 1000))"},
+	{"tasks_group_limit_check", "(group_limit >= 1)"},
+	{"tasks_waits_for_check", "(waits_for >= 0)"}
 };
 static const struct
 {
@@ -106,19 +123,23 @@ static const struct
 	bool		unique;
 	int			ncolumns;
 	TaskColumn	columns[5];
+	const char *condition;
 }			known_indexes[I_COUNT] = {
-	[I_ID] = {"tasks_pkey", true, 1, {T_ID}},
-	[I_READY] = {"tasks_ready_idx", false, 5, {T_QUEUE, T_PRIORITY, T_SPACE_ID, T_RUN_AT, T_ID}},
-	[I_LATER] = {"tasks_later_idx", false, 2, {T_QUEUE, T_RUN_AT}},
-	[I_EXPIRES_AT] = {"tasks_expires_at_idx", false, 1, {T_EXPIRES_AT}},
-	[I_DEPENDS_ON] = {"tasks_depends_on_idx", false, 1, {T_DEPENDS_ON}},
-	[I_FINISHED_AT] = {"tasks_finished_at_idx", false, 1, {T_FINISHED_AT}},
-	[I_GROUP_KEY] = {"tasks_group_key_idx", false, 4, {T_GROUP_KEY, T_PRIORITY, T_RUN_AT, T_ID}},
-	[I_PARKED] = {"tasks_parked_idx", false, 4, {T_GROUP_KEY, T_PRIORITY, T_RUN_AT, T_ID}},
-	[I_GROUP_SLOT] = {"tasks_group_slot_key", true, 2, {T_GROUP_KEY, T_GROUP_SLOT}},
-	[I_DEDUPE_KEY] = {"tasks_dedupe_key_key", true, 3, {T_SPACE_ID, T_KIND, T_DEDUPE_KEY}},
-	[I_SPACE_ID] = {"tasks_space_id_idx", false, 1, {T_SPACE_ID}},
-	[I_USER_ID] = {"tasks_user_id_idx", false, 1, {T_USER_ID}}
+	[I_ID] = {"tasks_pkey", true, 1, {T_ID}, NULL},
+	[I_READY] = {"tasks_ready_idx", false, 5, {T_QUEUE, T_PRIORITY, T_SPACE_ID, T_RUN_AT, T_ID}, "queued"},
+	[I_LATER] = {"tasks_later_idx", false, 2, {T_QUEUE, T_RUN_AT},
+	"((NOT queued) AND (NOT parked) AND (finished_at IS NULL) AND (waits_for = 0))"},
+	[I_EXPIRES_AT] = {"tasks_expires_at_idx", false, 1, {T_EXPIRES_AT}, "((expires_at IS NOT NULL) AND (finished_at IS NULL))"},
+	[I_DEPENDS_ON] = {"tasks_depends_on_idx", false, 1, {T_DEPENDS_ON}, "(waits_for > 0)"},
+	[I_FINISHED_AT] = {"tasks_finished_at_idx", false, 1, {T_FINISHED_AT}, "(finished_at IS NOT NULL)"},
+	[I_GROUP_KEY] = {"tasks_group_key_idx", false, 4, {T_GROUP_KEY, T_PRIORITY, T_RUN_AT, T_ID},
+	"((group_key IS NOT NULL) AND (finished_at IS NULL))"},
+	[I_PARKED] = {"tasks_parked_idx", false, 4, {T_GROUP_KEY, T_PRIORITY, T_RUN_AT, T_ID}, "parked"},
+	[I_GROUP_SLOT] = {"tasks_group_slot_key", true, 2, {T_GROUP_KEY, T_GROUP_SLOT}, "((group_slot IS NOT NULL) AND (deleted_at IS NULL))"},
+	[I_DEDUPE_KEY] = {"tasks_dedupe_key_key", true, 3, {T_SPACE_ID, T_KIND, T_DEDUPE_KEY},
+	"((dedupe_key IS NOT NULL) AND (finished_at IS NULL) AND (deleted_at IS NULL))"},
+	[I_SPACE_ID] = {"tasks_space_id_idx", false, 1, {T_SPACE_ID}, "(space_id IS NOT NULL)"},
+	[I_USER_ID] = {"tasks_user_id_idx", false, 1, {T_USER_ID}, "(user_id IS NOT NULL)"}
 };
 
 /* is somebody at a row? */
@@ -160,13 +181,23 @@ complain_missing(const char *name)
 			 errhint("Where it has been dropped or renamed, put it back as appdb.tables_sql() shows it.")));
 }
 
+/* is it what PostgreSQL writes for a condition of the table? */
 static bool
-is_known(const char *name, const char *const *known, int nknown)
+says(Relation rel, Node *expr, const char *condition)
 {
-	for (int i = 0; i < nknown; i++)
+	List	   *context = deparse_context_for(RelationGetRelationName(rel), RelationGetRelid(rel));
+
+	return strcmp(deparse_expression(expr, context, false, false), condition) == 0;
+}
+
+/* a check that was made anew under a name of ours is another's */
+static bool
+is_known_check(Relation rel, const ConstrCheck *check)
+{
+	for (int i = 0; i < (int) lengthof(known_checks); i++)
 	{
-		if (strcmp(name, known[i]) == 0)
-			return true;
+		if (strcmp(check->ccname, known_checks[i].name) == 0)
+			return says(rel, stringToNode(check->ccbin), known_checks[i].condition);
 	}
 	return false;
 }
@@ -262,17 +293,6 @@ has_updated_column(Oid indexoid, const TasksInfo *info)
 	return result;
 }
 
-/* is a constraint of an index looked at later than when a row comes into it? */
-static bool
-is_deferrable(Oid indexoid)
-{
-	Relation	index = index_open(indexoid, AccessShareLock);
-	bool		result = !index->rd_index->indimmediate;
-
-	index_close(index, NoLock);
-	return result;
-}
-
 /*
  * Which of our indexes a relation is, or I_COUNT.
  */
@@ -290,17 +310,17 @@ known_index(Oid indexoid)
 	return i;
 }
 
+/* Can it be searched as the index that it is called? */
 static bool
-has_known_columns(Oid indexoid, TaskIndex which, const TasksInfo *info)
+has_known_columns(Relation index, TaskIndex which, const TasksInfo *info)
 {
-	Relation	index = index_open(indexoid, AccessShareLock);
-	bool		result = index->rd_index->indnatts == known_indexes[which].ncolumns && index->rd_index->indisvalid &&
+	bool		result = index->rd_rel->relam == (which == I_DEPENDS_ON ? GIN_AM_OID : BTREE_AM_OID) &&
+		index->rd_index->indnatts == known_indexes[which].ncolumns && index->rd_index->indisvalid &&
 		index->rd_index->indisunique == known_indexes[which].unique &&
 		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) == (which == I_ID);
 
 	for (int i = 0; result && i < known_indexes[which].ncolumns; i++)
 		result = index->rd_index->indkey.values[i] == info->att[known_indexes[which].columns[i]];
-	index_close(index, NoLock);
 	return result;
 }
 
@@ -313,6 +333,7 @@ appdb_open_tasks(void)
 	List	   *indexes;
 	TriggerDesc *triggers;
 	ListCell   *lc;
+	int			nestlevel;
 	TasksInfo	info;
 	Oid			claim_args[] = {TEXTARRAYOID, TEXTOID, INT4OID, INTERVALOID};
 
@@ -383,11 +404,15 @@ appdb_open_tasks(void)
 	info.running = enum_value(TupleDescAttr(desc, info.att[T_STATUS] - 1)->atttypid, "running");
 	info.completed = enum_value(TupleDescAttr(desc, info.att[T_STATUS] - 1)->atttypid, "completed");
 
+	/* how conditions are written hangs on these */
+	nestlevel = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("IntervalStyle", "postgres", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (desc->constr != NULL)
 	{
 		for (int i = 0; i < desc->constr->num_check; i++)
 		{
-			if (!is_known(desc->constr->check[i].ccname, known_checks, lengthof(known_checks)))
+			if (!is_known_check(rel, &desc->constr->check[i]))
 				info.plain_insert = info.plain_update = false;
 		}
 	}
@@ -396,14 +421,22 @@ appdb_open_tasks(void)
 	foreach(lc, indexes)
 	{
 		TaskIndex	which = known_index(lfirst_oid(lc));
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		if (which < I_COUNT && has_known_columns(lfirst_oid(lc), which, &info))
+		if (which < I_COUNT && has_known_columns(index, which, &info))
 			info.index[which] = lfirst_oid(lc);
 		else
+			which = I_COUNT;
+		/* written to by hand, it must have just the rows that ours has */
+		if (which == I_COUNT || (which != I_ID &&
+								 !says(rel, (Node *) make_ands_explicit(RelationGetIndexPredicate(index)), known_indexes[which].condition)))
 			info.known_indexes = false;
-		if (is_deferrable(lfirst_oid(lc)))
+		/* a constraint that is looked at later than when a row comes into the index */
+		if (!index->rd_index->indimmediate)
 			info.plain_update = false;
+		index_close(index, NoLock);
 	}
+	AtEOXact_GUC(true, nestlevel);
 	if (!info.known_indexes || !OidIsValid(info.index[I_ID]))
 		info.plain_insert = false;
 	list_free(indexes);

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(304);
+SELECT plan(309);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -638,6 +638,35 @@ SELECT appdb.enqueue('t', queue => 'schema') AS t3 \gset
 SELECT is(progress_message, 'INSERT', 'so does one whose function is in schema appdb') FROM appdb.tasks WHERE id = :'t3';
 SELECT appdb.complete(id, ticket) IS NULL AS done FROM appdb.claim('{schema}') \gset
 SELECT is(progress_message, 'UPDATE', 'where a task is claimed and completed, too') FROM appdb.tasks WHERE id = :'t3';
+
+-- what has a name of ours is known by what it says: where nothing is another's, tasks are written without a statement
+SET LOCAL track_functions = 'all';
+SET LOCAL search_path = public;
+SET LOCAL IntervalStyle = 'iso_8601';
+CREATE FUNCTION public.statements() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	_enqueue CONSTANT regproc := 'appdb._enqueue';
+	before bigint := coalesce(pg_stat_get_xact_function_calls(_enqueue), 0);
+BEGIN
+	PERFORM appdb.enqueue('named', queue => 'named');
+	RETURN coalesce(pg_stat_get_xact_function_calls(_enqueue), 0) - before;
+END $$;
+SAVEPOINT named;
+DROP TRIGGER note ON app_data.tasks;
+SELECT is(public.statements(), 0::bigint, 'an ordinary task is written without a statement');
+ALTER TABLE app_data.tasks DROP CONSTRAINT tasks_queue_check, ADD CONSTRAINT tasks_queue_check CHECK (queue <> 'kept out') NOT VALID;
+SELECT is(public.statements(), 1::bigint, 'by one where a check of the user''s has a name of ours');
+SELECT throws_ok($$SELECT appdb.enqueue('named', queue => 'kept out')$$, '23514', NULL, 'which is looked at');
+ROLLBACK TO named;
+DROP TRIGGER note ON app_data.tasks;
+DROP INDEX app_data.tasks_user_id_idx;
+CREATE INDEX tasks_user_id_idx ON app_data.tasks (user_id) WHERE user_id IS NULL;
+SELECT is(public.statements(), 1::bigint, 'and where an index has other rows than ours');
+SET LOCAL enable_seqscan = off;
+SELECT is((SELECT count(*) FROM app_data.tasks WHERE user_id IS NULL AND queue = 'named'), 1::bigint, 'which are in it');
+ROLLBACK TO named;
+RESET IntervalStyle;
+RESET search_path;
 
 -- constraints of the user's hold as for INSERT and UPDATE
 DROP TRIGGER note ON app_data.tasks;
