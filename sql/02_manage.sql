@@ -620,6 +620,15 @@ BEGIN
 			MESSAGE = format('relation "appdb.%s" exists and is not the live view of table "%s"', view, entity),
 			HINT = format('Give another name: SELECT appdb.manage(%L, view => ...).', entity);
 	END IF;
+	-- what has been put on a view of somebody else's would be done by whoever uses it
+	SELECT pg_get_userbyid(v.relowner) AS view_owner, pg_get_userbyid(c.relowner) AS owner INTO col
+	FROM pg_class v, pg_class c WHERE v.oid = view_oid AND c.oid = entity AND NOT pg_has_role(v.relowner, c.relowner, 'USAGE');
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'insufficient_privilege',
+			MESSAGE = format('view "appdb.%s" belongs to role "%s", which has not the rights of the owner of table "%s"', view, col.view_owner, entity),
+			HINT = format('Give it to that role: ALTER VIEW appdb.%I OWNER TO %I; or drop it.', view, col.owner);
+	END IF;
 
 	-- a live view under a new name
 	IF EXISTS (SELECT FROM appdb._managed_tables() m WHERE m.entity = _manage_table.entity AND m.view <> _manage_table.view) THEN

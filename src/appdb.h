@@ -256,6 +256,7 @@ extern bool appdb_may_have_children(const AppdbLink *link, Relation child,
 extern ResultRelInfo *appdb_init_target(EState *estate, Relation rel, Bitmapset *updated);
 extern bool appdb_in_schema(Relation view);
 extern Oid	appdb_base_table(Relation view);
+extern void appdb_check_view_owner(Oid view, Oid relid);
 extern bool appdb_is_plain_live_view(Relation view);
 extern bool appdb_is_live_view(Relation view);
 extern void appdb_close_deleter(void *deleter);

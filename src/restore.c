@@ -148,6 +148,7 @@ find_entity(Oid relid)
 	aclresult = pg_class_aclcheck(view, GetUserId(), ACL_DELETE);
 	if (aclresult != ACLCHECK_OK)
 		aclcheck_error(aclresult, OBJECT_VIEW, get_rel_name(view));
+	appdb_check_view_owner(view, base);
 	return base;
 }
 

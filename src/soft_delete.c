@@ -40,6 +40,7 @@
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -101,12 +102,34 @@ find_base_table(Relation view)
 	return rte->relid;
 }
 
+/*
+ * Privileges on the live view are all that a DELETE, or a restore, asks for.  So
+ * the view has to be of the table's owner: who makes views in schema appdb, and
+ * says what is managed, could delete rows of anybody's otherwise.
+ */
+void
+appdb_check_view_owner(Oid view, Oid relid)
+{
+	Oid			owner = appdb_table_owner(relid);
+	Oid			view_owner = appdb_table_owner(view);
+
+	if (!has_privs_of_role(view_owner, owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("view \"%s\" belongs to role \"%s\", which has not the rights of the owner of table \"%s\"",
+						appdb_table_name(view), GetUserNameFromId(view_owner, false), appdb_table_name(relid)),
+				 errhint("ALTER VIEW %s OWNER TO %s;", appdb_qualified_name(view),
+						 quote_identifier(GetUserNameFromId(owner, false)))));
+}
+
 Oid
 appdb_base_table(Relation view)
 {
 	Oid			relid = find_base_table(view);
 
-	if (!OidIsValid(relid))
+	if (OidIsValid(relid))
+		appdb_check_view_owner(RelationGetRelid(view), relid);
+	else
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("view \"%s\" is not a live view", RelationGetRelationName(view)),

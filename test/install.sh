@@ -501,6 +501,40 @@ is "but on those that the superuser manages" "$(as "$super" -c 'SET client_min_m
 	-c 'ALTER TABLE public.theirs ADD COLUMN y int' -c "SELECT FROM appdb.revoke_access('appdb_nobody')" -c "SELECT has_table_privilege('appdb_nobody', 'public.theirs', 'SELECT')" \
 	-c "SELECT count(*) FROM pg_attribute WHERE attrelid = 'appdb.theirs'::regclass AND attname = 'y'")" "$(printf '\nt|t\nf\n1')"
 
+# views over somebody else's tables, made as live views are: a DELETE asks for no privileges on the table
+reset
+as appdb_owner -c 'CREATE EXTENSION appdb'
+as "$super" -c 'CREATE TABLE public.theirs (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz, until timestamptz)' \
+	-c "INSERT INTO public.theirs SELECT '00000000-0000-4000-8000-000000000001', now(), now()" -c 'GRANT SELECT ON public.theirs TO appdb_owner'
+as appdb_owner >/dev/null <<-'SQL'
+	CREATE VIEW appdb.theirs AS SELECT id, created_at, updated_at, deleted_at FROM public.theirs WHERE deleted_at IS NULL;
+	CREATE VIEW appdb.untils AS SELECT id, until AS deleted_at FROM public.theirs;
+	CREATE VIEW appdb.authid AS SELECT oid AS id, rolvaliduntil AS deleted_at FROM pg_authid;
+	DO $$
+	DECLARE
+		v regclass;
+	BEGIN
+		FOREACH v IN ARRAY '{appdb.theirs,appdb.untils,appdb.authid}'::regclass[] LOOP
+			EXECUTE format('CREATE TRIGGER t INSTEAD OF DELETE ON %s FOR EACH ROW EXECUTE FUNCTION appdb.soft_delete()', v);
+			EXECUTE format('CREATE TRIGGER b BEFORE DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION appdb.soft_delete()', v);
+			EXECUTE format('CREATE TRIGGER a AFTER DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION appdb.soft_delete()', v);
+		END LOOP;
+	END
+	$$;
+	INSERT INTO app_data.managed (entity, view) VALUES ('public.theirs', 'theirs');
+SQL
+for rewrite in on off; do
+	for view in theirs untils authid; do
+		like "rewrite_deletes $rewrite, appdb.$view: nothing is deleted" "$(as appdb_owner -c "SELECT appdb.version(), set_config('appdb.rewrite_deletes', '$rewrite', false)" -c "DELETE FROM appdb.$view")" \
+			"has not the rights of the owner of table|permission denied for .*authid"
+	done
+done
+is "nor changed" "$(as "$super" -c 'SELECT deleted_at IS NULL, until IS NULL FROM public.theirs' -c "SELECT count(*) FROM pg_authid WHERE rolname LIKE 'appdb\\_%' AND rolvaliduntil IS NOT NULL" \
+	-c "UPDATE public.theirs SET deleted_at = '2020-01-01'")" "$(printf 't|t\n0')"
+like "nor brought back" "$(as appdb_owner -c "SELECT FROM appdb.restore('public.theirs'::regclass, '00000000-0000-4000-8000-000000000001'::uuid)")" 'has not the rights of the owner of table'
+as appdb_owner -c 'DELETE FROM app_data.managed WHERE view = '"'theirs'"
+like "a superuser does not take such a view for the live view of their table" "$(as "$super" -c "SELECT appdb.manage('public.theirs'::regclass)")" 'belongs to role "appdb_owner", which has not the rights'
+
 # in a database of another encoding, which has no character but ASCII's in common with ours
 reset
 PGUSER=$super psql -X -q -d postgres -c 'DROP DATABASE install' -c "CREATE DATABASE install TEMPLATE template0 ENCODING 'EUC_JP' LOCALE 'C'" >/dev/null
