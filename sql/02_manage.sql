@@ -523,6 +523,20 @@ CREATE FUNCTION appdb._forget_managed(entity pg_catalog.regclass) RETURNS void
 	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
 COMMENT ON FUNCTION appdb._forget_managed(pg_catalog.regclass) IS 'Internal: notes that a table is managed no longer';
 
+CREATE FUNCTION appdb.__sees_managed() RETURNS pg_catalog.bool
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN NOT EXISTS (SELECT m.entity, m.view FROM appdb._managed_tables() m EXCEPT SELECT m.entity, m.view FROM app_data.managed m);
+END
+$$;
+COMMENT ON FUNCTION appdb.__sees_managed() IS 'Internal: the work of appdb._sees_managed()';
+CREATE FUNCTION appdb._sees_managed() RETURNS pg_catalog.bool
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'appdb_not_as_superuser';
+COMMENT ON FUNCTION appdb._sees_managed() IS 'Internal: whether the transaction''s snapshot shows all tables that are managed now';
+
 -- All of manage() but the relation functions.
 CREATE FUNCTION appdb._manage_table(
 	entity pg_catalog.regclass, view pg_catalog.name, label pg_catalog.name, relations pg_catalog.jsonb)
@@ -545,7 +559,7 @@ BEGIN
 				   LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = n
 				   WHERE c.oid = entity
 					 AND a.attname IS DISTINCT FROM (pg_identify_object_as_address('pg_class'::regclass, c.oid, n)).object_names[3])
-		OR EXISTS (SELECT m.entity, m.view FROM appdb._managed_tables() m EXCEPT SELECT m.entity, m.view FROM app_data.managed m)
+		OR NOT appdb._sees_managed()
 	THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'serialization_failure',
@@ -696,8 +710,8 @@ BEGIN
 	FOR col IN
 		SELECT c.conname, c.conrelid::regclass AS child, c.confrelid::regclass AS parent
 		FROM pg_constraint c
-		JOIN app_data.managed m ON m.entity = c.conrelid
-		JOIN app_data.managed p ON p.entity = c.confrelid
+		JOIN appdb._managed_tables() m ON m.entity = c.conrelid
+		JOIN appdb._managed_tables() p ON p.entity = c.confrelid
 		JOIN pg_class r ON r.oid = p.entity AND r.relkind = 'p'
 		JOIN pg_attribute a ON a.attrelid = p.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped
 		WHERE c.contype = 'f' AND c.conparentid = 0 AND _manage_table.entity IN (c.conrelid, c.confrelid)

@@ -222,6 +222,7 @@ typedef struct AppdbCaller
 extern void appdb_begin_as(Oid owner, AppdbCaller *caller);
 extern void appdb_end_as(const AppdbCaller *caller);
 extern Datum appdb_work_as(FunctionCallInfo fcinfo, Oid owner);
+extern Oid	appdb_working_owner(Oid table_owner);
 extern int	appdb_as_owner_depth;
 extern bool appdb_called_by_owner;
 extern Datum appdb_as_owner(FunctionCallInfo fcinfo);

@@ -159,11 +159,25 @@ data_owner(void)
 	return owner;
 }
 
+/*
+ * Whose rights the engine works with that has something to do with a built-in
+ * table: its owner's.  Where that one alone is a superuser's, as where it was
+ * restored by itself, what is read beside it is still the owner's of the schema,
+ * whose rights it is then.
+ */
+Oid
+appdb_working_owner(Oid table_owner)
+{
+	Oid			owner = superuser_arg(table_owner) ? data_owner() : table_owner;
+
+	return superuser_arg(owner) ? table_owner : owner;
+}
+
 Datum
 appdb_as_owner(PG_FUNCTION_ARGS)
 {
 	if (CALLED_AS_TRIGGER(fcinfo))
-		return appdb_work_as(fcinfo, ((TriggerData *) fcinfo->context)->tg_relation->rd_rel->relowner);
+		return appdb_work_as(fcinfo, appdb_working_owner(((TriggerData *) fcinfo->context)->tg_relation->rd_rel->relowner));
 	return appdb_work_as(fcinfo, data_owner());
 }
 

@@ -625,7 +625,9 @@ appdb_cascading(void)
 
 /*
  * Insert into a table of the engine's, without SQL: whoever deletes needs no
- * privilege there.  Tables of an older version may not have it.
+ * privilege there.  For a superuser, also one who deletes from a table of their
+ * own, what its owner has put on it runs as that role.  Tables of an older
+ * version may not have it.
  */
 static void
 insert_note(const char *table, int ncolumns, const char *const *names, const Oid *types, const Datum *values)
@@ -637,11 +639,16 @@ insert_note(const char *table, int ncolumns, const char *const *names, const Oid
 	ResultRelInfo *relinfo;
 	TupleTableSlot *slot;
 	MemoryContext oldcontext;
+	bool		as_owner;
+	AppdbCaller caller;
 
 	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_RELATION)
 		return;
 
 	rel = table_open(relid, RowExclusiveLock);
+	as_owner = superuser() && !superuser_arg(rel->rd_rel->relowner);
+	if (as_owner)
+		appdb_begin_as(rel->rd_rel->relowner, &caller);
 	estate = CreateExecutorState();
 	oldcontext = MemoryContextSwitchTo(estate->es_query_cxt);
 	relinfo = appdb_init_target(estate, rel, NULL);
@@ -673,6 +680,8 @@ insert_note(const char *table, int ncolumns, const char *const *names, const Oid
 	ExecResetTupleTable(estate->es_tupleTable, false);
 	MemoryContextSwitchTo(oldcontext);
 	FreeExecutorState(estate);
+	if (as_owner)
+		appdb_end_as(&caller);
 	table_close(rel, NoLock);
 }
 
@@ -783,7 +792,8 @@ append_children(StringInfo sql, const AppdbLink *link, int kind)
 /*
  * Mode "set null" notes what was forgotten in app_data.unlinked, so that a
  * restore of the parent can tell its children again.  Tables of an older
- * version may not have it, and the owner of the child may not write there.
+ * version may not have it, and the owner of the child may not write there; a
+ * superuser does not, where it is somebody else's.
  */
 static bool
 can_note_unlinked(Oid owner)
@@ -793,6 +803,7 @@ can_note_unlinked(Oid owner)
 	AclMode		mode = ACL_SELECT | ACL_INSERT | ACL_DELETE;
 
 	return OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_RELATION &&
+		(!superuser_arg(owner) || superuser_arg(appdb_table_owner(relid))) &&
 		pg_class_aclmask(relid, owner, mode, ACLMASK_ALL) == mode;
 }
 

@@ -253,17 +253,16 @@ appdb_query_as_owner(SPIPlanPtr *plan, const char *table, const char *sql,
 {
 	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
 	Oid			relid = OidIsValid(nsp) ? get_relname_relid(table, nsp) : InvalidOid;
-	Oid			owner = appdb_table_owner(relid);
 	AppdbCaller caller;
 	int			rc;
 
-	if (!OidIsValid(owner))
+	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table \"%s.%s\" does not exist", APPDB_DATA_SCHEMA, table),
 				 errhint("SELECT appdb.install() makes the tables.")));
 
-	appdb_begin_as(owner, &caller);
+	appdb_begin_as(appdb_working_owner(appdb_table_owner(relid)), &caller);
 	if (*plan == NULL)
 	{
 		SPIPlanPtr	new = SPI_prepare(sql, nargs, types);

@@ -851,7 +851,7 @@ appdb_task_as_owner(PG_FUNCTION_ARGS)
 
 	check_caller(fcinfo);
 	rel = appdb_open_tasks();
-	appdb_begin_as(rel->rd_rel->relowner, &caller);
+	appdb_begin_as(appdb_working_owner(rel->rd_rel->relowner), &caller);
 	table_close(rel, NoLock);
 	result = appdb_work_as(fcinfo, InvalidOid);
 	appdb_end_as(&caller);

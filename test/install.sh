@@ -535,6 +535,41 @@ like "nor brought back" "$(as appdb_owner -c "SELECT FROM appdb.restore('public.
 as appdb_owner -c 'DELETE FROM app_data.managed WHERE view = '"'theirs'"
 like "a superuser does not take such a view for the live view of their table" "$(as "$super" -c "SELECT appdb.manage('public.theirs'::regclass)")" 'belongs to role "appdb_owner", which has not the rights'
 
+# what the engine notes of a superuser's own tables, and what it reads for a table that is a superuser's: with the rights of who owns the others
+reset
+plant appdb_owner
+as appdb_owner >/dev/null <<-'SQL'
+	CREATE EXTENSION appdb;
+	INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-000000000001', 'x');
+	INSERT INTO appdb.organizations (id, name, slug) VALUES ('00000000-0000-4000-8000-000000000011', 'x', 'x');
+	INSERT INTO appdb.members (organization_id, user_id, role) SELECT o.id, u.id, 'owner' FROM appdb.organizations AS o, appdb.users AS u;
+	CREATE TRIGGER planted BEFORE INSERT ON app_data.deletions FOR EACH ROW EXECUTE FUNCTION evil.trigger_function();
+	CREATE TRIGGER planted BEFORE INSERT ON app_data.unlinked FOR EACH ROW EXECUTE FUNCTION evil.trigger_function();
+	SELECT appdb.grant_access('appdb_nobody', 'service');
+SQL
+is "a superuser deletes from a table of their own" "$(as "$super" -c 'SET client_min_messages = warning' \
+	-c 'CREATE TABLE public.own (id uuid PRIMARY KEY, user_id uuid REFERENCES app_data.users (id) ON DELETE SET NULL, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz)' \
+	-c "SELECT FROM appdb.manage('public.own'::regclass)" -c "INSERT INTO appdb.own (user_id) VALUES (NULL), ('00000000-0000-4000-8000-000000000001')" -c 'DELETE FROM appdb.own WHERE user_id IS NULL' \
+	-c "SELECT appdb.version() IS NOT NULL" -c 'DELETE FROM appdb.own WHERE user_id IS NULL' -c 'SELECT count(*) FROM appdb.own')" "$(printf 't\n1')"
+as appdb_owner -c "DELETE FROM appdb.members" -c 'DELETE FROM appdb.users'
+is "and its rows forget a parent" "$(as "$super" -c 'SELECT user_id IS NULL FROM appdb.own')" t
+no_gain "notes of a superuser's table"
+as "$super" -c 'ALTER TABLE app_data.space_members OWNER TO CURRENT_USER'
+as appdb_owner >/dev/null <<-'SQL'
+	UPDATE app_data.users SET deleted_at = NULL;
+	INSERT INTO appdb.members (organization_id, user_id, role) SELECT o.id, u.id, 'owner' FROM appdb.organizations AS o, appdb.users AS u;
+	SET appdb.allow_drop = on;
+	ALTER TABLE app_data.members RENAME TO kept_members;
+	CREATE VIEW app_data.members AS SELECT * FROM app_data.kept_members AS m WHERE evil.run(m.id::text);
+	ALTER TABLE app_data.managed RENAME TO kept_managed;
+	CREATE VIEW app_data.managed AS SELECT * FROM app_data.kept_managed AS m WHERE evil.run(m.view::text);
+SQL
+like "a built-in table alone is a superuser's: what is read beside it is not" "$(as appdb_nobody -c BEGIN -c "SELECT FROM appdb.impersonate('00000000-0000-4000-8000-000000000001')" \
+	-c "SELECT appdb.is_member('00000000-0000-4000-8000-000000000021')")" 'permission denied for (table|view)'
+as "$super" -c "SELECT appdb.manage('public.own'::regclass)" >/dev/null
+no_gain "what is read beside a superuser's table"
+is "what was planted ran, as its owner" "$(as "$super" -c "SELECT count(*) > 0, min(who), max(who) FROM evil.log")" 't|appdb_owner|appdb_owner'
+
 # in a database of another encoding, which has no character but ASCII's in common with ours
 reset
 PGUSER=$super psql -X -q -d postgres -c 'DROP DATABASE install' -c "CREATE DATABASE install TEMPLATE template0 ENCODING 'EUC_JP' LOCALE 'C'" >/dev/null
