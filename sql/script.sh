@@ -71,6 +71,31 @@ else
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- What is replaced keeps its owner.  The owner of the extension, who need not be a superuser, can have made members of it that this version will have.
+
+DO \$appdb_update\$
+DECLARE
+	member record;
+BEGIN
+	SELECT i.type, i.identity, r.rolname INTO member
+	FROM pg_extension e
+	JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+	LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+	LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+	JOIN pg_roles r ON r.oid = coalesce(p.proowner, c.relowner)
+	CROSS JOIN pg_identify_object(d.classid, d.objid, 0) i
+	WHERE e.extname = 'appdb' AND NOT r.rolsuper AND r.oid <> (SELECT v.proowner FROM pg_proc v WHERE v.oid = 'appdb.version()'::regprocedure)
+	LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('%s %s is a member of extension "appdb" and belongs to role "%s"', member.type, member.identity, member.rolname),
+			DETAIL = 'It is none of the engine''s, and what replaces it would belong to that role, too.',
+			HINT = format('ALTER EXTENSION appdb DROP %s %s; and drop it.', upper(member.type), member.identity);
+	END IF;
+END
+\$appdb_update\$;
+
 -- Before a view is replaced: whoever has a table may want that next.
 
 SQL

@@ -3,7 +3,8 @@
 # (views, policies, defaults) stays.
 #
 # PostgreSQL refuses CREATE OR REPLACE of what is not the extension's in an
-# extension script, so nothing that was planted is taken over.  Event triggers
+# extension script, and script.sh what is but belongs to somebody else, so
+# nothing that was planted is taken over.  Event triggers
 # cannot be replaced: one that exists stays.  Privileges are given and taken
 # only where this has not been done before: repeating it would make what users
 # granted since part of the initial privileges, which dumps leave out.

@@ -76,6 +76,7 @@ extern char *appdb_table_name(Oid relid);
 extern AttrNumber appdb_attribute(Relation rel, const char *name, Oid type);
 extern Oid	appdb_table_owner(Oid relid);
 extern bool appdb_is_engine_function(Oid funcid);
+extern Oid	appdb_find_engine_function(const char *name, int nargs, const Oid *argtypes);
 extern void appdb_append_operator(StringInfo out, Oid opno);
 extern void appdb_append_collation(StringInfo out, Oid collation);
 

@@ -209,8 +209,7 @@ run_statements(const char *query, Oid role)
 static void
 grant_to_owner(Oid owner)
 {
-	if (!creating_extension &&
-		strcmp(appdb_text_of("SELECT pg_catalog.to_regprocedure('appdb._former_owner_revokes()') IS NOT NULL"), "t") == 0)
+	if (!creating_extension && OidIsValid(appdb_find_engine_function("_former_owner_revokes", 0, NULL)))
 		run_statements("SELECT statement FROM appdb._former_owner_revokes() statement", owner);
 	if (!superuser_arg(owner))
 		run_statements("SELECT statement FROM appdb._owner_grants($1) statement", owner);

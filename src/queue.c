@@ -212,15 +212,6 @@ enum_value(Oid type, const char *label)
 	return value;
 }
 
-/* a function of ours, or InvalidOid: the engine in the database may be older than the library */
-Oid
-appdb_find_engine_function(const char *name, int nargs, const Oid *argtypes)
-{
-	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
-						   PointerGetDatum(buildoidvector(argtypes, nargs)),
-						   ObjectIdGetDatum(get_namespace_oid(APPDB_SCHEMA, false)));
-}
-
 /* one that engines of all versions have, called with rights that are set already */
 Oid
 appdb_engine_function(const char *name, int nargs, const Oid *argtypes)

@@ -64,7 +64,6 @@ typedef struct TaskWriter
 extern TasksInfo appdb_tasks;
 extern Relation appdb_open_tasks(void);
 extern Relation appdb_open_tasks_index(TaskIndex index, LOCKMODE lockmode);
-extern Oid	appdb_find_engine_function(const char *name, int nargs, const Oid *argtypes);
 extern Oid	appdb_engine_function(const char *name, int nargs, const Oid *argtypes);
 extern void appdb_set_lock_tag(LOCKTAG *tag, int class, const char *name);
 extern void appdb_wake_queue(const char *queue);

@@ -25,6 +25,7 @@
 #include "commands/event_trigger.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -141,6 +142,27 @@ appdb_is_engine_function(Oid funcid)
 {
 	return get_func_namespace(funcid) == get_namespace_oid(APPDB_SCHEMA, true) &&
 		OidIsValid(getExtensionOfObject(ProcedureRelationId, funcid));
+}
+
+/*
+ * A function of ours, or InvalidOid: the engine in the database may be older
+ * than the library.  In its place the owner of the tables can have made one,
+ * and a member of the extension of it, which is not for superusers to call.
+ */
+Oid
+appdb_find_engine_function(const char *name, int nargs, const Oid *argtypes)
+{
+	HeapTuple	tup = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum(name),
+									  PointerGetDatum(buildoidvector(argtypes, nargs)),
+									  ObjectIdGetDatum(get_namespace_oid(APPDB_SCHEMA, false)));
+	Oid			oid = InvalidOid;
+
+	if (!HeapTupleIsValid(tup))
+		return InvalidOid;
+	if (!superuser() || superuser_arg(((Form_pg_proc) GETSTRUCT(tup))->proowner))
+		oid = ((Form_pg_proc) GETSTRUCT(tup))->oid;
+	ReleaseSysCache(tup);
+	return oid;
 }
 
 /* An operator, to stand in SQL. */

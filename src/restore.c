@@ -30,8 +30,6 @@
 #include "funcapi.h"
 #include "lib/qunique.h"
 #include "miscadmin.h"
-#include "nodes/value.h"
-#include "parser/parse_func.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -417,8 +415,7 @@ bring_back_circles(AppdbRestore *restore)
 	int			rc;
 
 	/* an engine of an older version does not have it */
-	if (!OidIsValid(LookupFuncName(list_make2(makeString(APPDB_SCHEMA), makeString("_restore_circles")),
-								   lengthof(argtypes), argtypes, true)))
+	if (!OidIsValid(appdb_find_engine_function("_restore_circles", lengthof(argtypes), argtypes)))
 		return;
 	n = 0;
 	hash_seq_init(&status, restore->waiting);

@@ -570,6 +570,23 @@ as "$super" -c "SELECT appdb.manage('public.own'::regclass)" >/dev/null
 no_gain "what is read beside a superuser's table"
 is "what was planted ran, as its owner" "$(as "$super" -c "SELECT count(*) > 0, min(who), max(who) FROM evil.log")" 't|appdb_owner|appdb_owner'
 
+# the functions of an engine of 1.0, which lacks some that the library of this version calls
+reset
+plant appdb_owner
+as appdb_owner >/dev/null <<-'SQL'
+	CREATE EXTENSION appdb VERSION '1.0';
+	CREATE FUNCTION appdb._former_owner_revokes() RETURNS SETOF text LANGUAGE sql AS $$ SELECT 'SELECT evil.run(''statement'')' WHERE evil.run('_former_owner_revokes') $$;
+	ALTER EXTENSION appdb ADD FUNCTION appdb._former_owner_revokes();
+SQL
+is "planted functions that 1.0 lacks: a superuser is not taken in" "$(as "$super" -c 'SELECT appdb.install()' -c 'SELECT appdb.migrate()')" "$(printf 'attached\ncurrent')"
+no_gain "functions that 1.0 lacks"
+as appdb_owner -c 'ALTER EXTENSION appdb DROP FUNCTION appdb._former_owner_revokes()' -c 'DROP FUNCTION appdb._former_owner_revokes()' \
+	-c 'CREATE FUNCTION appdb._check_toplevel(procedure text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.run(procedure); END $$' -c 'ALTER EXTENSION appdb ADD FUNCTION appdb._check_toplevel(text)'
+like "nor does an upgrade take them for its own" "$(as appdb_owner -c 'ALTER EXTENSION appdb UPDATE')" 'function appdb._check_toplevel.* is a member of extension "appdb" and belongs to role "appdb_owner"'
+is "which it does without them" "$(as appdb_owner -c 'ALTER EXTENSION appdb DROP FUNCTION appdb._check_toplevel(text)' -c 'DROP FUNCTION appdb._check_toplevel(text)' -c 'SET client_min_messages = warning' \
+	-c 'ALTER EXTENSION appdb UPDATE' -c 'SELECT count(*) FROM pg_proc p WHERE p.pronamespace = '"'appdb'"'::regnamespace AND pg_get_userbyid(p.proowner) = current_user AND p.proname LIKE '"'\\_%'" | tail -n 1)" 0
+no_gain "an upgrade"
+
 # in a database of another encoding, which has no character but ASCII's in common with ours
 reset
 PGUSER=$super psql -X -q -d postgres -c 'DROP DATABASE install' -c "CREATE DATABASE install TEMPLATE template0 ENCODING 'EUC_JP' LOCALE 'C'" >/dev/null
