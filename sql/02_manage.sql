@@ -470,17 +470,31 @@ CREATE FUNCTION appdb.__note_renamed(entity pg_catalog.regclass) RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	view_oid oid;
 BEGIN
 	PERFORM appdb._defer_nothing();
+	SELECT to_regclass(format('appdb.%I', m.view)) INTO view_oid FROM app_data.managed m WHERE m.entity = __note_renamed.entity;
+	IF NOT EXISTS (SELECT FROM appdb._renamed_columns(entity, view_oid)) THEN
+		RETURN;
+	END IF;
 	UPDATE app_data.managed m
-	SET label = COALESCE((SELECT r.new_name FROM appdb._renamed_columns(__note_renamed.entity, to_regclass(format('appdb.%I', m.view))) r
+	SET label = COALESCE((SELECT r.new_name FROM appdb._renamed_columns(__note_renamed.entity, view_oid) r
 						  WHERE r.old_name = m.label), m.label),
 		relations = COALESCE((SELECT jsonb_object_agg(COALESCE(r.new_name, o.key), o.value)
 							  FROM jsonb_each(m.relations) o
-							  LEFT JOIN appdb._renamed_columns(__note_renamed.entity, to_regclass(format('appdb.%I', m.view))) r
+							  LEFT JOIN appdb._renamed_columns(__note_renamed.entity, view_oid) r
 									 ON r.old_name = o.key), '{}')
-	WHERE m.entity = __note_renamed.entity
-	  AND EXISTS (SELECT FROM appdb._renamed_columns(__note_renamed.entity, to_regclass(format('appdb.%I', m.view))));
+	WHERE m.entity = __note_renamed.entity;
+	-- which column has forgotten a parent; sorted, so that all are gone before the first is there again
+	WITH gone AS (
+		DELETE FROM app_data.unlinked u USING appdb._renamed_columns(__note_renamed.entity, view_oid) r
+		WHERE u.child = __note_renamed.entity AND u.child_column = r.old_name
+		RETURNING u.deleted_at, u.child, r.new_name, u.child_id, u.parent_id
+	)
+	INSERT INTO app_data.unlinked (deleted_at, child, child_column, child_id, parent_id)
+	SELECT g.* FROM gone g ORDER BY g.deleted_at
+	ON CONFLICT DO NOTHING;
 END
 $$;
 COMMENT ON FUNCTION appdb.__note_renamed(pg_catalog.regclass) IS 'Internal: the work of appdb._note_renamed()';

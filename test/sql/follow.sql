@@ -40,7 +40,32 @@ SELECT appdb.manage('article', relations => '{"user_id": {"name": "writer", "on_
 ALTER TABLE article RENAME COLUMN user_id TO writer_id;
 SELECT "from", name, columns, on_delete FROM appdb.relations WHERE "from" = 'article';
 SELECT relations, label FROM appdb.managed WHERE name = 'article';
+
+-- and so does what a row has forgotten meanwhile, also when two columns swap their names
+ALTER TABLE article ADD COLUMN reader_id uuid REFERENCES app_data.users (id) ON DELETE SET NULL;
+CREATE INDEX ON article (writer_id);
+CREATE INDEX ON article (reader_id);
+SELECT appdb.manage('article');
+INSERT INTO appdb.users (name, email) VALUES ('Writer', 'writer@follow.example'), ('Reader', 'reader@follow.example');
+UPDATE appdb.article SET writer_id = w.id, reader_id = r.id FROM appdb.users w, appdb.users r
+WHERE w.email = 'writer@follow.example' AND r.email = 'reader@follow.example';
+DELETE FROM appdb.users WHERE email ~ '@follow.example';
+SELECT writer_id, reader_id FROM appdb.article;
 ALTER TABLE article RENAME COLUMN writer_id TO user_id;
+ALTER EVENT TRIGGER appdb_follow DISABLE;
+ALTER TABLE article RENAME COLUMN user_id TO x;
+ALTER TABLE article RENAME COLUMN reader_id TO user_id;
+ALTER TABLE article RENAME COLUMN x TO reader_id;
+ALTER EVENT TRIGGER appdb_follow ENABLE;
+SELECT appdb.manage('article');
+SELECT restored, rows FROM appdb.restore('appdb.users', (SELECT array_agg(id) FROM app_data.users WHERE email ~ '@follow.example'));
+SELECT w.name AS was_writer, r.name AS was_reader FROM appdb.article a LEFT JOIN appdb.users w ON w.id = a.reader_id LEFT JOIN appdb.users r ON r.id = a.user_id;
+SET client_min_messages = error;
+ALTER TABLE article DROP COLUMN user_id CASCADE;
+SET client_min_messages = warning;
+ALTER TABLE article RENAME COLUMN reader_id TO user_id;
+UPDATE article SET user_id = NULL;
+DELETE FROM app_data.users WHERE email ~ '@follow.example';
 
 -- a dropped one takes them away; what depends on the view says so first
 ALTER TABLE article DROP COLUMN user_id;
