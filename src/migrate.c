@@ -562,6 +562,27 @@ run_toplevel(OnlineRun *run, Node *parsetree, const char *sql)
 	commit_transaction();
 }
 
+/* Is this what the statement makes, as far as its columns go? */
+static bool
+is_like(HeapTuple tup, IndexStmt *stmt)
+{
+	Form_pg_index form = (Form_pg_index) GETSTRUCT(tup);
+	ListCell   *lc;
+	int			i = 0;
+
+	if (form->indnkeyatts != list_length(stmt->indexParams) || form->indisunique != stmt->unique ||
+		heap_attisnull(tup, Anum_pg_index_indpred, NULL) != (stmt->whereClause == NULL))
+		return false;
+	foreach(lc, stmt->indexParams)
+	{
+		char	   *name = lfirst_node(IndexElem, lc)->name;
+
+		if (form->indkey.values[i++] != (name == NULL ? 0 : get_attnum(form->indrelid, name)))
+			return false;
+	}
+	return true;
+}
+
 /* The index that a step makes, or InvalidOid. */
 static Oid
 index_of_step(OnlineRun *run, bool *valid)
@@ -581,6 +602,11 @@ index_of_step(OnlineRun *run, bool *valid)
 						run->step->object, run->step->entity->relname),
 				 errhint("Give it another name, then call appdb.migrate_online() again.")));
 	*valid = ((Form_pg_index) GETSTRUCT(tup))->indisvalid;
+	if (*valid && !is_like(tup, castNode(IndexStmt, run->step->parsetree)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("index \"%s\" exists and is another one than this step makes", run->step->object),
+				 errhint("Give it another name, then call appdb.migrate_online() again.")));
 	ReleaseSysCache(tup);
 	return index;
 }

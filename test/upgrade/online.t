@@ -203,7 +203,11 @@ CREATE EXTENSION appdb;
 \i test/fixture.sql
 INSERT INTO appdb.notes (space_id, title, content) SELECT '00000000-0000-7000-8000-000000000021', 'n' || i, repeat('x', i % 100) FROM generate_series(1, 2000) AS i;
 ALTER EXTENSION appdb UPDATE TO '99.0';
+CREATE INDEX notes_words_idx ON app_data.notes (title);
 SQL
+like "an index of the same name is in the way" "$(PGUSER=app_owner psql -X -q -At -d app2 -c 'CALL appdb.migrate_online()' 2>&1)" \
+	'index "notes_words_idx" exists and is another one.*Give it another name'
+PGUSER=app_owner psql -X -q -d app2 -c 'ALTER INDEX app_data.notes_words_idx RENAME TO my_idx'
 rounds=0
 until [ "$(psql -X -q -At -d app2 -c 'SELECT count(*) FROM app_data.pending')" = 0 ] || [ $rounds = 200 ]; do
 	rounds=$((rounds + 1))
