@@ -115,6 +115,12 @@ COMMENT ON FUNCTION appdb.has_file_permission(pg_catalog.uuid, pg_catalog.uuid, 
 'Whether a row of file_permissions allows the user who is asking something with a file: one for this user, or one for everyone in a space where they are a member (not an admin, who may do all of it anyway).
 space_id, file_id: the file; permission: read, write or manage, of which each allows what those before it do. What a role in the space allows besides is another question. Errors: 22023 for another permission.';
 
+CREATE FUNCTION appdb._may_give_file(space_id pg_catalog.uuid, file_id pg_catalog.uuid, until pg_catalog.timestamptz) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE PARALLEL SAFE COST 1
+	AS 'MODULE_PATHNAME', 'appdb__may_give_file';
+COMMENT ON FUNCTION appdb._may_give_file(pg_catalog.uuid, pg_catalog.uuid, pg_catalog.timestamptz) IS
+	'Internal: whether the user who is asking may manage a file at least as long as a permission for it would hold';
+
 CREATE FUNCTION appdb.my_files(permission pg_catalog.text) RETURNS pg_catalog.uuid[]
 	LANGUAGE c STABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'appdb_my_files';
@@ -212,10 +218,11 @@ AS $$
 	 'appdb.has_role(space_id, ''editor'') OR appdb.has_file_permission(space_id, id, ''write'')'),
 	('files', 'delete', 'appdb.has_role(space_id, ''admin'') OR (appdb.has_role(space_id, ''editor'') AND user_id = appdb.current_user_id())', NULL),
 	('file_permissions', 'select', 'appdb.is_member(space_id) OR user_id = appdb.current_user_id() OR appdb.has_file_permission(space_id, file_id, ''manage'')', NULL),
-	('file_permissions', 'insert', NULL, '(appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(space_id, file_id, ''manage'')) AND COALESCE(granted_by = appdb.current_user_id(), true)'),
+	-- nobody gives one beyond the end of their own, nor brings one back
+	('file_permissions', 'insert', NULL, '(appdb.has_role(space_id, ''admin'') OR appdb._may_give_file(space_id, file_id, expires_at)) AND COALESCE(granted_by = appdb.current_user_id(), true)'),
 	('file_permissions', 'update', 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(space_id, file_id, ''manage'')',
-	 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(space_id, file_id, ''manage'')'),
-	('file_permissions', 'delete', 'appdb.has_role(space_id, ''admin'') OR appdb.has_file_permission(space_id, file_id, ''manage'')', NULL),
+	 'appdb.has_role(space_id, ''admin'') OR appdb._may_give_file(space_id, file_id, expires_at) OR (deleted_at IS NOT NULL AND appdb.has_file_permission(space_id, file_id, ''manage''))'),
+	('file_permissions', 'delete', 'appdb.has_role(space_id, ''admin'') OR appdb._may_give_file(space_id, file_id, expires_at) OR (deleted_at IS NULL AND appdb.has_file_permission(space_id, file_id, ''manage''))', NULL),
 
 	-- money is the server's to write
 	('subscriptions', 'select', 'user_id = appdb.current_user_id() OR appdb.has_organization_role(organization_id, ''admin'')', NULL),

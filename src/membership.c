@@ -145,6 +145,7 @@ PG_FUNCTION_INFO_V1(appdb__sees_space);
 PG_FUNCTION_INFO_V1(appdb_can_read_chat);
 PG_FUNCTION_INFO_V1(appdb_can_read_message);
 PG_FUNCTION_INFO_V1(appdb_has_file_permission);
+PG_FUNCTION_INFO_V1(appdb__may_give_file);
 PG_FUNCTION_INFO_V1(appdb_my_files);
 PG_FUNCTION_INFO_V1(appdb_file_support);
 PG_FUNCTION_INFO_V1(appdb_keep_author);
@@ -719,13 +720,10 @@ typedef struct FilesOfCall
 	TimestampTz now;
 } FilesOfCall;
 
-/*
- * appdb.has_file_permission(space_id uuid, file_id uuid, permission text) returns boolean
- */
-Datum
-appdb_has_file_permission(PG_FUNCTION_ARGS)
+/* Until when the user who is asking may do something with a file: DT_NOBEGIN, if it is not now. */
+static TimestampTz
+allowed_until(FunctionCallInfo fcinfo, const pg_uuid_t *space, const pg_uuid_t *id, FileRight wanted)
 {
-	FileRight	wanted = right_of(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	Memberships *memberships;
 	FilePermission *file;
 	FilesOfCall *call = fcinfo->flinfo->fn_extra;
@@ -738,10 +736,38 @@ appdb_has_file_permission(PG_FUNCTION_ARGS)
 		call->now = GetCurrentTimestamp();
 	memberships = get_files(is_new);
 	if (memberships == NULL)
+		return DT_NOBEGIN;
+	file = hash_search(memberships->files, id, HASH_FIND, NULL);
+	return file != NULL && memcmp(&file->space, space, sizeof(pg_uuid_t)) == 0 && file->until[wanted] > call->now ?
+		file->until[wanted] : DT_NOBEGIN;
+}
+
+/*
+ * appdb.has_file_permission(space_id uuid, file_id uuid, permission text) returns boolean
+ */
+Datum
+appdb_has_file_permission(PG_FUNCTION_ARGS)
+{
+	FileRight	wanted = right_of(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+
+	PG_RETURN_BOOL(allowed_until(fcinfo, PG_GETARG_UUID_P(0), PG_GETARG_UUID_P(1), wanted) != DT_NOBEGIN);
+}
+
+/*
+ * appdb._may_give_file(space_id uuid, file_id uuid, until timestamptz) returns boolean
+ *		May the user who is asking give a permission for a file that ends then,
+ *		or, if null, never?  Not beyond the end of their own to manage it.
+ */
+Datum
+appdb__may_give_file(PG_FUNCTION_ARGS)
+{
+	TimestampTz until = PG_ARGISNULL(2) ? DT_NOEND : PG_GETARG_TIMESTAMPTZ(2);
+	TimestampTz own;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_BOOL(false);
-	file = hash_search(memberships->files, PG_GETARG_UUID_P(1), HASH_FIND, NULL);
-	PG_RETURN_BOOL(file != NULL && memcmp(&file->space, PG_GETARG_UUID_P(0), sizeof(pg_uuid_t)) == 0 &&
-				   file->until[wanted] > call->now);
+	own = allowed_until(fcinfo, PG_GETARG_UUID_P(0), PG_GETARG_UUID_P(1), FILE_MANAGE);
+	PG_RETURN_BOOL(own != DT_NOBEGIN && until <= own);
 }
 
 /*

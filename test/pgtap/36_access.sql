@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(140);
+SELECT plan(156);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -117,6 +117,24 @@ UPDATE appdb.file_permissions SET expires_at = now() - interval '1 second' WHERE
 SELECT is(public.act(7, 'SELECT count(*) FROM appdb.files'), '0', 'a permission ends when it says');
 UPDATE appdb.file_permissions SET expires_at = now() + interval '1 hour' WHERE user_id = public.u(7);
 SELECT is(public.act(7, 'SELECT count(*) FROM appdb.files'), '1', 'and not before');
+-- who may manage for an hour gives for no longer
+SELECT matches(public.act(7, format('UPDATE appdb.file_permissions SET expires_at = %s WHERE user_id = public.u(7)', until)), '^42501', 'nobody prolongs their own')
+FROM unnest(ARRAY['NULL', 'now() + interval ''2 hours''', '''infinity''']) until;
+SELECT is(public.act(7, 'UPDATE appdb.file_permissions SET expires_at = now() + interval ''30 minutes'' WHERE user_id = public.u(7)'), '1', 'but can let it end before');
+SELECT is(public.act(7, 'UPDATE appdb.file_permissions SET permission = ''read'' WHERE user_id = public.u(7)'), '1', 'or be one for less');
+SELECT matches(public.act(7, format('INSERT INTO appdb.file_permissions (space_id, file_id, expires_at) VALUES (%L, %L, %s)', public.u(11), public.u(41), until)), '^42501', 'nor gives others one that outlasts it')
+FROM unnest(ARRAY['NULL', 'now() + interval ''2 hours''']) until;
+SELECT is(public.act(7, format('INSERT INTO appdb.file_permissions (space_id, file_id, expires_at) VALUES (%L, %L, now() + interval ''1 hour'')', public.u(11), public.u(41))), '1', 'but as long as it holds');
+INSERT INTO appdb.file_permissions (id, space_id, file_id, user_id, permission) VALUES (public.u(81), public.u(11), public.u(41), public.u(5), 'read');
+SELECT matches(public.act(7, 'UPDATE appdb.file_permissions SET permission = ''write'' WHERE id = public.u(81)'), '^42501', 'nor makes more of one that does');
+SELECT is(public.act(7, 'UPDATE appdb.file_permissions SET permission = ''write'', expires_at = now() WHERE id = public.u(81)'), '1', 'unless it ends then');
+SELECT is(public.act(7, 'DELETE FROM appdb.file_permissions WHERE id = public.u(81)'), '1', 'and takes it back');
+SELECT is(public.act(7, 'UPDATE app_data.file_permissions SET deleted_at = now() WHERE id = public.u(81)'), '1', 'in either way');
+DELETE FROM appdb.file_permissions WHERE id = public.u(81);
+SELECT matches(public.act(7, 'SELECT rows FROM appdb.restore(''appdb.file_permissions'', public.u(81))'), '^P0002', 'nor brings it back');
+SELECT is(public.act(7, 'UPDATE app_data.file_permissions SET deleted_at = NULL WHERE id = public.u(81)'), '0', 'nor by an UPDATE');
+SELECT is(public.act(2, 'SELECT rows FROM appdb.restore(''appdb.file_permissions'', public.u(81))'), '1', 'which admins do');
+SELECT is(public.act(2, 'UPDATE appdb.file_permissions SET expires_at = NULL WHERE user_id = public.u(7)'), '1', 'as they give any');
 DELETE FROM appdb.file_permissions WHERE user_id = public.u(7);
 SELECT is(public.act(7, 'SELECT count(*) FROM appdb.files'), '0', 'or when it is taken back');
 INSERT INTO appdb.file_permissions (space_id, file_id, permission) VALUES (public.u(11), public.u(41), 'write');
