@@ -337,6 +337,18 @@ BEGIN
 		WHERE g.grantee = 0
 		  AND (c.relnamespace = data_schema OR c.oid IN (SELECT m.entity FROM appdb._managed_tables() m UNION ALL SELECT m.live_view FROM appdb.managed m))
 		GROUP BY c.oid ORDER BY 2;
+	-- no level gives these; default privileges of the owner's do
+	RETURN QUERY
+		SELECT 'error', format('role %s', r.rolname),
+			   format(CASE count(DISTINCT c.oid) WHEN 1 THEN 'it has %s on "%s"' ELSE 'it has %s on "%s" and %s others' END
+					  || ': its triggers there run as whoever writes, the owner of the tables too, and what it truncates is gone',
+					  lower(string_agg(DISTINCT g.privilege_type, ', ')), min(c.oid::regclass::text), count(DISTINCT c.oid) - 1),
+			   format('REVOKE %s ON %s FROM %I;', string_agg(DISTINCT g.privilege_type, ', '), string_agg(DISTINCT c.oid::regclass::text, ', '), r.rolname)
+		FROM pg_class c, aclexplode(c.relacl) g JOIN pg_roles r ON r.oid = g.grantee
+		WHERE g.privilege_type IN ('TRIGGER', 'TRUNCATE') AND NOT pg_has_role(r.oid, c.relowner, 'USAGE')
+		  AND NOT (c.relnamespace = data_schema AND c.relname = ANY (appdb._own_tables()))
+		  AND (c.relnamespace = data_schema OR c.oid IN (SELECT m.entity FROM appdb._managed_tables() m UNION ALL SELECT m.live_view FROM appdb.managed m))
+		GROUP BY r.rolname ORDER BY 2;
 	RETURN QUERY
 		SELECT 'error', format('schema %s', n.nspname), 'PUBLIC may create objects in it, in the way of the engine''s',
 			   format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC;', n.nspname)
