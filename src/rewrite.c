@@ -30,6 +30,7 @@
 
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
@@ -270,7 +271,8 @@ appdb_post_parse_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 
 	if (prev_post_parse_analyze_hook)
 		prev_post_parse_analyze_hook(pstate, query, jstate);
-	if (!appdb_rewrite_deletes)
+	/* where nothing can be written, the error says DELETE, as the client did */
+	if (!appdb_rewrite_deletes || XactReadOnly)
 		return;
 
 	if (query->commandType == CMD_DELETE)

@@ -703,6 +703,17 @@ DROP TRIGGER find_itself ON sd.tree;
 SELECT restored, rows FROM appdb.restore('appdb.sd_tree', (SELECT id FROM sd.tree WHERE n = 2));
 
 --
+-- where nothing can be written; what was prepared there can be executed elsewhere
+--
+BEGIN READ ONLY;
+PREPARE gone AS DELETE FROM appdb.sd_tree WHERE n = 2 RETURNING n;
+DELETE FROM appdb.sd_tree;
+ROLLBACK;
+EXECUTE gone;
+EXECUTE gone;
+SELECT restored, rows FROM appdb.restore('appdb.sd_tree', (SELECT id FROM sd.tree WHERE n = 2));
+
+--
 -- a session's first statement, which no trigger frames
 --
 INSERT INTO appdb.sd_part (n) SELECT generate_series(1, 20);
