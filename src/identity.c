@@ -365,6 +365,13 @@ appdb_authenticate(PG_FUNCTION_ARGS)
 								  !PG_ARGISNULL(1) && PG_GETARG_BOOL(1)));
 }
 
+/* NULL is nobody. */
+static bool
+is_same(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+	return a == NULL || b == NULL ? a == b : memcmp(a, b, sizeof(pg_uuid_t)) == 0;
+}
+
 /*
  * appdb.query_as(token text, query text, params text[]) returns setof json
  *		Authenticates and runs a query in one statement.  The identity is that
@@ -385,6 +392,9 @@ appdb_query_as(PG_FUNCTION_ARGS)
 	SPIPlanPtr	plan;
 	volatile int rc = 0;
 	bool		was_in_query_as = in_query_as;
+	pg_uuid_t	ids[2];
+	const pg_uuid_t *user = user_id != NULL ? memcpy(&ids[0], user_id, sizeof(pg_uuid_t)) : NULL;
+	const pg_uuid_t *session = session_id != NULL ? memcpy(&ids[1], session_id, sizeof(pg_uuid_t)) : NULL;
 
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -458,6 +468,9 @@ appdb_query_as(PG_FUNCTION_ARGS)
 	SPI_finish();
 
 	AtEOXact_GUC(true, nestlevel);
+	/* what RESET ALL in the query has made of it does not end with the level */
+	if (!is_same(user_id, user) || !is_same(session_id, session))
+		set_identity_for(user, session, GUC_ACTION_LOCAL);
 	return (Datum) 0;
 }
 

@@ -107,6 +107,9 @@ ROLLBACK TO s;
 SELECT appdb.current_user_id();
 -- within each other
 SELECT appdb.query_as(:'a', 'SELECT appdb.query_as($1, ''SELECT appdb.current_user_id() AS id''), appdb.current_user_id() AS id', ARRAY[:'b']);
+-- whatever is reset
+SELECT appdb.query_as(:'a', 'RESET ALL');
+SELECT appdb.current_user_id();
 -- in a block that fails and goes on
 DO $$
 BEGIN
