@@ -376,7 +376,7 @@ BEGIN
 					WHEN r.rolsuper THEN 'it is a superuser: row security does not hold for it'
 					WHEN r.rolbypassrls THEN 'it has BYPASSRLS: row security does not hold for it'
 					WHEN pg_has_role(r.oid, owner, 'USAGE') THEN 'it has the rights of the owner of the tables: row security does not hold for it'
-					ELSE format('it is a member of role %s, which has access level service: it can see all rows', v.role) END,
+					ELSE format('it is a member of role %s, which %s: it can see all rows', v.role, v.what) END,
 			   CASE WHEN r.oid IS NULL THEN format('SELECT appdb.revoke_access(%L);', a.role)
 					WHEN r.rolsuper THEN format('ALTER ROLE %I NOSUPERUSER;', a.role)
 					WHEN r.rolbypassrls THEN format('ALTER ROLE %I NOBYPASSRLS;', a.role)
@@ -384,14 +384,16 @@ BEGIN
 					WHEN pg_has_role(r.oid, owner, 'USAGE') THEN format('REVOKE %s FROM %I;', owner::regrole, a.role)
 					ELSE format('REVOKE %I FROM %I;', v.role, a.role) END
 		FROM app_data.access a LEFT JOIN pg_roles r ON r.rolname = a.role
-		LEFT JOIN LATERAL (SELECT s.role FROM app_data.access s JOIN pg_roles q ON q.rolname = s.role
-						   WHERE s.level = 'service' AND a.level <> 'service' AND pg_has_role(r.oid, q.oid, 'MEMBER')
+		LEFT JOIN LATERAL (SELECT q.rolname AS role, CASE WHEN q.rolsuper THEN 'is a superuser' WHEN q.oid = owner THEN 'owns the tables' ELSE 'has access level service' END AS what
+						   FROM pg_roles q
+						   WHERE (q.rolsuper OR q.oid = owner OR (a.level <> 'service' AND q.rolname IN (SELECT s.role FROM app_data.access s WHERE s.level = 'service')))
+							 AND pg_has_role(r.oid, q.oid, 'MEMBER')
 							 -- a membership can be one without the rights, and without SET ROLE: 16
 							 AND EXISTS (SELECT FROM pg_roles m
 										 WHERE pg_has_role(r.oid, m.oid, CASE WHEN current_setting('server_version_num')::int >= 160000
 																		 THEN 'SET, MEMBER WITH ADMIN OPTION' ELSE 'MEMBER' END)
 										   AND pg_has_role(m.oid, q.oid, 'USAGE'))
-						   ORDER BY s.role LIMIT 1) v ON true
+						   ORDER BY q.rolsuper DESC, q.oid = owner DESC, q.rolname LIMIT 1) v ON true
 		WHERE r.oid IS NULL OR r.rolsuper OR (r.rolbypassrls AND a.level <> 'service') OR pg_has_role(r.oid, owner, 'USAGE') OR v.role IS NOT NULL
 		ORDER BY 2;
 	-- nothing of it was restored, or none of the functions; single rights can be taken on purpose

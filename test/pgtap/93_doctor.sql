@@ -249,6 +249,11 @@ SET LOCAL quote_all_identifiers = on;
 SELECT ok(EXISTS (SELECT FROM pg_temp.found() f WHERE f LIKE format('%%| REVOKE %I FROM %I;', current_user, 'doctor_web')), 'whose name has to be quoted');
 SET LOCAL quote_all_identifiers = off;
 SELECT format('REVOKE %I FROM doctor_web', current_user) \gexec
+ALTER ROLE doctor_web NOINHERIT;
+SELECT format('GRANT %I TO doctor_web', current_user) \gexec
+SELECT pg_temp.finds(format('error | role doctor_web | it is a member of role %1$s, which is a superuser: it can see all rows | REVOKE %1$I FROM doctor_web;', current_user), 'a role that can become a superuser');
+SELECT format('REVOKE %I FROM doctor_web', current_user) \gexec
+ALTER ROLE doctor_web INHERIT;
 CREATE ROLE doctor_server;
 SELECT appdb.grant_access('doctor_server', 'service');
 GRANT doctor_web TO doctor_server;
