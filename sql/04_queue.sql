@@ -1620,7 +1620,11 @@ BEGIN
 			RETURN n;
 		END IF;
 		-- what silent workers had
-		n := n + appdb._bury(appdb._silent_tasks(batch)) + appdb._unpark_forgotten(batch);
+		n := n + appdb._bury(appdb._silent_tasks(batch));
+		IF n >= batch THEN
+			RETURN n;
+		END IF;
+		n := n + appdb._unpark_forgotten(batch);
 		-- what waits for tasks that are gone, or were given another status by hand
 		FOR task IN
 			SELECT t.id, t.queue, coalesce(cardinality(t.depends_on), 0) = (SELECT count(*) FROM app_data.tasks AS p WHERE p.id = ANY (t.depends_on) AND p.status = 'completed') AS done
