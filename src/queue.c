@@ -380,7 +380,9 @@ appdb_open_tasks(void)
 		}
 		else if (att->attgenerated != '\0')
 			info.plain_insert = info.plain_update = false;
-		else if (att->atthasdef || att->attnotnull || att->attidentity != '\0')
+		/* types have defaults, too, and domains may not let be null */
+		else if (att->atthasdef || att->attnotnull || att->attidentity != '\0' ||
+				 get_typtype(att->atttypid) == TYPTYPE_DOMAIN || get_typdefault(att->atttypid) != NULL)
 			info.plain_insert = false;
 	}
 	for (int c = 0; c < T_COUNT; c++)

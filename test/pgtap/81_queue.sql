@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(309);
+SELECT plan(312);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -699,6 +699,17 @@ ALTER TABLE app_data.tasks ALTER space_id DROP NOT NULL, ALTER expires_at SET DE
 SELECT appdb.enqueue_many('expires', '{1,2}', 'own') AS expires \gset
 SELECT is((SELECT count(expires_at) FROM appdb.tasks WHERE id = ANY (:'expires')), 2::bigint, 'a default of the user''s is given');
 ALTER TABLE app_data.tasks ALTER expires_at DROP DEFAULT;
+SAVEPOINT domains;
+CREATE DOMAIN public.region AS text DEFAULT 'eu';
+ALTER TABLE app_data.tasks ADD COLUMN region public.region;
+SELECT appdb.enqueue('region', queue => 'region') IS NOT NULL AND appdb.enqueue_many('region', '{1}', 'region') IS NOT NULL AS done \gset
+SELECT is((SELECT string_agg(region, ' ') FROM app_data.tasks WHERE queue = 'region'), 'eu eu', 'so is a domain''s');
+ROLLBACK TO domains;
+CREATE DOMAIN public.region AS text NOT NULL;
+DELETE FROM app_data.tasks;
+ALTER TABLE app_data.tasks ADD COLUMN region public.region;
+SELECT throws_ok(v, '23502', NULL, 'and what it does not let be null is refused: ' || v) FROM unnest(ARRAY['SELECT appdb.enqueue(''x'')', 'SELECT appdb.enqueue_many(''x'', ''{1,2}'')']) AS v;
+ROLLBACK TO domains;
 CREATE RULE own AS ON INSERT TO app_data.tasks DO ALSO INSERT INTO public.own_errors VALUES (NEW.kind);
 SELECT appdb.enqueue('ruled') IS NOT NULL AS done \gset
 SELECT is((SELECT count(*) FROM public.own_errors WHERE error = 'ruled'), 1::bigint, 'rules do what they say');
