@@ -3,7 +3,9 @@
 import type { find as Find, findOne as FindOne } from './schema/find'
 import type { Chat, NewChat, NewSession, NewSample, Sample, Task } from './schema'
 import type { DB, CamelDB, QualifiedDB } from './schema/kysely'
+import type { withUser as BySql } from 'appdb-client/postgres'
 import type { Kysely } from 'kysely'
+import type postgres from 'postgres'
 
 declare const find: typeof Find
 declare const findOne: typeof FindOne
@@ -159,4 +161,19 @@ export async function kysely(db: Kysely<DB>, qualified: Kysely<QualifiedDB>, cam
   await db.insertInto('samples').values({ flag: true, twice: 5 }).execute()
   // @ts-expect-error no such column
   await db.selectFrom('chats').select('nmae').execute()
+}
+
+// == SQL by hand ============================================================
+
+/** Bun's SQL, as its types have it */
+interface BunTx { <T = any>(text: TemplateStringsArray, ...values: unknown[]): Promise<T>; unsafe<T = any>(text: string, values?: any[]): Promise<T>; savepoint<T>(run: (tx: BunTx) => T | Promise<T>): Promise<T>; options: { max?: number } }
+interface BunSQL extends Omit<BunTx, 'savepoint'> { begin<T>(run: (tx: BunTx) => T | Promise<T>): Promise<T>; begin<T>(options: string, run: (tx: BunTx) => T | Promise<T>): Promise<T> }
+
+export async function hand(bySql: typeof BySql, client: postgres.Sql<{}>, bun: BunSQL) {
+  const rows = await bySql(client, 'token', (tx) => tx<{ a: number }[]>`SELECT 1 AS a`)
+  const found = await bySql(bun, { token: 'token' }, async (tx) => { await tx.savepoint((s) => s`SELECT 1`); return 1 })
+  const checks: All<[Equal<(typeof rows)[number]['a'], number>, Equal<typeof found, number>]> = null!
+  void checks
+  // @ts-expect-error a transaction: whoever began it is asking
+  await bySql(client, 'token', (tx) => bySql(tx, 'token', () => 1))
 }
