@@ -721,6 +721,23 @@ BEGIN
 			HINT = 'Refer to the id, alone or with other columns.';
 	END LOOP;
 
+	-- the column that refers to the id is the only one that is set to null
+	FOR col IN
+		SELECT c.conname, c.confrelid::regclass AS parent, k.attname
+		FROM pg_constraint c
+		JOIN appdb._managed_tables() m ON m.entity = c.confrelid
+		JOIN pg_attribute p ON p.attrelid = c.confrelid AND p.attname = 'id'
+		JOIN pg_attribute k ON k.attrelid = c.conrelid AND k.attnum = c.conkey[array_position(c.confkey, p.attnum)]
+		WHERE c.conrelid = _manage_table.entity AND c.contype = 'f' AND c.confmatchtype = 'f' AND cardinality(c.conkey) > 1
+		  AND COALESCE(_manage_table.relations -> k.attname::text ->> 'on_delete', CASE c.confdeltype WHEN 'n' THEN 'set null' END) = 'set null'
+		ORDER BY c.conname
+	LOOP
+		RAISE WARNING USING
+			MESSAGE = format('foreign key "%s" of table "%s" is MATCH FULL', col.conname, entity),
+			DETAIL = format('A row of "%s" to which it refers cannot be deleted: column "%s" alone would be set to null.', col.parent, col.attname),
+			HINT = 'Make it a foreign key that is not MATCH FULL, or of another mode than "set null".';
+	END LOOP;
+
 	FOR col IN
 		SELECT c.conname, c.conrelid::regclass AS child, c.confrelid::regclass AS parent
 		FROM pg_constraint c

@@ -144,6 +144,24 @@ SELECT appdb.manage('public.elders');
 SELECT appdb.unmanage('public.elders');
 DROP TABLE public.elders CASCADE;
 
+-- == a foreign key that cannot be set to null as it is to be ================
+CREATE TABLE public.towns (id uuid PRIMARY KEY, land int, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz, UNIQUE (land, id));
+CREATE TABLE public.streets (id uuid PRIMARY KEY, land int, town_id uuid, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, deleted_at timestamptz,
+	FOREIGN KEY (land, town_id) REFERENCES public.towns (land, id) MATCH FULL ON DELETE SET NULL);
+CREATE INDEX ON public.streets (land, town_id);
+SELECT appdb.manage('public.towns');
+SELECT appdb.manage('public.streets');
+SELECT appdb.manage('public.streets', relations => '{"town_id": {"on_delete": "cascade"}}');
+INSERT INTO appdb.towns (land) VALUES (1);
+INSERT INTO appdb.streets (land, town_id) SELECT land, id FROM appdb.towns;
+DELETE FROM appdb.towns RETURNING land;
+SELECT count(*) FROM appdb.streets;
+SET appdb.allow_drop = on;
+SET client_min_messages = warning;
+DROP TABLE public.towns, public.streets CASCADE;
+RESET client_min_messages;
+RESET appdb.allow_drop;
+
 -- == a table of somebody else ================================================
 CREATE ROLE regress_carol;
 GRANT CREATE ON SCHEMA public TO regress_carol;
