@@ -655,7 +655,7 @@ BEGIN
 		RAISE EXCEPTION USING
 			ERRCODE = 'insufficient_privilege',
 			MESSAGE = format('view "appdb.%s" belongs to role "%s", which has not the rights of the owner of table "%s"', view, col.view_owner, entity),
-			HINT = format('Give it to that role: ALTER VIEW appdb.%I OWNER TO %I; or drop it.', view, col.owner);
+			HINT = format('Drop it, or give both to one role: ALTER VIEW appdb.%I OWNER TO %I; or ALTER TABLE %s OWNER TO %I;', view, col.owner, entity, col.view_owner);
 	END IF;
 
 	-- a live view under a new name

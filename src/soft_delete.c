@@ -118,8 +118,9 @@ appdb_check_view_owner(Oid view, Oid relid)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("view \"%s\" belongs to role \"%s\", which has not the rights of the owner of table \"%s\"",
 						appdb_table_name(view), GetUserNameFromId(view_owner, false), appdb_table_name(relid)),
-				 errhint("ALTER VIEW %s OWNER TO %s;", appdb_qualified_name(view),
-						 quote_identifier(GetUserNameFromId(owner, false)))));
+				 errhint("Give both to one role: ALTER VIEW %s OWNER TO %s; or ALTER TABLE %s OWNER TO %s;",
+						 appdb_qualified_name(view), quote_identifier(GetUserNameFromId(owner, false)),
+						 appdb_qualified_name(relid), quote_identifier(GetUserNameFromId(view_owner, false)))));
 }
 
 Oid
