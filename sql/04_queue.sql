@@ -1318,6 +1318,8 @@ BEGIN
 		progress = 0, progress_message = NULL, expires_at = NULL, max_attempts = greatest(t.max_attempts, t.attempts + 1), waits_for = waits
 	WHERE t.id = _retry.id;
 	IF task.finished_at IS NOT NULL THEN
+		-- locked first: what others do meanwhile with what these wait for is to be seen by the statement that counts it
+		PERFORM FROM app_data.tasks AS t WHERE t.depends_on @> ARRAY[_retry.id] AND t.waits_for > 0 AND t.finished_at IS NULL ORDER BY t.id FOR NO KEY UPDATE;
 		-- what waits for others besides, waits for this one once more, unless that was ended by hand, and so it waits still
 		UPDATE app_data.tasks AS t SET waits_for = least(t.waits_for + 1, (SELECT count(DISTINCT d.id) FROM unnest(t.depends_on) AS d (id)
 			WHERE NOT EXISTS (SELECT FROM app_data.tasks AS p WHERE p.id = d.id AND p.status = 'completed')))
