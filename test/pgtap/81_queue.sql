@@ -643,6 +643,7 @@ SELECT is(progress_message, 'UPDATE', 'where a task is claimed and completed, to
 SET LOCAL track_functions = 'all';
 SET LOCAL search_path = public;
 SET LOCAL IntervalStyle = 'iso_8601';
+SET LOCAL quote_all_identifiers = on;
 CREATE FUNCTION public.statements() RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
 	_enqueue CONSTANT regproc := 'appdb._enqueue';
@@ -665,6 +666,7 @@ SELECT is(public.statements(), 1::bigint, 'and where an index has other rows tha
 SET LOCAL enable_seqscan = off;
 SELECT is((SELECT count(*) FROM app_data.tasks WHERE user_id IS NULL AND queue = 'named'), 1::bigint, 'which are in it');
 ROLLBACK TO named;
+RESET quote_all_identifiers;
 RESET IntervalStyle;
 RESET search_path;
 
