@@ -27,6 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
@@ -127,6 +128,32 @@ may_read(Relation rel, const AttrNumber *columns, int ncolumns)
 	return true;
 }
 
+/*
+ * Whoever may read a row may know who has deleted it: themselves, or somebody
+ * who shares an organization or a space with them, or did.  By its deleted_at a
+ * row can be taken for one of another tenant's operation, by chance, or since it
+ * was inserted with that.
+ */
+static bool
+may_know(Datum user)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {UUIDOID};
+	Oid			users = get_relname_relid("users", get_namespace_oid(APPDB_DATA_SCHEMA, false));
+	bool		result;
+
+	if (!OidIsValid(users) || !appdb_hidden(users, DatumGetUUIDP(user)))
+		return true;
+	SPI_connect();
+	appdb_query_as_owner(&plan, "space_members",
+						 "SELECT EXISTS (SELECT FROM app_data.space_members m WHERE m.user_id OPERATOR(pg_catalog.=) $1 AND appdb.is_member(m.space_id)) "
+						 "OR EXISTS (SELECT FROM app_data.members m WHERE m.user_id OPERATOR(pg_catalog.=) $1 AND appdb.is_organization_member(m.organization_id))",
+						 1, types, &user, NULL, true);
+	result = DatumGetBool(appdb_found(0, 1));
+	SPI_finish();
+	return result;
+}
+
 typedef struct Root
 {
 	pg_uuid_t	id;				/* hash key, must be first */
@@ -147,6 +174,8 @@ show_roots(ReturnSetInfo *rsinfo, Relation rel, const AttrNumber *columns, int n
 	FmgrInfo	output;
 	Oid			typoutput;
 	bool		is_varlena;
+	bool		restricted = check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED;
+	Datum		known = (Datum) 0;	/* the last user that the caller may know of */
 
 	ctl.keysize = sizeof(pg_uuid_t);
 	ctl.entrysize = sizeof(Root);
@@ -189,6 +218,14 @@ show_roots(ReturnSetInfo *rsinfo, Relation rel, const AttrNumber *columns, int n
 		note = roots->vals[root->place];
 		for (int i = 2; i <= 4; i++)
 			values[i + 2] = SPI_getbinval(note, roots->tupdesc, i, &nulls[i + 2]);
+		if (restricted && !nulls[5] &&
+			(known == (Datum) 0 || memcmp(DatumGetUUIDP(known), DatumGetUUIDP(values[5]), UUID_LEN) != 0))
+		{
+			if (may_know(values[5]))
+				known = values[5];
+			else
+				nulls[4] = nulls[5] = true;
+		}
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	ExecDropSingleTupleTableSlot(slot);

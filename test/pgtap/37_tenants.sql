@@ -6,7 +6,7 @@
 -- inferred from it. What is told without B's ids in the question must have nothing of B in it. And B's rows, and all that refers to them, must
 -- stay as they are. What cannot be otherwise is listed at the end, and in docs/access.md.
 BEGIN;
-SELECT plan(30);
+SELECT plan(33);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -368,6 +368,21 @@ SELECT is((public.tell(format('INSERT INTO appdb.notes (id, space_id) VALUES (%L
 SELECT is((public.tell(format('INSERT INTO appdb.notes (id, space_id) VALUES (%L, %L) ON CONFLICT (id) DO NOTHING', public.id('b', 18), public.id('a', 7)), true)).told, '0 rows', 'which ON CONFLICT says');
 SELECT matches((public.tell(format('INSERT INTO appdb.notes (id, space_id) VALUES (%L, %L) ON CONFLICT (id) DO UPDATE SET title = ''x'' RETURNING title', public.id('b', 18), public.id('a', 7)), true)).told,
 	'^42501 \| new row violates row-level security policy', 'and does not update');
+
+-- a row that was inserted with the deleted_at of B's operation does not tell whose that was, nor that it was
+SELECT appdb.impersonate(public.id('b', 1), for_session => true) \gset
+DELETE FROM appdb.files WHERE id = public.id('b', 14);
+SELECT appdb.impersonate(public.id('a', 1), for_session => true) \gset
+INSERT INTO app_data.files (id, space_id, user_id, name, storage_key, deleted_at) SELECT public.id('a', 80), public.id('a', 7), public.id('a', 1), 'x', 'x', f.deleted_at FROM app_data.files f WHERE f.id = public.id('b', 14);
+CREATE FUNCTION public.deleted_by(id uuid) RETURNS text LANGUAGE sql AS $$SELECT (public.tell(format('SELECT t.deleted_by, t.deleted_by_role FROM appdb.trash t WHERE t.id = %L', id), false)).told$$;
+SELECT is(public.deleted_by(public.id('a', 80)), '[{"deleted_by": null, "deleted_by_role": null}]', 'a deleted_at that is another''s operation''s tells nothing of that');
+INSERT INTO app_data.space_members (id, space_id, user_id, role) VALUES (public.id('a', 81), public.id('a', 7), public.id('b', 1), 'admin');
+SELECT appdb.impersonate(public.id('b', 1), for_session => true) \gset
+DELETE FROM appdb.files WHERE id = public.id('a', 14);
+SELECT appdb.impersonate(public.id('a', 1), for_session => true) \gset
+SELECT matches(public.deleted_by(public.id('a', 14)), public.id('b', 1)::text, 'but that somebody of the same space deleted a row');
+DELETE FROM appdb.space_members WHERE id = public.id('a', 81);
+SELECT matches(public.deleted_by(public.id('a', 14)), public.id('b', 1)::text, 'or somebody who was');
 
 -- an address that is only claimed, as Ann can by changing her own
 SELECT is((public.tell('UPDATE appdb.users SET email = ''marker-b@invited.example''', false)).told, '1 rows', 'an address can be claimed');
