@@ -779,15 +779,18 @@ appdb_update_task(TaskWriter *writer, ItemPointer tid, TupleTableSlot *slot, Sna
 	"OR pg_catalog.has_table_privilege('appdb.tasks', 'INSERT') AND " \
 	"(t.user_id OPERATOR(pg_catalog.=) appdb.current_user_id() OR appdb.has_role(t.space_id, 'editor')))"
 
+#define MAY_WAIT \
+	"SELECT pg_catalog.has_table_privilege('appdb.tasks', 'INSERT') AND " \
+	"(SELECT pg_catalog.count(*) FROM appdb.tasks t WHERE t.id OPERATOR(pg_catalog.=) ANY ($2)) " \
+	"OPERATOR(pg_catalog.>=) pg_catalog.cardinality($2)"
+
 static const struct
 {
 	const char *name;
 	const char *sql;
 }			caller_checks[] = {
-	{"_task_await", "SELECT pg_catalog.has_table_privilege('appdb.tasks', 'INSERT') AND "
-		"(SELECT pg_catalog.count(*) FROM appdb.tasks t WHERE t.id OPERATOR(pg_catalog.=) ANY ($2)) "
-	"OPERATOR(pg_catalog.>=) pg_catalog.cardinality($2)"},
-	{"_task_precedes", "SELECT pg_catalog.has_table_privilege('appdb.tasks', 'INSERT')"},
+	{"_task_await", MAY_WAIT},
+	{"_task_precedes", MAY_WAIT},
 	{"_group_left", "SELECT pg_catalog.has_table_privilege('appdb.tasks', 'UPDATE')"},
 	{"cancel", MAY_CHANGE},
 	{"retry", MAY_CHANGE},

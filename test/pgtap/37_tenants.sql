@@ -42,6 +42,7 @@ BEGIN
 		INSERT INTO appdb.notes (id, space_id, folder_id, user_id, title) SELECT public.id(t, n), public.id(t, 7), public.id(t, 17), public.id(t, 1), m FROM unnest(ARRAY[18, 68]) n;
 		INSERT INTO appdb.subscriptions (id, organization_id, plan, status, provider_subscription_id) VALUES (public.id(t, 19), public.id(t, 5), m, 'active', m);
 		INSERT INTO appdb.tasks (id, kind, space_id, user_id, dedupe_key) SELECT public.id(t, n), 'marker-' || t, public.id(t, 7), public.id(t, 1), m || n FROM unnest(ARRAY[20, 70]) n;
+		INSERT INTO appdb.tasks (id, kind, space_id, user_id, depends_on, waits_for, queued) VALUES (public.id(t, 71), 'marker-' || t, public.id(t, 7), public.id(t, 1), ARRAY[public.id(t, 20)], 1, false);
 		INSERT INTO appdb.schedules (id, name, cron, kind, space_id, user_id, next_run_at) VALUES (public.id(t, 21), m, '0 3 * * *', m, public.id(t, 7), public.id(t, 1), now());
 		DELETE FROM appdb.users WHERE id = public.id(t, 51);
 		DELETE FROM appdb.spaces WHERE id = public.id(t, 57);
