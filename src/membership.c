@@ -15,7 +15,9 @@
  *
  * Roles are loaded with the latest snapshot, whatever the isolation level, and
  * in parallel workers too: who was removed does not go on seeing for as long as
- * an old snapshot lasts.
+ * an old snapshot lasts.  What is kept of one transaction is none of the next
+ * where that is SERIALIZABLE: only what it reads itself can conflict with what
+ * others write.
  *
  * In a space, a role that the user has there counts; the owner of a personal
  * space is its owner; owners and admins of an organization are that in all of
@@ -109,6 +111,10 @@ typedef struct Memberships
 
 static Memberships kept[NKEPT];
 static int	next_kept = 0;
+static uint64 last_number = 0;
+
+/* the last loading before this transaction */
+static uint64 number_before = 0;
 static Memberships *current = NULL;
 static Oid	signal_relid = InvalidOid;
 static Oid	files_signal_relid = InvalidOid;
@@ -227,6 +233,7 @@ forget_uncommitted(SubTransactionId since)
 static void
 forget_at_xact_end(XactEvent event, void *arg)
 {
+	number_before = last_number;
 	if (event == XACT_EVENT_ABORT)
 		forget_uncommitted(TopSubTransactionId);
 	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
@@ -321,7 +328,6 @@ static void
 load_memberships(Memberships *memberships, const pg_uuid_t *user)
 {
 	static SPIPlanPtr plan = NULL;
-	static uint64 last_number = 0;
 	Oid			types[] = {UUIDOID};
 	Datum		value = UUIDPGetDatum(user);
 	MemoryContext context;
@@ -385,6 +391,12 @@ load_memberships(Memberships *memberships, const pg_uuid_t *user)
 	note_loading();
 }
 
+static inline bool
+is_valid(const Memberships *memberships)
+{
+	return memberships->valid && (!IsolationIsSerializable() || memberships->number > number_before);
+}
+
 /*
  * The memberships of the user who is asking, or NULL for nobody.  "accept":
  * look first whether somebody has changed them.
@@ -399,7 +411,7 @@ get_memberships(bool accept)
 		return NULL;
 	if (accept && !IsParallelWorker())
 		AcceptInvalidationMessages();
-	if (likely(current != NULL && current->valid && memcmp(&current->user, user, sizeof(pg_uuid_t)) == 0))
+	if (likely(current != NULL && is_valid(current) && memcmp(&current->user, user, sizeof(pg_uuid_t)) == 0))
 		return current;
 
 	watch_changes();
@@ -408,7 +420,7 @@ get_memberships(bool accept)
 		if (kept[i].context != NULL && memcmp(&kept[i].user, user, sizeof(pg_uuid_t)) == 0)
 			found = &kept[i];
 	}
-	if (found == NULL || !found->valid)
+	if (found == NULL || !is_valid(found))
 	{
 		pg_uuid_t	copy = *user;
 
@@ -903,7 +915,7 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 		memcmp(&call->last.id, id, sizeof(pg_uuid_t)) == 0)
 		return call->last.readable && memcmp(&call->last.space, space, sizeof(pg_uuid_t)) == 0;
 
-	if (kept_chats != NULL && !of_message)
+	if (kept_chats != NULL && !of_message && !IsolationIsSerializable())
 		chat = hash_search(kept_chats, id, HASH_FIND, NULL);
 	is_kept = chat != NULL;
 	if (chat == NULL && call->chats != NULL)
@@ -936,7 +948,8 @@ can_read(FunctionCallInfo fcinfo, bool of_message)
 		{
 			HTAB	   *chats;
 
-			if (!of_message && !IsInParallelMode() && !TransactionIdIsValid(GetTopTransactionIdIfAny()))
+			if (!of_message && !IsInParallelMode() && !IsolationIsSerializable() &&
+				!TransactionIdIsValid(GetTopTransactionIdIfAny()))
 			{
 				if (kept_chats != NULL && hash_get_num_entries(kept_chats) >= NKEPT_CHATS)
 				{
