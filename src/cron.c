@@ -116,7 +116,9 @@ parse_field(const char *field, int min, int max, const char *const *names, const
 		}
 		if (low > high)
 			bad_cron(cron, psprintf("\"%s\" ends before it begins.", field));
-		if (low < min || high > max || step < 1)
+		if (step < 1)
+			bad_cron(cron, psprintf("\"%s\" has a step of zero.", field));
+		if (low < min || high > max)
 			bad_cron(cron, psprintf("\"%s\" is no %s: those are from %d to %d.", field, what, min, max));
 		for (int i = low; i <= high; i += step)
 			set |= UINT64CONST(1) << i;

@@ -1065,8 +1065,9 @@ follow_link(const AppdbLink *link, ArrayType *ids, TimestampTz stamp, bool resto
 					(errcode(ERRCODE_RESTRICT_VIOLATION),
 					 errmsg("cannot delete from table \"%s\": rows of table \"%s\" refer to it",
 							get_rel_name(link->parent), get_rel_name(link->child)),
-					 errdetail("%lld live rows refer to it by column \"%s\".", (long long) count,
-							   get_attname(link->child, link->child_columns[link->key], false)),
+					 errdetail_plural("%lld live row refers to it by column \"%s\".", "%lld live rows refer to it by column \"%s\".",
+									  (unsigned long) count, (long long) count,
+									  get_attname(link->child, link->child_columns[link->key], false)),
 					 errhint("Delete those first, or give them another parent."),
 					 errtableconstraint(child, get_constraint_name(link->constraint))));
 		}

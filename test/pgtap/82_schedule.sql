@@ -1,6 +1,6 @@
 -- Schedules, and what maintenance does.
 BEGIN;
-SELECT plan(76);
+SELECT plan(77);
 
 -- == cron ===================================================================
 
@@ -48,6 +48,16 @@ SELECT is(pg_temp.next('0 * * * *', '2026-03-29 00:30', 'Europe/Berlin', 3), '20
 SELECT is(pg_temp.next('0 0 * * *', '2026-01-01 00:00', 'Asia/Kathmandu'), '2026-01-01 18:15', 'zones with minutes');
 SELECT throws_ok(format('SELECT appdb.cron_next(%L)', c), '22023', NULL, c)
 FROM unnest(ARRAY['', '* * * *', '* * * * * *', '60 * * * *', '* 24 * * *', '* * 0 * *', '* * * 13 *', '* * * * 8', '5-1 * * * *', '*/0 * * * *', '1,,2 * * * *', 'mon * * * *', '@often']) AS c;
+DO $$
+DECLARE
+	told text;
+BEGIN
+	PERFORM appdb.cron_next('*/0 * * * *');
+EXCEPTION WHEN invalid_parameter_value THEN
+	GET STACKED DIAGNOSTICS told = PG_EXCEPTION_DETAIL;
+	PERFORM set_config('test.told', told, true);
+END $$;
+SELECT is(current_setting('test.told'), '"*/0" has a step of zero.', 'what is wrong with a step');
 SELECT throws_ok($$SELECT appdb.cron_next('* * * * *', now(), 'Mars/Olympus')$$, '22023', NULL, 'no such time zone');
 
 -- == schedules ==============================================================

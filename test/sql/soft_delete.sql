@@ -257,8 +257,10 @@ SELECT n FROM sd.b WHERE n > 10 ORDER BY n;
 CALL sd.fill();
 CREATE TABLE sd.r (LIKE sd.a INCLUDING ALL, b_id uuid REFERENCES sd.b ON DELETE RESTRICT);
 SELECT appdb.manage('sd.r', view => 'sd_r') \gset
-INSERT INTO appdb.sd_r (b_id) SELECT b.id FROM appdb.sd_b b JOIN appdb.sd_a a ON a.id = b.a_id WHERE a.n = 5;
+INSERT INTO appdb.sd_r (b_id) SELECT b.id FROM appdb.sd_b b JOIN appdb.sd_a a ON a.id = b.a_id WHERE a.n = 5 LIMIT 1;
+\set VERBOSITY default
 DELETE FROM appdb.sd_a WHERE n = 5;
+\set VERBOSITY terse
 SELECT * FROM sd.states();
 BEGIN;
 DELETE FROM appdb.sd_a WHERE n = 1;
