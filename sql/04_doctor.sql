@@ -308,16 +308,20 @@ BEGIN
 		SELECT CASE WHEN c.relnamespace = data_schema THEN 'error' ELSE 'warning' END, c.oid::regclass::text,
 			   CASE WHEN o.roles IS NOT NULL THEN 'it is the engine''s own, and others have rights on it: whoever may write it has any access level'
 					WHEN NOT c.relrowsecurity THEN 'it has no row security: whoever may read it sees the rows of all tenants'
+					WHEN EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid) THEN 'it has no policies but those of roles with access level service: users see no rows'
 					ELSE 'it has no policies: only its owner sees rows' END,
 			   CASE WHEN o.roles IS NOT NULL THEN format('REVOKE ALL ON %s FROM %s;', c.oid::regclass, o.roles)
-					WHEN NOT c.relrowsecurity AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)
+					WHEN NOT c.relrowsecurity AND c.for_users
 					THEN format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', c.oid::regclass)
-					WHEN EXISTS (SELECT FROM appdb._policies() p WHERE c.relnamespace = data_schema AND p.entity = c.relname)
-						OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'space_id'
-								   AND a.atttypid = 'uuid'::regtype AND NOT a.attisdropped)
-					THEN format('SELECT appdb.manage(%L);', c.oid::regclass)
+					WHEN c.of_appdb THEN format('SELECT appdb.manage(%L);', c.oid::regclass)
 					ELSE format('ALTER TABLE %1$s ENABLE ROW LEVEL SECURITY; CREATE POLICY readers ON %1$s FOR SELECT USING (...);', c.oid::regclass) END
-		FROM pg_class c
+		FROM (SELECT c.oid, c.relname, c.relnamespace, c.relowner, c.relkind, c.relacl, c.relrowsecurity,
+				EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND NOT starts_with(p.polname, 'appdb_service_')) AS for_users,
+				-- appdb.manage() makes their policies
+				EXISTS (SELECT FROM appdb._policies() p WHERE c.relnamespace = data_schema AND p.entity = c.relname)
+				OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'space_id'
+						   AND a.atttypid = 'uuid'::regtype AND NOT a.attisdropped) AS of_appdb
+			  FROM pg_class c) c
 		LEFT JOIN LATERAL (SELECT string_agg(DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END, ', ') AS roles
 						   FROM aclexplode(c.relacl) g
 						   WHERE g.grantee <> c.relowner AND c.relnamespace = data_schema AND c.relname = ANY (appdb._own_tables())) o ON true
@@ -326,7 +330,7 @@ BEGIN
 			   OR (c.relnamespace = data_schema
 				   AND EXISTS (SELECT FROM aclexplode(c.relacl) g WHERE g.grantee <> c.relowner)))
 		  AND (NOT c.relrowsecurity
-			   OR (NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)
+			   OR (NOT c.for_users AND (c.of_appdb OR NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid))
 				   -- for servers alone
 				   AND c.oid IS DISTINCT FROM to_regclass('app_data.verifications')))
 		ORDER BY 2;
@@ -584,6 +588,10 @@ CREATE FUNCTION appdb._doctor(check_rows pg_catalog.bool)
 	SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF to_regclass('app_data.schema_version') IS NULL THEN
+		RETURN QUERY SELECT 'error', 'schema app_data', 'it has no tables of appdb''s', 'SELECT appdb.install();  -- unless a restore is under way, which makes them';
+		RETURN;
+	END IF;
 	IF NOT (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = 'app_data.schema_version'::regclass) THEN
 		RETURN QUERY SELECT 'error', 'schema app_data',
 			format('it belongs to role "%s", and its tables to role "%s": neither can work with them', current_user, pg_get_userbyid(c.relowner)),

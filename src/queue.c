@@ -174,11 +174,15 @@ relcache_callback(Datum arg, Oid relid)
 pg_noreturn static void
 complain_missing(const char *name)
 {
+	Oid			nsp = get_namespace_oid(APPDB_DATA_SCHEMA, true);
+
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_TABLE),
 			 errmsg("relation \"%s.%s\" does not exist", APPDB_DATA_SCHEMA, name),
 			 errdetail("The task queue needs it."),
-			 errhint("Where it has been dropped or renamed, put it back as appdb.tables_sql() shows it.")));
+			 OidIsValid(nsp) && OidIsValid(get_relname_relid("schema_version", nsp)) ?
+			 errhint("Where it has been dropped or renamed, put it back as appdb.tables_sql() shows it.") :
+			 errhint("SELECT appdb.install() makes the tables.")));
 }
 
 /* is it what PostgreSQL writes for a condition of the table? */

@@ -229,6 +229,9 @@ is "who may grant a function, by a superuser's will, is no former owner" "$(as "
 reset
 as appdb_owner -c 'CREATE SCHEMA app_data'
 like "an empty app_data: a restore is assumed" "$(as appdb_owner -c 'CREATE EXTENSION appdb')" 'NOTICE.*a restore is assumed'
+is "doctor() says that the tables are missing" "$(as appdb_owner -c "SELECT object, problem, fix FROM appdb.doctor()")" \
+	"schema app_data|it has no tables of appdb's|SELECT appdb.install();  -- unless a restore is under way, which makes them"
+like "and so does enqueue()" "$(as appdb_owner -c "SELECT appdb.enqueue('x')")" 'HINT:  SELECT appdb.install\(\) makes the tables'
 is "it has no tables yet" "$(as appdb_owner -c "SELECT count(*) FROM pg_tables WHERE schemaname = 'app_data'")" 0
 is "install() makes them" "$(as appdb_owner -c 'SELECT appdb.install()' | grep -v NOTICE)" installed
 is "again: nothing changes" "$(as appdb_owner -c 'SELECT appdb.install()')" attached

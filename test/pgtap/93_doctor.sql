@@ -219,6 +219,23 @@ SELECT appdb.manage('app_data.plans');
 SELECT pg_temp.finds('error | app_data.plans | it has no row security: whoever may read it sees the rows of all tenants | ALTER TABLE app_data.plans ENABLE ROW LEVEL SECURITY; CREATE POLICY readers ON app_data.plans FOR SELECT USING (...);', 'a managed table of one''s own does');
 ROLLBACK TO start;
 
+-- policies of servers' roles are for nobody else
+CREATE ROLE appdb_test_doctor_server;
+SELECT appdb.grant_access('appdb_test_doctor_server', 'service');
+CREATE TABLE app_data.plans (id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);
+SELECT appdb.manage('app_data.plans');
+SELECT pg_temp.finds('error | app_data.plans | it has no row security: whoever may read it sees the rows of all tenants | ALTER TABLE app_data.plans ENABLE ROW LEVEL SECURITY; CREATE POLICY readers ON app_data.plans FOR SELECT USING (...);', 'where servers have a policy on it, too');
+ALTER TABLE app_data.plans ENABLE ROW LEVEL SECURITY;
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'it may be for servers alone');
+DROP POLICY appdb_select ON app_data.notes;
+DROP POLICY appdb_insert ON app_data.notes;
+DROP POLICY appdb_update ON app_data.notes;
+DROP POLICY appdb_delete ON app_data.notes;
+SELECT pg_temp.finds('error | app_data.notes | it has no policies but those of roles with access level service: users see no rows | SELECT appdb.manage(''app_data.notes'');', 'a table of a space is not');
+SELECT appdb.manage('app_data.notes');
+SELECT is_empty('SELECT * FROM pg_temp.found()', 'and what it says to type helps there');
+ROLLBACK TO start;
+
 GRANT SELECT, UPDATE ON appdb.notes TO PUBLIC;
 SELECT pg_temp.finds('error | appdb.notes | PUBLIC has select, update on it | REVOKE ALL ON appdb.notes FROM PUBLIC;', 'privileges of PUBLIC');
 ROLLBACK TO start;
