@@ -279,6 +279,7 @@ BEGIN
 		IF jsonb_typeof(task -> 'depends_on') NOT IN ('array', 'null') THEN
 			RAISE invalid_parameter_value USING
 				MESSAGE = format('depends_on cannot be %s', task -> 'depends_on'),
+				DETAIL = format('This task has place %s in the array.', cardinality(ids)),
 				HINT = 'It is an array, of ids or of places in the array of tasks.';
 		ELSIF jsonb_typeof(task -> 'depends_on') = 'array' AND EXISTS (
 			SELECT FROM jsonb_array_elements(task -> 'depends_on') AS d
@@ -1028,6 +1029,19 @@ CREATE FUNCTION appdb._progress(id uuid, ticket integer, fraction double precisi
 DECLARE
 	task record;
 BEGIN
+	IF fraction IS NULL THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'fraction must not be null';
+	-- as it is kept: a sum may be a little above
+	ELSIF fraction::real NOT BETWEEN 0 AND 1 THEN
+		RAISE check_violation USING
+			MESSAGE = format('fraction %s is not between 0 and 1', fraction),
+			HINT = 'It is how much of the task is done.';
+	ELSIF char_length(message) > 1000 THEN
+		RAISE check_violation USING
+			MESSAGE = 'message is too long',
+			DETAIL = format('It has %s characters, and may have 1000.', char_length(message)),
+			HINT = 'What came of the task goes to appdb.complete(), as its result.';
+	END IF;
 	SELECT * INTO task FROM appdb._leased(id, ticket);
 	UPDATE app_data.tasks AS t SET progress = fraction, progress_message = message WHERE t.id = task.id;
 	RETURN task.cancel_requested;
@@ -1304,11 +1318,11 @@ BEGIN
 	-- what it waits for first, as everywhere: those tasks, then this one, then those that wait for it
 	PERFORM FROM app_data.tasks AS p
 	WHERE p.id = ANY (SELECT unnest(t.depends_on) FROM app_data.tasks AS t WHERE t.id = _retry.id) ORDER BY p.id FOR NO KEY UPDATE;
-	SELECT t.status::text AS status, t.queue, t.depends_on, t.finished_at INTO task FROM app_data.tasks AS t WHERE t.id = _retry.id AND t.deleted_at IS NULL FOR NO KEY UPDATE;
+	SELECT t.status::text AS status, t.queue, t.depends_on, t.finished_at, t.cancel_requested INTO task FROM app_data.tasks AS t WHERE t.id = _retry.id AND t.deleted_at IS NULL FOR NO KEY UPDATE;
 	IF task.status = 'running' THEN
 		RAISE object_not_in_prerequisite_state USING
 			MESSAGE = format('task %s is running', _retry.id),
-			HINT = 'It is tried again by itself if it fails.';
+			HINT = CASE WHEN task.cancel_requested THEN 'It has been canceled: it can be tried again once its worker has ended it.' ELSE 'It is tried again by itself if it fails.' END;
 	END IF;
 	UPDATE app_data.tasks AS p SET has_dependents = true WHERE p.id = ANY (task.depends_on) AND p.status IN ('pending', 'running') AND p.deleted_at IS NULL;
 	GET DIAGNOSTICS waits = ROW_COUNT;

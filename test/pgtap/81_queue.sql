@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(312);
+SELECT plan(318);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -13,6 +13,18 @@ CREATE FUNCTION pg_temp.kinds(queue text, max integer DEFAULT 1) RETURNS text LA
 	AS $$ SELECT string_agg(c.kind, ' ' ORDER BY c.n) FROM appdb.claim(ARRAY[queue], 'w', max, '1 min') WITH ORDINALITY AS c (id, ticket, kind, queue, payload, attempt, max_attempts, space_id, user_id, locked_until, n) $$;
 CREATE FUNCTION pg_temp.state(task uuid) RETURNS text LANGUAGE sql
 	AS $$ SELECT concat_ws(' ', t.status, t.queued, t.finished_at IS NOT NULL, t.group_slot) FROM appdb.tasks AS t WHERE t.id = task $$;
+CREATE FUNCTION pg_temp.told(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	message text;
+	detail text;
+	hint text;
+BEGIN
+	EXECUTE statement;
+	RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	RETURN concat_ws(' | ', message, detail, hint);
+END $$;
 CREATE FUNCTION pg_temp.silence(task uuid) RETURNS void LANGUAGE sql
 	AS $$ UPDATE app_data.tasks SET locked_until = now() - interval '1 s' WHERE id = task $$;
 
@@ -31,7 +43,11 @@ SELECT ok(locked_until > clock_timestamp() + interval '119 min', 'and prolongs t
 SELECT is(appdb.progress(:'one', 1, 0.25::double precision), false, 'so does progress, of the type that drivers send');
 SELECT is(appdb.progress(:'one', 1, 0.5::real, 'half'), false, 'and of its column''s');
 SELECT results_eq(format('SELECT progress, progress_message FROM appdb.task_status(%L)', :'one'), $$VALUES (0.5::real, 'half')$$, 'which people see');
-SELECT throws_ok(format('SELECT appdb.progress(%L, 1, 2)', :'one'), '23514', NULL, 'to the end and no further');
+SELECT throws_ok(format('SELECT appdb.progress(%L, 1, 2)', :'one'), '23514', 'fraction 2 is not between 0 and 1', 'to the end and no further');
+SELECT throws_ok(format('SELECT appdb.progress(%L, 1, %L)', :'one', 'NaN'), '23514', 'fraction NaN is not between 0 and 1', 'a number it is');
+SELECT throws_ok(format('SELECT appdb.progress(%L, 1, NULL)', :'one'), '22004', 'fraction must not be null', 'and it is said');
+SELECT throws_ok(format('SELECT appdb.progress(%L, 1, 0.5, %L)', :'one', repeat('x', 1001)), '23514', 'message is too long', 'in so many words');
+SELECT is(appdb.progress(:'one', 1, 1.0000000001, repeat('x', 1000)), false, 'a sum of fractions may be a little above');
 SELECT throws_ok(format('SELECT appdb.complete(%L, 2)', :'one'), '55000', format('the lease on task %s is lost', :'one'), 'a wrong ticket is refused');
 SELECT lives_ok(format('SELECT appdb.complete(%L, 1, %L)', :'one', '{"ok": 1}'), 'the right one completes it');
 SELECT is(pg_temp.state(:'one'), 'completed f t', 'it is done');
@@ -179,6 +195,7 @@ SELECT is(pg_temp.state(:'c1'), 'canceled f t', 'at once');
 SELECT appdb.enqueue('c', queue => 'c') AS c2 \gset
 SELECT ticket AS t FROM appdb.claim('{c}', 'w') \gset
 SELECT is(appdb.cancel(:'c2'), 'running', 'what runs goes on');
+SELECT is(pg_temp.told(format('SELECT appdb.retry(%L)', :'c2')), format('task %s is running |  | It has been canceled: it can be tried again once its worker has ended it.', :'c2'), 'and is not tried again before it has ended');
 SELECT is(appdb.heartbeat(:'c2', :t), true, 'until its worker is told');
 SELECT is(appdb.fail(:'c2', :t, 'stopped'), NULL, 'and stops');
 SELECT is(pg_temp.state(:'c2'), 'canceled f t', 'it is not tried again');
@@ -364,6 +381,8 @@ SELECT throws_ok($$SELECT appdb.enqueue('x', depends_on => '{00000000-0000-4000-
 SELECT lives_ok(format('SELECT appdb.enqueue(%L, queue => %L, depends_on => ARRAY[%L::uuid])', 'child5', 'dep3', (SELECT id FROM appdb.tasks WHERE kind = 'p1')), 'but for what is done');
 SELECT is(pg_temp.kinds('dep3', 10), 'child5', 'and begins at once');
 SELECT throws_ok($$SELECT appdb.enqueue_many('[{"kind": "x"}, {"kind": "y", "depends_on": 0}]')$$, '22023', 'depends_on cannot be 0', 'what it depends on is an array');
+SELECT is(pg_temp.told($$SELECT appdb.enqueue_many('[{"kind": "x"}, {"kind": "y", "depends_on": 0}]')$$),
+	'depends_on cannot be 0 | This task has place 1 in the array. | It is an array, of ids or of places in the array of tasks.', 'the error says of which task');
 SELECT lives_ok($$SELECT appdb.enqueue_many('[{"kind": "x", "depends_on": null}]')$$, 'or nothing');
 -- one that is tried again waits again
 SELECT m[1] AS p6, m[2] AS child6 FROM appdb.enqueue_many('[{"kind": "p6", "queue": "dep6"}, {"kind": "child6", "queue": "dep6", "depends_on": [0]}]') AS m \gset
