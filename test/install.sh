@@ -216,6 +216,8 @@ for level in app readonly service; do
 			UNION ALL SELECT (n.nspname, a.privilege_type)::text, a.grantee FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
 			UNION ALL SELECT p.polrelid::regclass::text, r FROM pg_policy AS p, unnest(p.polroles) AS r)
 		SELECT what FROM acl WHERE grantee IN ('appdb_nobody'::regrole, 'appdb_mallory'::regrole) GROUP BY what HAVING count(*) <> 2")" attached
+	is "a role can be dropped once level $level is taken back" "$(as "$super" -c 'DROP OWNED BY appdb_nobody' -c "SELECT appdb.revoke_access('appdb_nobody')" \
+		-c "SELECT count(*) FROM pg_shdepend AS d JOIN pg_database AS b ON b.oid = d.dbid WHERE b.datname = current_database() AND d.refobjid = 'appdb_nobody'::regrole")" "$(printf 't\n0')"
 done
 
 # a superuser may hand on more
