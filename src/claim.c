@@ -694,6 +694,7 @@ take(Claim *claim)
 	{
 		char	   *group;
 		int32		limit;
+		bool		found;
 
 		if (is_last_blocked(claim))
 		{
@@ -702,7 +703,10 @@ take(Claim *claim)
 		}
 		group = TextDatumGetCString(task_value(claim->slot, T_GROUP_KEY, &isnull));
 		limit = DatumGetInt32(task_value(claim->slot, T_GROUP_LIMIT, &isnull));
-		if (!find_place(claim, group, isnull ? 1 : limit, &place))
+		found = find_place(claim, group, isnull ? 1 : limit, &place);
+		/* there can be as many as tasks */
+		pfree(group);
+		if (!found)
 		{
 			if (claim->taken < claim->wanted)
 				note_parkable(claim);

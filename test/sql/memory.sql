@@ -122,6 +122,15 @@ SELECT (SELECT count(*) FROM pg_backend_memory_contexts) - :before < 500 AS boun
 FROM (SELECT appdb.claim('{memory}', 'w', 1000) OFFSET 0) c LIMIT 1;
 DELETE FROM app_data.tasks WHERE queue = 'memory';
 
+-- tasks of groups without a place, by turns, over which a claim steps
+BEGIN;
+INSERT INTO appdb.tasks (kind, queue, group_key, run_at)
+  SELECT 'memory', 'memory', repeat('x', 900) || i % 2, now() - interval '1 hour' + i * interval '1 millisecond' FROM generate_series(1, 4000) AS i;
+SELECT count(*) FROM appdb.claim('{memory}', 'w', 2);
+SELECT appdb.enqueue('memory', '{}', 'memory') IS NOT NULL;
+SELECT memory.used('ExprContext') < 1500000 AS bounded FROM (SELECT appdb.claim('{memory}', 'w', 1) OFFSET 0) c LIMIT 1;
+ROLLBACK;
+
 -- chats of messages that are asked for one by one, as policies do
 BEGIN;
 INSERT INTO appdb.users (id, email) VALUES ('3e000000-0000-4000-8000-000000000001', 'ann@memory.example');
