@@ -366,8 +366,9 @@ CREATE FUNCTION appdb._task_restored() RETURNS trigger
 	AS $$
 BEGIN
 	IF appdb._place_taken(NEW.group_key, NEW.group_slot) THEN
-		-- its worker, if it had one, counts as silent
+		-- its worker, if it had one, counts as silent, and cannot go on: there would be one more of the group than the limit
 		NEW.group_slot := NULL;
+		NEW.ticket := NEW.ticket + (NEW.status = 'running')::integer;
 		NEW.locked_until := CASE WHEN NEW.status = 'running' THEN least(NEW.locked_until, date_trunc('milliseconds', clock_timestamp())) END;
 	END IF;
 	NEW.parked := false;

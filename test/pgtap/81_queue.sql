@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(318);
+SELECT plan(319);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -476,6 +476,7 @@ SELECT count(appdb.enqueue('d' || n, queue => 'd' || g, group_key => 'd' || g)) 
 SELECT string_agg(appdb.fail(id, ticket, 'no', '1 h')::text, ' ') AS done FROM appdb.claim('{d1}', 'w') \gset
 SELECT is(pg_temp.kinds('d2'), 'd1', 'one failed, and keeps its place; one is running');
 SELECT array_agg(id) AS d FROM appdb.tasks WHERE kind = 'd1' \gset
+CREATE TEMP TABLE before AS SELECT id, ticket FROM appdb.tasks WHERE kind = 'd1' AND status = 'running';
 DELETE FROM appdb.tasks WHERE kind = 'd1';
 SELECT is((SELECT string_agg(restored::text, ' ') FROM appdb.restore('appdb.tasks', :'d'::uuid[])), 'app_data.tasks', 'where nobody has taken it');
 SELECT is((SELECT string_agg(pg_temp.state(id), ', ' ORDER BY id) FROM appdb.tasks WHERE kind = 'd1'), 'pending f f 1, running t f 1', 'they have it again');
@@ -484,6 +485,8 @@ SELECT is((SELECT string_agg(kind, ' ') FROM appdb.claim('{d1,d2}', 'w', 10)), '
 SELECT is((SELECT sum(rows) FROM appdb.restore('appdb.tasks', :'d'::uuid[])), 2::numeric, 'they come back all the same');
 SELECT is((SELECT string_agg(pg_temp.state(id), ', ' ORDER BY id) FROM appdb.tasks WHERE kind = 'd1'), 'pending f f, running t f', 'without it');
 SELECT is((SELECT count(*) FROM appdb.claim('{d1,d2}', 'w', 10)), 0::bigint, 'and wait');
+SELECT throws_ok(format('SELECT appdb.heartbeat(%L, %s)', d.id, d.ticket), '55000', NULL, 'the worker that had one cannot go on beside the next of its group')
+FROM before AS d;
 SELECT count(appdb.complete(id, ticket)) AS done FROM appdb.tasks WHERE kind = 'd2' \gset
 SELECT is((SELECT string_agg(kind || queue || attempt, ' ') FROM appdb.claim('{d1,d2}', 'w', 10)), 'd1d22', 'until there is one: that of the worker has been lost');
 
