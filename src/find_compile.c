@@ -102,6 +102,7 @@ unknown(FindNode *node, const char *what, const char *name, const char *of, List
 	const char *nearest = NULL;
 	int			least = 4;
 	int			len = strlen(name);
+	const char *dot = strrchr(name, '.');
 
 	initStringInfo(&list);
 	foreach(lc, known)
@@ -111,6 +112,12 @@ unknown(FindNode *node, const char *what, const char *name, const char *of, List
 		int			distance;
 
 		appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "", candidate);
+		/* with its schema or table */
+		if (dot != NULL && strcmp(dot + 1, candidate) == 0)
+		{
+			least = 0;
+			nearest = candidate;
+		}
 		if (len > 200 || candidate_len > 200)
 			continue;
 		distance = varstr_levenshtein_less_equal(name, len, candidate, candidate_len, 1, 1, 1, least, true);

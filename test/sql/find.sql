@@ -186,6 +186,8 @@ SELECT pg_temp.refused(q) FROM (VALUES
 	('{"count": 5}'), ('{"count": {"mesages": true}}'), ('{"count": {"messages": {"limit": 1}}}'), ('{"cursor": 1}'), ('{"after": 5}'), ('{"after": "AAAAAA", "before": "AAAAAA"}'), ('{"distinct": "title"}'), ('{"distinct": []}'), ('{"distinct": true, "with": {"author": true}}'), ('{"distinct": ["title"], "cursor": true}'), ('{"distinct": true, "columns": ["title"], "orderBy": "id"}'),
 	('{"extras": ["x"]}'), ('{"extras": 5}'), ('{"deleted": "all"}'), ('{"case": "upper"}'), ('{"columns": ["title"], "extras": ["messages"]}')) v (q);
 SELECT pg_temp.refused('{}', 'chat');
+SELECT pg_temp.refused('{}', 'appdb.chats');
+SELECT pg_temp.refused('{"columns": ["chats.title"]}');
 SELECT pg_temp.refused('{}', 'pg_class');
 SELECT pg_temp.refused('{}', 'chats; DROP TABLE app_data.chats');
 -- nothing pasted reaches SQL
