@@ -29,7 +29,7 @@ END
 $$;
 COMMENT ON FUNCTION appdb._entity(pg_catalog.regclass) IS 'Internal: the base table and the live view of either, or an error';
 
-CREATE FUNCTION appdb.can(action pg_catalog.text, entity pg_catalog.regclass, id pg_catalog.uuid) RETURNS pg_catalog.bool
+CREATE FUNCTION appdb._can(action pg_catalog.text, entity pg_catalog.regclass, id pg_catalog.uuid) RETURNS pg_catalog.bool
 	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 AS $$
@@ -60,6 +60,11 @@ BEGIN
 	RETURN visible AND (action = 'read' OR appdb._row_allows(e.base, id, action));
 END
 $$;
+COMMENT ON FUNCTION appdb._can(pg_catalog.text, pg_catalog.regclass, pg_catalog.uuid) IS 'Internal: the work of appdb.can()';
+
+CREATE FUNCTION appdb.can(action pg_catalog.text, entity pg_catalog.regclass, id pg_catalog.uuid) RETURNS pg_catalog.bool
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'appdb_can';
 COMMENT ON FUNCTION appdb.can(pg_catalog.text, pg_catalog.regclass, pg_catalog.uuid) IS
 'Whether the calling role, for the user who is asking, may do something with a live row: by privileges and by the row''s policies. Changes and locks nothing.
 action: read, update (as the row is now; what it may become is another question) or delete; entity: the live view or its table; id: the row.

@@ -40,6 +40,7 @@ static Oid	calling_role = InvalidOid;
 
 PG_FUNCTION_INFO_V1(appdb_as_owner);
 PG_FUNCTION_INFO_V1(appdb_not_as_superuser);
+PG_FUNCTION_INFO_V1(appdb_can);
 PG_FUNCTION_INFO_V1(appdb_explain_access);
 PG_FUNCTION_INFO_V1(appdb__calling_role);
 PG_FUNCTION_INFO_V1(appdb__revoke_functions);
@@ -189,6 +190,24 @@ Datum
 appdb_not_as_superuser(PG_FUNCTION_ARGS)
 {
 	return appdb_work_as(fcinfo, superuser() ? data_owner() : InvalidOid);
+}
+
+/*
+ * appdb.can(action text, entity regclass, id uuid) returns boolean
+ *		It reads the live view: for a superuser as whoever that belongs to.
+ */
+Datum
+appdb_can(PG_FUNCTION_ARGS)
+{
+	Oid			owner = InvalidOid;
+
+	if (superuser() && !PG_ARGISNULL(1))
+	{
+		Oid			view = appdb_live_view(PG_GETARG_OID(1));
+
+		owner = appdb_table_owner(OidIsValid(view) ? view : PG_GETARG_OID(1));
+	}
+	return appdb_work_as(fcinfo, owner);
 }
 
 /*

@@ -575,6 +575,21 @@ as "$super" -c "SELECT appdb.manage('public.own'::regclass)" >/dev/null
 no_gain "what is read beside a superuser's table"
 is "what was planted ran, as its owner" "$(as "$super" -c "SELECT count(*) > 0, min(who), max(who) FROM evil.log")" 't|appdb_owner|appdb_owner'
 
+# what reads live views that are other queries by now
+reset
+plant appdb_owner
+as appdb_owner >/dev/null <<-'SQL'
+	CREATE EXTENSION appdb;
+	INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-000000000001', 'x');
+	INSERT INTO app_data.tasks (id, kind) VALUES ('00000000-0000-4000-8000-000000000051', 'x');
+	CREATE OR REPLACE VIEW appdb.users WITH (security_invoker = true) AS SELECT * FROM app_data.users AS t WHERE t.deleted_at IS NULL AND evil.run('users');
+	CREATE OR REPLACE VIEW appdb.tasks WITH (security_invoker = true) AS SELECT * FROM app_data.tasks AS t WHERE t.deleted_at IS NULL AND evil.run('tasks');
+SQL
+is "a superuser may, cancels and retries" "$(as "$super" -c "SELECT appdb.can(a::text, e::regclass, '00000000-0000-4000-8000-000000000001'::uuid) FROM unnest('{read,delete}'::text[]) AS a, unnest('{appdb.users,app_data.users}'::text[]) AS e" \
+	-c "SELECT appdb.cancel('00000000-0000-4000-8000-000000000051'::uuid)" -c "SELECT FROM appdb.retry('00000000-0000-4000-8000-000000000051'::uuid, NULL::timestamptz)")" "$(printf 't\nt\nt\nt\ncanceled\n')"
+is "what was planted ran, as its owner" "$(as "$super" -c "SELECT count(DISTINCT what), min(who), max(who) FROM evil.log")" '2|appdb_owner|appdb_owner'
+no_gain "live views that are other queries"
+
 # the functions of an engine of 1.0, which lacks some that the library of this version calls
 reset
 plant appdb_owner
