@@ -688,6 +688,7 @@ take(Claim *claim)
 	int32		place = 0;
 	int32		ticket;
 	int32		attempts;
+	bool		begun;
 
 	/* one that has a place keeps it: its worker went silent, or it failed and is to be done before the others */
 	if (!task_is_null(claim->slot, T_GROUP_KEY) && task_is_null(claim->slot, T_GROUP_SLOT))
@@ -740,12 +741,13 @@ take(Claim *claim)
 			add_silence(claim);
 		set_task_value(newslot, T_UPDATED_AT, TimestampTzGetDatum(appdb_task_updated_at(claim->slot)), false);
 		ExecStoreVirtualTuple(newslot);
-		if (appdb_update_task(&claim->writer, &tid, newslot, claim->snapshot, claim->slot, &tmfd) != TM_Ok)
-			return false;
+		begun = appdb_update_task(&claim->writer, &tid, newslot, claim->snapshot, claim->slot, &tmfd) == TM_Ok;
 	}
-	else if (!update_by_function(claim, ticket, place))
+	else
+		begun = update_by_function(claim, ticket, place);
+	if (!begun)
 	{
-		/* if a trigger does not let it begin, it is the group's next all the same */
+		/* if somebody is at it, or a trigger does not let it begin, it is the group's next all the same */
 		if (place != 0)
 			block_group(claim, TextDatumGetCString(task_value(claim->slot, T_GROUP_KEY, &isnull)), false);
 		return false;
