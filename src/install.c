@@ -474,14 +474,52 @@ manage_body(void *arg)
 	SPI_finish();
 }
 
+/*
+ * Lock a managed table and its live view, each while the other is not held.
+ * Clients lock the view first, and would hold it while they wait for the table,
+ * which waited for the view then; who has the table by way of another one, as
+ * by a foreign key, comes to the view later.
+ */
 static void
-run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
+lock_with_view(Oid relid)
+{
+	Oid			view = appdb_live_view(relid);
+
+	if (!OidIsValid(view))
+		return;
+	for (bool view_first = true;; view_first = !view_first)
+	{
+		LockRelationOid(view_first ? view : relid, AccessExclusiveLock);
+		if (ConditionalLockRelationOid(view_first ? relid : view, AccessExclusiveLock))
+			break;
+		UnlockRelationOid(view_first ? view : relid, AccessExclusiveLock);
+		/* and wait for the other */
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static bool
+has_row_security(Oid relid)
+{
+	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		result;
+
+	if (!HeapTupleIsValid(tup))
+		return false;
+	result = ((Form_pg_class) GETSTRUCT(tup))->relrowsecurity;
+	ReleaseSysCache(tup);
+	return result;
+}
+
+static void
+run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what, bool manage)
 {
 	static const Oid types[] = {REGCLASSOID, NAMEOID, NAMEOID, JSONBOID};
 	ManageCall	call;
 	Oid			relid;
 	Oid			owner;
 	Oid			nsp;
+	Oid			managed;
 	Relation	rel;
 	List	   *keys;
 	ListCell   *lc;
@@ -510,6 +548,14 @@ run_manage(FunctionCallInfo fcinfo, const char *sql, const char *what)
 						   APPDB_DATA_SCHEMA, GetUserNameFromId(appdb_namespace_owner(nsp), false)),
 				 errhint("Give the table to that role, or make its owner a member of it.")));
 
+	/* policies are made anew: then both are locked, and before that who manages, as there is one at a time */
+	managed = OidIsValid(nsp) ? get_relname_relid("managed", nsp) : InvalidOid;
+	if (OidIsValid(managed) && (!manage || has_row_security(relid)))
+	{
+		LockRelationOid(managed, ShareRowExclusiveLock);
+		lock_with_view(relid);
+	}
+
 	call.sql = sql;
 	call.nargs = PG_NARGS();
 	for (int i = 0; i < call.nargs; i++)
@@ -536,7 +582,7 @@ Datum
 appdb_manage(PG_FUNCTION_ARGS)
 {
 	run_manage(fcinfo, attaching ? "SELECT appdb._manage_table($1, $2, $3, $4)" :
-			   "SELECT appdb._manage($1, $2, $3, $4)", "manage");
+			   "SELECT appdb._manage($1, $2, $3, $4)", "manage", true);
 	PG_RETURN_VOID();
 }
 
@@ -554,21 +600,18 @@ appdb_unmanage(PG_FUNCTION_ARGS)
 						get_rel_name(PG_GETARG_OID(0))),
 				 errdetail("Its live view and relations would be gone, and its rows would not be kept consistent with other tables any more."),
 				 errhint("If this is really meant: SET appdb.allow_drop = on;")));
-	run_manage(fcinfo, "SELECT appdb._unmanage($1)", "unmanage");
+	run_manage(fcinfo, "SELECT appdb._unmanage($1)", "unmanage", false);
 	PG_RETURN_VOID();
 }
 
 /*
- * Before the columns of a managed table change: lock the table and its live
- * view, each while the other is not held.  Clients lock the view first, and
- * would hold it while they wait for the table, which waited for the view then.
+ * Before the columns of a managed table change.
  */
 static void
-lock_with_view(Node *parsetree)
+lock_altered(Node *parsetree)
 {
 	RangeVar   *relation = NULL;
 	Oid			relid;
-	Oid			view;
 	Oid			owner;
 
 	if (IsA(parsetree, RenameStmt) && ((RenameStmt *) parsetree)->renameType == OBJECT_COLUMN)
@@ -588,23 +631,12 @@ lock_with_view(Node *parsetree)
 	if (relation == NULL)
 		return;
 	relid = RangeVarGetRelid(relation, NoLock, true);
-	view = OidIsValid(relid) ? appdb_live_view(relid) : InvalidOid;
-	if (!OidIsValid(view))
+	if (!OidIsValid(relid))
 		return;
 	/* nothing is locked for who may not alter it */
 	owner = appdb_table_owner(relid);
-	if (!OidIsValid(owner) || !has_privs_of_role(GetUserId(), owner))
-		return;
-
-	for (bool view_first = true;; view_first = !view_first)
-	{
-		LockRelationOid(view_first ? view : relid, AccessExclusiveLock);
-		if (ConditionalLockRelationOid(view_first ? relid : view, AccessExclusiveLock))
-			break;
-		UnlockRelationOid(view_first ? view : relid, AccessExclusiveLock);
-		/* and wait for the other */
-		CHECK_FOR_INTERRUPTS();
-	}
+	if (OidIsValid(owner) && has_privs_of_role(GetUserId(), owner))
+		lock_with_view(relid);
 }
 
 /*
@@ -624,7 +656,7 @@ appdb_follow(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	if (strcmp(((EventTriggerData *) fcinfo->context)->event, "ddl_command_start") == 0)
 	{
-		lock_with_view(((EventTriggerData *) fcinfo->context)->parsetree);
+		lock_altered(((EventTriggerData *) fcinfo->context)->parsetree);
 		PG_RETURN_NULL();
 	}
 	appdb_check_key_kept(((EventTriggerData *) fcinfo->context)->parsetree);
