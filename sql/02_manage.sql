@@ -762,7 +762,7 @@ BEGIN
 		RAISE WARNING USING
 			MESSAGE = format('column "deleted_at" of table "%s" is of type %s', entity, col.type),
 			DETAIL = 'Its microseconds tell one deletion from another. When a dump is restored they are lost, and rows of several deletions can become those of one.',
-			HINT = format('SELECT appdb.unmanage(%L); ALTER TABLE %s ALTER COLUMN deleted_at TYPE timestamptz; then manage it again.', entity, entity);
+			HINT = format('BEGIN; SET LOCAL appdb.allow_drop = on; SELECT appdb.unmanage(%L); ALTER TABLE %s ALTER COLUMN deleted_at TYPE timestamptz; then manage it again, and COMMIT.', entity, entity);
 	END LOOP;
 
 	-- what is unique among deleted rows, too

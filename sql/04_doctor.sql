@@ -201,7 +201,7 @@ BEGIN
 	RETURN QUERY
 		SELECT 'warning', m.entity::text,
 			   format('column "deleted_at" is of type %s: when a dump is restored, rows of several deletions can become those of one', format_type(a.atttypid, a.atttypmod)),
-			   format('SELECT appdb.unmanage(%L); ALTER TABLE %s ALTER COLUMN deleted_at TYPE timestamptz; SELECT appdb.manage(%1$L);  -- with the options that it has', m.entity, m.entity)
+			   format('BEGIN; SET LOCAL appdb.allow_drop = on; SELECT appdb.unmanage(%1$L); ALTER TABLE %1$s ALTER COLUMN deleted_at TYPE timestamptz; SELECT appdb.manage(%1$L); COMMIT;  -- with the options that it has', m.entity)
 		FROM appdb.managed m
 		JOIN pg_attribute a ON a.attrelid = m.entity AND a.attname = 'deleted_at' AND NOT a.attisdropped AND a.atttypmod BETWEEN 0 AND 5
 		ORDER BY 2;

@@ -234,7 +234,7 @@ own_column(FindEntity *entity, const char *name)
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("live view \"appdb.%s\" has no column \"%s\"", entity->name, name),
 			 errhint("SELECT appdb.manage(%s) brings it up to date.",
-					 quote_literal_cstr(entity->name))));
+					 quote_literal_cstr(appdb_qualified_name(entity->table)))));
 	return NULL;
 }
 

@@ -244,8 +244,8 @@ has_known_type(Form_pg_attribute att, TaskColumn column)
 				 errmsg("column \"%s\" of table \"%s.tasks\" is of type %s, not %s", NameStr(att->attname), APPDB_DATA_SCHEMA,
 						format_type_be(att->atttypid), format_type_be(type)),
 				 errdetail("The task queue reads and writes it."),
-				 errhint("ALTER TABLE %s.tasks ALTER COLUMN %s TYPE %s;", APPDB_DATA_SCHEMA, NameStr(att->attname),
-						 format_type_be(type))));
+				 errhint("BEGIN; DROP VIEW %s.tasks CASCADE; ALTER TABLE %s.tasks ALTER COLUMN %s TYPE %s; COMMIT;",
+						 APPDB_SCHEMA, APPDB_DATA_SCHEMA, NameStr(att->attname), format_type_be(type))));
 	return att->atttypid == type &&
 		(att->atttypmod == -1 || (type == TIMESTAMPTZOID && att->atttypmod == 3));
 }

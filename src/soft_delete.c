@@ -495,7 +495,7 @@ appdb_soft_delete(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("view \"%s\" lacks triggers that frame a DELETE", RelationGetRelationName(view)),
-				 errhint("SELECT appdb.manage('%s') makes them again.", get_rel_name(relid))));
+				 errhint("SELECT appdb.manage(%s) makes them again.", quote_literal_cstr(appdb_qualified_name(relid)))));
 	if (*place == NULL)
 		*place = open_deleter(view, relid, context);
 	deleter = *place;

@@ -1,6 +1,6 @@
 -- The task queue: what workers and people do with tasks.
 BEGIN;
-SELECT plan(319);
+SELECT plan(321);
 
 INSERT INTO appdb.users (id, name) VALUES ('00000000-0000-4000-8000-0000000000a1', 'Ann');
 INSERT INTO appdb.spaces (id, owner_id, name) VALUES
@@ -793,6 +793,10 @@ SELECT is((SELECT count(*) FROM appdb.claim('{varchar}', 'w', 10)), 1::bigint, '
 DROP VIEW appdb.tasks CASCADE;
 ALTER TABLE app_data.tasks ALTER priority DROP DEFAULT, ALTER priority TYPE bigint;
 SELECT throws_ok($$SELECT appdb.claim('{varchar}', 'w')$$, '42804', 'column "priority" of table "app_data.tasks" is of type bigint, not integer', 'what the queue cannot read is said');
+SELECT is(pg_temp.told($$SELECT appdb.claim('{varchar}', 'w')$$), 'column "priority" of table "app_data.tasks" is of type bigint, not integer | The task queue reads and writes it. | BEGIN; DROP VIEW appdb.tasks CASCADE; ALTER TABLE app_data.tasks ALTER COLUMN priority TYPE integer; COMMIT;', 'and what to type');
+DROP VIEW appdb.tasks CASCADE;
+ALTER TABLE app_data.tasks ALTER COLUMN priority TYPE integer;
+SELECT lives_ok($$SELECT appdb.claim('{varchar}', 'w')$$, 'which helps');
 RESET client_min_messages;
 
 SELECT * FROM finish();

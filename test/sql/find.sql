@@ -242,6 +242,9 @@ SELECT appdb.find('find_things', '{"columns": {"created_at": false, "updated_at"
 ALTER TABLE app_data.find_things RENAME COLUMN name TO title;
 SELECT appdb.find('find_things', '{"columns": ["title"]}');
 SELECT pg_temp.refused('{"columns": ["name"]}', 'find_things');
+ALTER VIEW appdb.find_things RENAME COLUMN space_id TO place;
+SELECT pg_temp.refused('{"with": {"space": true}}', 'find_things');
+ALTER VIEW appdb.find_things RENAME COLUMN place TO space_id;
 SELECT appdb.unmanage('app_data.find_things');
 SELECT pg_temp.refused('{}', 'find_things');
 -- a changed policy, a dropped index, another search_path: what was planned before is planned again, and means the same

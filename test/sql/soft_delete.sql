@@ -736,6 +736,18 @@ SELECT count(DISTINCT deleted_at) FROM sd.tree WHERE n < 8;
 SELECT n, deleted_at IS NULL AS live FROM sd.p ORDER BY n;
 
 --
+-- what to type where a trigger is missing
+--
+CALL sd.fill();
+BEGIN;
+SET LOCAL appdb.rewrite_deletes = off;
+DROP TRIGGER appdb_soft_delete_begin ON appdb.sd_a;
+\set VERBOSITY default
+DELETE FROM appdb.sd_a WHERE n = 1;
+\set VERBOSITY terse
+ROLLBACK;
+
+--
 -- nothing left
 --
 SELECT sd.leftovers();
