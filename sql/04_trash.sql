@@ -162,7 +162,8 @@ COMMENT ON FUNCTION appdb.__held(pg_catalog.regclass, pg_catalog.uuid) IS 'Inter
 CREATE VIEW appdb.trash WITH (security_invoker = true) AS
 	SELECT t.entity, t.id, t.label, t.deleted_at, t.role AS deleted_by_role, t.user_id AS deleted_by,
 		   appdb._deleted_with(t.entity, t.id, t.deleted_at) AS rows_with_it,
-		   CASE WHEN NOT appdb._held(t.entity, t.id) THEN t.deleted_at OPERATOR(pg_catalog.+) appdb.retention() END AS purge_at,
+		   -- who inserts a row says when it was deleted: the sum may be no time
+		   CASE WHEN NOT appdb._held(t.entity, t.id) THEN LEAST(t.deleted_at, '290000-01-01 00:00:00+00') OPERATOR(pg_catalog.+) appdb.retention() END AS purge_at,
 		   t.purged_at IS NULL OR appdb._held(t.entity, t.id) AS restorable
 	FROM appdb._trash() t;
 COMMENT ON VIEW appdb.trash IS 'What appdb.restore() can bring back: rows that were deleted themselves, not with a parent';

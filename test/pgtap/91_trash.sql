@@ -1,6 +1,6 @@
 -- appdb.trash: what it shows, and to whom.
 BEGIN;
-SELECT plan(36);
+SELECT plan(37);
 
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
 
@@ -68,6 +68,8 @@ ROLLBACK TO start;
 INSERT INTO app_data.notes (id, space_id, title, deleted_at) VALUES (pg_temp.id(61), pg_temp.id(11), 'imported', '2020-01-01');
 SELECT results_eq('SELECT label, deleted_by_role, restorable FROM appdb.trash', $$VALUES ('imported', NULL::name, true)$$, 'rows of which nothing is noted are there');
 SELECT is((SELECT rows FROM appdb.restore('appdb.notes', '00000000-0000-4000-8000-000000000061')), 1::bigint, 'and can be restored');
+INSERT INTO app_data.notes (id, space_id, title, deleted_at) VALUES (pg_temp.id(62), pg_temp.id(11), 'late', '294276-12-31 23:59:59+00'), (pg_temp.id(63), pg_temp.id(11), 'never', 'infinity');
+SELECT results_eq('SELECT label, purge_at > ''200000-01-01'' FROM appdb.trash ORDER BY label', $$VALUES ('late', true), ('never', true)$$, 'at whatever time');
 ROLLBACK TO start;
 
 -- == by whom ================================================================
