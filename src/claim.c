@@ -25,7 +25,9 @@
  * index.  Whoever gives a place back lets the next of them in.  The two must
  * not miss each other: a lock sees to it that who gives a place back waits for
  * a parking that is under way, and that nobody parks while a place is being
- * given back.  Only statements that are transactions of their own park.
+ * given back.  Only claims that are the client's own statement park, and only
+ * outside of a transaction block: a function, a procedure or a DO may go on to
+ * do the task, while others wait to give their places back.
  *
  * A claim that is all that its transaction wrote is committed without waiting
  * for the disk: if the server crashes within the next moment, the task was
@@ -50,6 +52,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "tcop/pquery.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -57,6 +60,7 @@
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -542,6 +546,20 @@ uuid_array(pg_uuid_t *uuids, int n)
 }
 
 /*
+ * Is the claim of the statement that the client has sent?  Portals that have a
+ * name, and can be seen, are cursors, PL/pgSQL's among them.
+ */
+static bool
+is_clients_own(Claim *claim)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) claim->fcinfo->resultinfo;
+	EState	   *estate = rsinfo->econtext != NULL ? rsinfo->econtext->ecxt_estate : NULL;
+
+	return estate != NULL && ActivePortal != NULL && (!ActivePortal->visible || ActivePortal->name[0] == '\0') &&
+		!IsTransactionBlock() && list_member_ptr(ActivePortal->stmts, estate->es_plannedstmt);
+}
+
+/*
  * Take tasks out of the index that cannot be begun, if the walk met many.
  */
 static void
@@ -549,7 +567,7 @@ park(Claim *claim)
 {
 	Oid			argtypes[] = {UUIDARRAYOID};
 
-	if (claim->nparkable < PARK_MIN || IsTransactionBlock() || IsolationUsesXactSnapshot())
+	if (claim->nparkable < PARK_MIN || !is_clients_own(claim) || IsolationUsesXactSnapshot())
 		return;
 	(void) OidFunctionCall1(appdb_engine_function("_park", 1, argtypes), uuid_array(claim->parkable, claim->nparkable));
 }
