@@ -81,8 +81,8 @@ $$;
 COMMENT ON FUNCTION appdb._search_indexes_missing() IS 'Internal: tables without a search index for the language of appdb.search_language';
 
 -- A query over one table or live view: id, space_id, title, highlight, rank.
--- $1 what is looked for, with the caller's spaces; $2 the same without;
--- $3 how many; $4 and $5 after which rank and id.
+-- $1 what is looked for, in each of the caller's spaces; $2 the same without
+-- these; $3 how many; $4 and $5 after which rank and id.
 CREATE FUNCTION appdb._search_query(
 	entity pg_catalog.name, relation pg_catalog.text, chats pg_catalog.text, condition pg_catalog.text, language pg_catalog.regconfig)
 	RETURNS pg_catalog.text
@@ -91,9 +91,9 @@ CREATE FUNCTION appdb._search_query(
 AS $$
 	SELECT format($sql$
 		WITH matching AS MATERIALIZED (
-			SELECT t.id FROM %1$s t WHERE t.deleted_at IS NULL AND (%2$s) AND (%3$s) @@ $1
+			SELECT t.id FROM unnest($1) q CROSS JOIN LATERAL (SELECT * FROM %1$s WHERE (%3$s) @@ q OFFSET 0) t WHERE t.deleted_at IS NULL AND (%2$s)
 		), newest AS MATERIALIZED (
-			SELECT m.id FROM matching m ORDER BY m.id DESC LIMIT 1000
+			SELECT DISTINCT n.id FROM (SELECT m.id FROM matching m ORDER BY m.id DESC LIMIT 1000) n
 		), ranked AS (
 			SELECT t.id, ts_rank_cd(%3$s, $2, 1) AS rank FROM newest JOIN %1$s t USING (id) WHERE t.deleted_at IS NULL
 		), page AS (
@@ -126,6 +126,8 @@ CREATE FUNCTION appdb.__search(
 	SET search_path = pg_catalog, pg_temp
 	SET quote_all_identifiers = off
 	SET client_min_messages = warning
+	-- without the index, each row's text is made words again
+	SET enable_seqscan = off
 AS $$
 DECLARE
 	role oid := appdb._calling_role();
@@ -133,7 +135,7 @@ DECLARE
 	condition text;
 	policies int;
 	spaces uuid[];
-	in_my_spaces tsquery;
+	in_my_spaces tsquery[];
 	hit record;
 	rows jsonb := '[]';
 	others text[] := '{}';
@@ -152,7 +154,7 @@ BEGIN
 				HINT = 'The owner of the tables gives access: SELECT appdb.grant_access(role, level).';
 		END IF;
 
-		in_my_spaces := query;
+		in_my_spaces := ARRAY[query];
 		IF NOT e.relrowsecurity OR pg_has_role(role, e.relowner, 'USAGE')
 			OR (SELECT r.rolsuper OR r.rolbypassrls FROM pg_roles r WHERE r.oid = role)
 		THEN
@@ -170,17 +172,19 @@ BEGIN
 			FROM pg_policy p
 			WHERE p.polrelid = e.base AND p.polcmd IN ('r', '*')
 			  AND (0::oid = ANY (p.polroles) OR EXISTS (SELECT FROM unnest(p.polroles) r WHERE pg_has_role(role, r, 'USAGE')));
-			-- which spaces its rows can be in, where the condition says so: others need not be read
+			-- which spaces its rows can be in, where the condition says so: others need not be read.
+			-- Permissions for everyone hold for members.
 			spaces := CASE
 				WHEN policies > 1 THEN NULL
 				WHEN condition IN ('(appdb.is_member(space_id))', '(appdb.can_read_chat(space_id, chat_id))') OR starts_with(condition, '((appdb.is_member(space_id) AND ') THEN
 					appdb.my_spaces()
 				WHEN condition = '((appdb.is_member(space_id) OR appdb.has_file_permission(space_id, id, ''read''::text)))' THEN
-					appdb.my_spaces() || ARRAY(SELECT DISTINCT p.space_id FROM app_data.file_permissions p
-											   WHERE (p.user_id = appdb.current_user_id() OR p.user_id IS NULL) AND p.deleted_at IS NULL) END;
+					ARRAY(SELECT unnest(appdb.my_spaces())
+						  UNION SELECT p.space_id FROM app_data.file_permissions p WHERE p.user_id = appdb.current_user_id() AND p.deleted_at IS NULL) END;
 			CONTINUE WHEN spaces = '{}';
-			IF cardinality(spaces) <= 1000 THEN
-				in_my_spaces := query && (SELECT string_agg(format('''space:%s''', s), ' | ') FROM unnest(spaces) s)::tsquery;
+			-- each by itself: of any of them, the index would compare each of their rows with all of them
+			IF cardinality(spaces) <= 1000 AND NOT EXISTS (SELECT FROM appdb._search_indexes_missing() i WHERE i.entity = e.base) THEN
+				in_my_spaces := ARRAY(SELECT query && format('''space:%s''', s)::tsquery FROM unnest(spaces) s);
 			END IF;
 		END IF;
 
@@ -213,6 +217,7 @@ CREATE FUNCTION appdb.search(
 	-- words that are too common are no news; cursors have ranks to the last digit
 	SET client_min_messages = warning
 	SET extra_float_digits = 1
+	SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -275,7 +280,7 @@ BEGIN
 	rows := answer -> 'rows';
 	FOR other IN SELECT * FROM jsonb_array_elements_text(answer -> 'others') LOOP
 		FOR hit IN EXECUTE appdb._search_query(other::name, format('appdb.%I', other), 'appdb.chats', 'true', language)
-			USING words, words, "limit", after_rank, after_id
+			USING ARRAY[words], words, "limit", after_rank, after_id
 		LOOP
 			rows := rows || jsonb_build_array(to_jsonb(hit));
 		END LOOP;

@@ -113,6 +113,10 @@ CREATE INDEX file_permissions_user_id_idx
 	ON app_data.file_permissions (user_id);
 CREATE INDEX file_permissions_granted_by_idx
 	ON app_data.file_permissions (granted_by);
+CREATE INDEX file_permissions_everyone_idx
+	ON app_data.file_permissions (space_id) WHERE user_id IS NULL;
+COMMENT ON INDEX app_data.file_permissions_everyone_idx IS
+	'Finds the permissions for everyone of the caller''s spaces, however many there are of other spaces and for single users.';
 
 COMMENT ON TABLE app_data.file_permissions IS
 	'Who may use a file beyond what their role in the space allows.';

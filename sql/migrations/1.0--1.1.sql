@@ -96,3 +96,7 @@ CREATE INDEX CONCURRENTLY invitations_lower_email_idx
 	ON app_data.invitations (lower(email));
 COMMENT ON INDEX app_data.invitations_lower_email_idx IS
 	'Finds what is open for somebody who is removed, or invited again, whatever the case.';
+CREATE INDEX CONCURRENTLY file_permissions_everyone_idx
+	ON app_data.file_permissions (space_id) WHERE user_id IS NULL;
+COMMENT ON INDEX app_data.file_permissions_everyone_idx IS
+	'Finds the permissions for everyone of the caller''s spaces, however many there are of other spaces and for single users.';

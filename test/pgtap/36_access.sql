@@ -1,7 +1,7 @@
 -- What row security says beyond roles: private chats, single files, whose a row
 -- is, and what one can refer to.
 BEGIN;
-SELECT plan(156);
+SELECT plan(158);
 
 CREATE ROLE regress_app;
 SELECT appdb.grant_access('regress_app', 'app');
@@ -455,6 +455,21 @@ SELECT matches((SELECT public.act(8, 'DELETE FROM appdb.members WHERE user_id = 
 SELECT matches((SELECT public.act(5, 'DELETE FROM appdb.space_members WHERE user_id = public.u(5) RETURNING appdb.sign_out_everywhere()')), '^0$', 'others leave');
 SELECT is((SELECT public.act(3, 'DELETE FROM appdb.notes WHERE id = public.u(61) RETURNING appdb.sign_out_everywhere()', true)), '0', 'a row is deleted');
 SELECT is((SELECT t.deleted_by FROM appdb.trash AS t WHERE t.id = public.u(61)), public.u(3), 'and who has done it is noted all the same');
+
+-- == what is read of permissions ============================================
+
+INSERT INTO appdb.users (id, name) SELECT public.u(n), 'User' FROM generate_series(1001, 1400) AS n;
+INSERT INTO appdb.files (id, space_id, name) SELECT public.u(n), public.u(12), 'file' FROM generate_series(1501, 1800) AS n;
+INSERT INTO appdb.file_permissions (space_id, file_id, user_id) SELECT public.u(11), public.u(42), public.u(n) FROM generate_series(1001, 1400) AS n
+UNION ALL SELECT public.u(12), public.u(n), NULL FROM generate_series(1501, 1800) AS n;
+ANALYZE app_data.file_permissions;
+CREATE FUNCTION public.fetched() RETURNS numeric LANGUAGE sql AS $$
+	SELECT sum(pg_stat_get_xact_tuples_returned(c) + pg_stat_get_xact_tuples_fetched(c))
+	FROM (SELECT 'app_data.file_permissions'::regclass UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = 'app_data.file_permissions'::regclass) t (c)
+$$;
+SELECT public.fetched() AS before \gset
+SELECT is(public.act(4, 'SELECT cardinality(appdb.my_files(''read''))'), '1', 'an editor has a file that everyone has');
+SELECT cmp_ok(public.fetched() - :before, '<', 20::numeric, 'and no other permissions of the space are read for that, nor those for everyone of other spaces');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -75,6 +75,10 @@ RESET extra_float_digits;
 
 -- == who finds what =========================================================
 
+-- one for everyone is for the members of its space
+INSERT INTO appdb.spaces (id, owner_id, name) VALUES (pg_temp.id(13), pg_temp.id(2), 'Another');
+INSERT INTO appdb.files (id, space_id, name) VALUES (pg_temp.id(59), pg_temp.id(13), 'rocket for everyone');
+INSERT INTO appdb.file_permissions (space_id, file_id, permission) VALUES (pg_temp.id(13), pg_temp.id(59), 'read');
 SET LOCAL ROLE search_web;
 SELECT is_empty($$SELECT pg_temp.ids('rocket')$$, 'nobody finds nothing');
 RESET ROLE;
@@ -90,8 +94,11 @@ INSERT INTO appdb.file_permissions (space_id, file_id, user_id, permission) VALU
 SET LOCAL ROLE search_web;
 SELECT results_eq($$SELECT pg_temp.ids('rocket', ARRAY['files'])$$, $$VALUES ('files 51'), ('files 52')$$, 'and a file of another space that one has permission for');
 RESET ROLE;
+SET LOCAL ROLE search_web;
+SELECT results_eq($$SELECT pg_temp.ids('rocket', ARRAY['files'])$$, $$VALUES ('files 51'), ('files 52')$$, 'but not what is for everyone in theirs');
+RESET ROLE;
 SET LOCAL ROLE search_service;
-SELECT is((SELECT count(*)::int FROM pg_temp.ids('rocket')), 10, 'a service role all');
+SELECT is((SELECT count(*)::int FROM pg_temp.ids('rocket')), 11, 'a service role all');
 RESET ROLE;
 
 -- policies of the application's own
@@ -131,13 +138,18 @@ BEGIN
 	SET LOCAL enable_seqscan = off;
 	FOR line IN EXECUTE 'EXPLAIN (COSTS off) ' || replace(replace(replace(replace(replace(
 		appdb._search_query(entity, 'app_data.' || entity, 'app_data.chats', 'true', 'english'),
-		'$1', '''x''::tsquery'), '$2', '''x''::tsquery'), '$3', '1'), '$4', 'NULL::real'), '$5', 'NULL::uuid')
+		'$1', 'ARRAY[''x''::tsquery]'), '$2', '''x''::tsquery'), '$3', '1'), '$4', 'NULL::real'), '$5', 'NULL::uuid')
 	LOOP
 		plan := plan || line || E'\n';
 	END LOOP;
 	RETURN plan;
 END $$;
 SELECT matches(pg_temp.plan(entity::text), 'Bitmap Index Scan on ' || entity || '_search_idx', format('a search of %s uses it', entity)) FROM appdb._searchable();
+SELECT pg_stat_get_xact_numscans('app_data.files_search_idx'::regclass) AS scans \gset
+SET LOCAL ROLE search_web;
+SELECT results_eq($$SELECT pg_temp.ids('rocket', ARRAY['files'])$$, $$VALUES ('files 51'), ('files 52')$$, 'and finds the same');
+RESET ROLE;
+SELECT is(pg_stat_get_xact_numscans('app_data.files_search_idx'::regclass) - :scans, 2::bigint, 'looking for each space by itself, and for none that one sees nothing in');
 
 SET LOCAL appdb.search_language = 'german';
 SELECT results_eq('SELECT entity::text, language::text FROM appdb._search_indexes_missing() ORDER BY 1', $$VALUES ('app_data.chats', 'german'), ('app_data.files', 'german'), ('app_data.messages', 'german'), ('app_data.notes', 'german')$$, 'another language needs others');
