@@ -182,9 +182,10 @@ BEGIN
 					ARRAY(SELECT unnest(appdb.my_spaces())
 						  UNION SELECT p.space_id FROM app_data.file_permissions p WHERE p.user_id = appdb.current_user_id() AND p.deleted_at IS NULL) END;
 			CONTINUE WHEN spaces = '{}';
-			-- each by itself: of any of them, the index would compare each of their rows with all of them
+			-- a few at a time: the index compares each of their rows with all of them, and reads its pending list each time
 			IF cardinality(spaces) <= 1000 AND NOT EXISTS (SELECT FROM appdb._search_indexes_missing() i WHERE i.entity = e.base) THEN
-				in_my_spaces := ARRAY(SELECT query && format('''space:%s''', s)::tsquery FROM unnest(spaces) s);
+				in_my_spaces := ARRAY(SELECT query && string_agg(format('''space:%s''', s.id), ' | ')::tsquery
+									  FROM unnest(spaces) WITH ORDINALITY s (id, n) GROUP BY s.n / 32);
 			END IF;
 		END IF;
 
